@@ -1,0 +1,131 @@
+"""One frozen tree of settings. A flag wins over the environment, the environment over the file, the file over the default.
+
+The file is `chiliad.toml` in the working folder; environment variables are `CHILIAD_` plus the setting's path in capitals,
+with `__` between levels (`CHILIAD_ENGINE__BATCH_MAX=32`). An unknown key is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from chiliad.errors import ConfigError
+
+ENV_PREFIX = "CHILIAD_"
+ENV_ALIASES = {"CACHE": "cache_dir"}
+ENV_RESERVED = {"DATA", "API_KEY"}  # read elsewhere: benchmark data, the server's key
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    batch_max: int = 64
+    """sequences in one step"""
+    context_max: int = 2048
+    """tokens of one sequence, prompt and answer together"""
+    prefill_tokens_max: int = 2048
+    """prompt tokens taken into one step"""
+    queue_max: int = 1024
+    """requests waiting; one more is refused as Overloaded"""
+    adapter_cache_bytes: int = 1 << 30
+    """adapters kept in memory"""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    host: str = "127.0.0.1"
+    port: int = 8321
+    body_bytes_max: int = 10 << 20
+
+
+def _user_cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("chiliad")
+
+
+@dataclass(frozen=True)
+class Settings:
+    workspace: Path = Path("ws")
+    cache_dir: Path = field(default_factory=_user_cache)
+    database_url: str | None = None
+    """defaults to SQLite inside the workspace"""
+    threads: int | None = None
+    """compute threads; defaults to the number of cores"""
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+
+    @classmethod
+    def load(cls, file: Path | None = None, environ: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+        """Build the tree. `flags` with the value None count as not given. Raises ConfigError."""
+        path = file or Path("chiliad.toml")
+        tree: dict[str, Any] = _read(path) if file or path.exists() else {}
+        _merge(tree, _from_environment(os.environ if environ is None else environ))
+        _merge(tree, {key: value for key, value in flags.items() if value is not None})
+        settings: Settings = _build(cls, tree, "")
+        return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"The settings file {path} cannot be read: {error}.", fix="Mend or remove it.") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in environ.items():
+        key = name.removeprefix(ENV_PREFIX)
+        if key == name or key in ENV_RESERVED:
+            continue
+        node, *rest = ENV_ALIASES.get(key, key.lower()).split("__")
+        branch = tree
+        for step in rest:
+            branch = branch.setdefault(node, {})
+            node = step
+        branch[node] = value
+    return tree
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _build(cls: Any, tree: Mapping[str, Any], path: str) -> Any:
+    hints = get_type_hints(cls)
+    values = {}
+    for key, value in tree.items():
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            hint = f"Did you mean {path}{near[0]}?" if near else f"Known settings: {', '.join(sorted(hints))}."
+            raise ConfigError(f"There is no setting {path}{key}.", fix=hint)
+        values[key] = _convert(hints[key], value, f"{path}{key}")
+    return cls(**values)
+
+
+def _convert(kind: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} is a group of settings.", fix=f"Write it as a table [{path}].")
+        return _build(kind, value, f"{path}.")
+    try:
+        if kind is Path:
+            return Path(value).expanduser()
+        if kind in (int, int | None):
+            number = int(value)
+            if number < 1:
+                raise ValueError("it must be at least 1")
+            return number
+        return str(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind.") from error

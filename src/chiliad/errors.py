@@ -1,0 +1,134 @@
+"""Every exception that Chiliad raises on purpose.
+
+    ChiliadError
+    ├── ConfigError            a setting is unknown or has a bad value
+    ├── StoreError             disk full, database unreadable, a file that cannot be written
+    ├── BaseModelError
+    │   ├── BaseNotFound
+    │   └── BrokenBase         truncated, unsupported or tampered base model file
+    ├── AdapterError
+    │   ├── BrokenAdapter      truncated, pickled, NaN or malformed adapter file
+    │   └── WrongBase          made for a base with another fingerprint
+    ├── DataError
+    │   ├── UnreadableFile
+    │   ├── ColumnsNotFound
+    │   └── UnusableData       empty, one class only, too few rows
+    ├── TrainingError
+    ├── RegistryError
+    │   ├── ExpertNotFound
+    │   ├── VersionConflict    two writers of one version
+    │   └── PromotionRefused
+    └── RequestError
+        ├── BadRequest
+        ├── PromptTooLong
+        └── Overloaded
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ChiliadError(Exception):
+    """Says what happened (`cause`), what to do (`fix`), and a stable `code` for programs."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, cause: str, *, fix: str) -> None:
+        super().__init__(f"{cause} {fix}")
+        self.cause = cause
+        self.fix = fix
+
+
+class ConfigError(ChiliadError):
+    code = "config"
+    exit_code = 2
+
+
+class StoreError(ChiliadError):
+    code = "store"
+
+
+class BaseModelError(ChiliadError):
+    code = "base"
+
+
+class BaseNotFound(BaseModelError):
+    code = "base_not_found"
+
+
+class BrokenBase(BaseModelError):
+    code = "broken_base"
+
+
+class AdapterError(ChiliadError):
+    code = "adapter"
+
+
+class BrokenAdapter(AdapterError):
+    code = "broken_adapter"
+
+
+class WrongBase(AdapterError):
+    code = "wrong_base"
+
+
+class DataError(ChiliadError):
+    code = "data"
+
+
+class UnreadableFile(DataError):
+    code = "unreadable_file"
+
+
+class ColumnsNotFound(DataError):
+    code = "columns_not_found"
+
+
+class UnusableData(DataError):
+    code = "unusable_data"
+
+
+class TrainingError(ChiliadError):
+    code = "training"
+
+
+class RegistryError(ChiliadError):
+    code = "registry"
+
+
+class ExpertNotFound(RegistryError):
+    code = "expert_not_found"
+
+
+class VersionConflict(RegistryError):
+    code = "version_conflict"
+
+
+class PromotionRefused(RegistryError):
+    code = "promotion_refused"
+
+
+class RequestError(ChiliadError):
+    code = "request"
+
+
+class BadRequest(RequestError):
+    code = "bad_request"
+
+
+class PromptTooLong(RequestError):
+    code = "prompt_too_long"
+
+    def __init__(self, *, limit: int, got: int) -> None:
+        super().__init__(
+            f"The prompt has {got} tokens; the base model and its answer have room for {limit}.",
+            fix="Shorten the input or lower max_tokens.",
+        )
+        self.limit = limit
+        self.got = got
+
+
+class Overloaded(RequestError):
+    code = "overloaded"
