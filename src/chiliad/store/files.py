@@ -1,0 +1,222 @@
+"""Plain files that are either whole or absent, whoever is killed and however full the disk is."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chiliad.errors import ChiliadError, StoreError, VersionConflict
+
+STAGE_PREFIX = ".staging-"
+LOCK_NAME = ".lock"
+
+_DISK_FULL_CODES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ACCESS_CODES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# Native writers (safetensors, SQLite) report a full disk in words instead of an errno.
+_DISK_FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "storagefull", "file too large")
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Replace `path` by a file that holds `data`; a reader sees the old content or the new, never a part.
+
+    Missing parent folders are created. Text is written as UTF-8. Raises StoreError (disk full, no access).
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    stage = path.with_name(f"{STAGE_PREFIX}{path.name}-{secrets.token_hex(6)}")
+    with explain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_synced(stage, content)
+            stage.replace(path)
+        except BaseException:
+            stage.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside `target` to fill; it becomes `target` when the block ends without an exception.
+
+    After an exception, Ctrl-C included, nothing of it is left; after kill -9 an orphan is left that no listing
+    shows and `orphaned_stages` finds. Raises VersionConflict when `target` exists by then, StoreError when the
+    disk is full or cannot be written.
+    """
+    with explain_disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            raise _already_there(target)
+        stage, lock = _open_stage(target)
+        try:
+            yield stage
+            _sync_tree(stage)
+            _become(stage, target)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
+        finally:
+            os.close(lock)
+
+
+@contextmanager
+def folder_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the one lock of a folder, across processes; the system frees it when the holder dies.
+
+    The folder is created if missing. With `wait=False` a lock held by another process raises StoreError.
+    """
+    with explain_disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _lock(lock, path, wait=wait)
+        yield
+    finally:
+        os.close(lock)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that no reader sees half of it: it leaves its name first, then its content goes."""
+    doomed = path.with_name(_stage_name(path))
+    with explain_disk_errors(path):
+        path.rename(doomed)
+        _sync(path.parent)
+        shutil.rmtree(doomed)
+
+
+def orphaned_stages(parent: Path) -> list[Path]:
+    """Return what killed writers left in `parent`; a stage whose writer is alive is not among them."""
+    if not parent.is_dir():
+        return []
+    with _locked_directory(parent):
+        stages = sorted(p for p in parent.iterdir() if p.name.startswith(STAGE_PREFIX))
+        return [stage for stage in stages if _is_unlocked(stage)]
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def explain_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or missing rights, met while writing `path`, into a StoreError that says what to do."""
+    try:
+        yield
+    except ChiliadError:
+        raise
+    except Exception as error:
+        if is_disk_full(error):
+            raise StoreError(
+                f"The disk is full: {path} was not written.",
+                fix="Free some space (`chiliad gc` shows what Chiliad itself can give back) and run it again.",
+            ) from error
+        if isinstance(error, OSError) and error.errno in _NO_ACCESS_CODES:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}.",
+                fix="Give yourself write access to that folder, or choose another workspace or cache folder.",
+            ) from error
+        raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an exception, from Python or from a native library, means that no more bytes fit."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _DISK_FULL_CODES
+    return any(words in str(error).lower() for words in _DISK_FULL_WORDS)
+
+
+def _open_stage(target: Path) -> tuple[Path, int]:
+    """Make and lock the stage in one go: `orphaned_stages` waits for the same parent, so never meets it unlocked."""
+    with _locked_directory(target.parent):
+        stage = target.with_name(_stage_name(target))
+        stage.mkdir()
+        lock = os.open(stage, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return stage, lock
+
+
+def _stage_name(target: Path) -> str:
+    return f"{STAGE_PREFIX}{target.name}-{secrets.token_hex(6)}"
+
+
+def _become(stage: Path, target: Path) -> None:
+    try:
+        stage.rename(target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise _already_there(target) from error
+        raise
+    _sync(target.parent)
+
+
+def _already_there(target: Path) -> VersionConflict:
+    return VersionConflict(
+        f"{target} exists already: another writer was first.",
+        fix="Nothing was overwritten. Run it again to get the next free version.",
+    )
+
+
+@contextmanager
+def _locked_directory(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path, *, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreError(
+            f"{path} is in use by another process.", fix="Wait until it is done, or stop it, and run it again."
+        ) from error
+
+
+def _is_unlocked(stage: Path) -> bool:
+    try:
+        handle = os.open(stage, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(root) / name)
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a few filesystems cannot sync a folder; the rename is atomic all the same
+            raise
+    finally:
+        os.close(handle)
