@@ -128,4 +128,6 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
             return number
         return str(value)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind.") from error
+        raise ConfigError(
+            f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind."
+        ) from error

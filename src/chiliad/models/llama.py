@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from chiliad.errors import BrokenBase
+from chiliad.models.ops import rms_norm, rotate, swiglu
 
 
 class Group(Enum):
@@ -163,24 +164,19 @@ class Llama:
         """[n, hidden] -> [n, vocab], float32."""
         return F.linear(hidden, self.head).float()
 
-    def _attention(
-        self, layer: int, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend, project: Project
-    ) -> Tensor:
+    def _attention(self, layer: int, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend, project: Project) -> Tensor:
         c = self.config
         q, k, v = project(layer, Group.QKV, x).split(c.group_widths(Group.QKV)[1], dim=-1)
-        q = _rotate(q.unflatten(-1, (c.num_heads, c.head_dim)), cos, sin)
-        k = _rotate(k.unflatten(-1, (c.num_kv_heads, c.head_dim)), cos, sin)
+        q = rotate(q.unflatten(-1, (c.num_heads, c.head_dim)), cos, sin)
+        k = rotate(k.unflatten(-1, (c.num_kv_heads, c.head_dim)), cos, sin)
         v = v.unflatten(-1, (c.num_kv_heads, c.head_dim))
         return project(layer, Group.O, attend(layer, q, k, v))
 
     def _mlp(self, layer: int, x: Tensor, project: Project) -> Tensor:
-        gate, up = project(layer, Group.GATE_UP, x).chunk(2, dim=-1)
-        return project(layer, Group.DOWN, F.silu(gate) * up)
+        return project(layer, Group.DOWN, swiglu(project(layer, Group.GATE_UP, x)))
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps)
-        return wide.to(x.dtype) * weight
+        return rms_norm(x, weight, self.config.rms_norm_eps)
 
 
 def attend_causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -240,8 +236,3 @@ def _rotary_tables(config: LlamaConfig, dtype: torch.dtype, device: torch.device
     )
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin

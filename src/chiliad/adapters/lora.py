@@ -1,0 +1,50 @@
+"""LoRA (Hu et al. 2021, arXiv 2106.09685) and rsLoRA (Kalajdzievski 2023, arXiv 2312.03732) as plain tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NewType
+
+from torch import Tensor
+
+AdapterHash = NewType("AdapterHash", str)
+"""sha256 of an adapter's files: the only name of an adapter that the engine, its caches and the trainer know"""
+
+
+@dataclass(frozen=True)
+class LoraShape:
+    """What PEFT's `adapter_config.json` says about sizes."""
+
+    rank: int
+    alpha: float
+    rslora: bool
+    targets: tuple[str, ...]
+
+    @property
+    def scale(self) -> float:
+        """What B @ A is multiplied by."""
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+
+@dataclass(frozen=True)
+class LoraAdapter:
+    """An adapter ready to be applied: y = W x + B A x, with the scale already folded into B.
+
+    factors: (layer, site) -> (A [rank, in], B [out, rank])
+    """
+
+    hash: AdapterHash
+    shape: LoraShape
+    base_fingerprint: str | None
+    """None for an adapter that was made elsewhere and does not say"""
+    factors: Mapping[tuple[int, str], tuple[Tensor, Tensor]]
+
+    @property
+    def rank(self) -> int:
+        return self.shape.rank
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for pair in self.factors.values() for t in pair)
