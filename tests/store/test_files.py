@@ -14,6 +14,7 @@ from chiliad.store.files import (
     folder_lock,
     orphaned_stages,
     remove_folder,
+    remove_stage,
     sha256_file,
     staged_folder,
     write_atomic,
@@ -130,7 +131,7 @@ with staged_folder(Path(sys.argv[1])) as stage:
     assert not (tmp_path / "1").exists()
     orphans = orphaned_stages(tmp_path)
     assert [p.name.startswith(".staging-1-") for p in orphans] == [True]
-    remove_folder(orphans[0])
+    remove_stage(orphans[0])
     assert list(tmp_path.iterdir()) == []
 
 

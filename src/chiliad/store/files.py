@@ -29,12 +29,15 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     Missing parent folders are created. Text is written as UTF-8. Raises StoreError (disk full, no access).
     """
     content = data.encode("utf-8") if isinstance(data, str) else data
-    stage = path.with_name(f"{STAGE_PREFIX}{path.name}-{secrets.token_hex(6)}")
     with explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        stage, handle = _open_stage(path, folder=False)
         try:
-            _write_synced(stage, content)
-            stage.replace(path)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                stage.replace(path)
         except BaseException:
             stage.unlink(missing_ok=True)
             raise
@@ -53,7 +56,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise _already_there(target)
-        stage, lock = _open_stage(target)
+        stage, lock = _open_stage(target, folder=True)
         try:
             yield stage
             _sync_tree(stage)
@@ -73,7 +76,7 @@ def folder_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
     """
     with explain_disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(lock, path, wait=wait)
         yield
@@ -87,7 +90,15 @@ def remove_folder(path: Path) -> None:
     with explain_disk_errors(path):
         path.rename(doomed)
         _sync(path.parent)
-        shutil.rmtree(doomed)
+        remove_stage(doomed)
+
+
+def remove_stage(stage: Path) -> None:
+    """Remove an orphaned stage, file or folder; that another process removes it meanwhile is no error."""
+    if stage.is_dir():
+        shutil.rmtree(stage, ignore_errors=True)
+    else:
+        stage.unlink(missing_ok=True)
 
 
 def orphaned_stages(parent: Path) -> list[Path]:
@@ -133,14 +144,15 @@ def is_disk_full(error: BaseException) -> bool:
     return any(words in str(error).lower() for words in _DISK_FULL_WORDS)
 
 
-def _open_stage(target: Path) -> tuple[Path, int]:
+def _open_stage(target: Path, *, folder: bool) -> tuple[Path, int]:
     """Make and lock the stage in one go: `orphaned_stages` waits for the same parent, so never meets it unlocked."""
+    stage = target.with_name(_stage_name(target))
     with _locked_directory(target.parent):
-        stage = target.with_name(_stage_name(target))
-        stage.mkdir()
-        lock = os.open(stage, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    return stage, lock
+        if folder:
+            stage.mkdir()
+        handle = os.open(stage, os.O_RDONLY if folder else os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return stage, handle
 
 
 def _stage_name(target: Path) -> str:
@@ -166,7 +178,7 @@ def _already_there(target: Path) -> VersionConflict:
 
 @contextmanager
 def _locked_directory(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -185,7 +197,7 @@ def _lock(handle: int, path: Path, *, wait: bool) -> None:
 
 def _is_unlocked(stage: Path) -> bool:
     try:
-        handle = os.open(stage, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(stage, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
@@ -197,13 +209,6 @@ def _is_unlocked(stage: Path) -> bool:
     return True
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
@@ -212,7 +217,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
