@@ -46,7 +46,7 @@ class ServerSettings:
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
-    return user_cache_path("chiliad")
+    return Path(user_cache_path("chiliad"))
 
 
 @dataclass(frozen=True)

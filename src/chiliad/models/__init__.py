@@ -1,5 +1,5 @@
 """Decoder architectures in plain PyTorch, one file each."""
 
-from chiliad.models.llama import Attend, Group, Llama, LlamaConfig, Project
+from chiliad.models.llama import SITES, Attend, Group, Llama, LlamaConfig, Project
 
-__all__ = ["Attend", "Group", "Llama", "LlamaConfig", "Project"]
+__all__ = ["SITES", "Attend", "Group", "Llama", "LlamaConfig", "Project"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class Group(Enum):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        return self.value
+        return cast(tuple[str, ...], self.value)
 
     @property
     def block(self) -> str:
@@ -146,15 +146,22 @@ class Llama:
         return F.linear(x, self.weight(layer, group))
 
     def hidden(
-        self, ids: Tensor, positions: Tensor, attend: Attend | None = None, project: Project | None = None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attend: Attend | None = None,
+        project: Project | None = None,
+        *,
+        track_gradient: bool = False,
     ) -> Tensor:
         """Run the decoder over `ids` [tokens] at `positions` [tokens]; returns [tokens, hidden] after the last norm.
 
-        Without `attend`, the tokens are one sequence and attention is causal.
+        Without `attend`, the tokens are one sequence and attention is causal. `track_gradient` makes the embedded tokens
+        the leaf from which autograd starts: the base itself is frozen.
         """
         attend, project = attend or attend_causal, project or self.project
         cos, sin = self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
-        x = F.embedding(ids, self.embedding)
+        x = F.embedding(ids, self.embedding).requires_grad_(track_gradient)
         for i, layer in enumerate(self.layers):
             x = x + self._attention(i, self._norm(x, layer.attention_norm), cos, sin, attend, project)
             x = x + self._mlp(i, self._norm(x, layer.mlp_norm), project)
@@ -184,7 +191,7 @@ def attend_causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     heads = F.scaled_dot_product_attention(
         q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), is_causal=True, enable_gqa=True
     )
-    return heads.transpose(0, 1).flatten(1)
+    return cast(Tensor, heads.transpose(0, 1).flatten(1))
 
 
 def random_tensors(config: LlamaConfig, seed: int) -> dict[str, Tensor]:

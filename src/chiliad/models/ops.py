@@ -16,23 +16,23 @@ from torch.autograd import Function
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """[..., width] -> the same; statistics in float32. Zhang and Sennrich 2019 (arXiv 1910.07467). `weight` is frozen."""
-    return cast(Tensor, _RmsNorm.apply(x, weight, eps))
+    return cast(Tensor, _RmsNorm.apply(x, weight, eps))  # type: ignore[no-untyped-call]
 
 
 def swiglu(gate_up: Tensor) -> Tensor:
     """[..., 2 * width], gate first -> silu(gate) * up, [..., width]. Shazeer 2020 (arXiv 2002.05202)."""
-    return cast(Tensor, _SwiGlu.apply(gate_up))
+    return cast(Tensor, _SwiGlu.apply(gate_up))  # type: ignore[no-untyped-call]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of x [tokens, heads, head_dim] with cos and sin [tokens, 1, head_dim], halves layout."""
-    return cast(Tensor, _Rotate.apply(x, cos, sin))
+    return cast(Tensor, _Rotate.apply(x, cos, sin))  # type: ignore[no-untyped-call]
 
 
 class _RmsNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.float()
+        wide = x.to(torch.float32, copy=True)
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
         ctx.save_for_backward(x, weight, scale)
         return wide.mul_(scale).to(x.dtype) * weight
@@ -40,7 +40,7 @@ class _RmsNorm(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         x, weight, scale = ctx.saved_tensors
-        normed = x.float().mul_(scale)
+        normed = x.float() * scale
         inner = (grad * weight).float()
         dot = (inner * normed).mean(-1, keepdim=True)
         return inner.sub_(normed.mul_(dot)).mul_(scale).to(x.dtype), None, None

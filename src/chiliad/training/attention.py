@@ -1,0 +1,76 @@
+"""Block-diagonal causal attention for packed rows.
+
+PyTorch's fused attention has a slow backward on CPU for rows this short (15 ms against 4 ms per layer and 1,024 tokens of
+SmolLM2 on two Zen 4 cores), so this is three batched matrix products and a softmax, with query heads that share a key head
+folded into one product.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from chiliad.training.rows import Grid
+
+
+class PackedAttention:
+    """`Attend` for a batch laid out by `grid`; heads and sizes are read from the tensors."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.hidden_cells = torch.ones(grid.width, grid.width, dtype=torch.bool).triu(1)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        rows, width = self.grid.rows, self.grid.width
+        heads, head_dim, kv_heads = q.shape[1], q.shape[2], k.shape[1]
+        queries = self._spread(q).view(rows, width, kv_heads, heads // kv_heads, head_dim)
+        queries = queries.permute(0, 2, 3, 1, 4).reshape(rows * kv_heads, -1, head_dim)
+        keys, values = (
+            self._spread(t).view(rows, width, kv_heads, head_dim).transpose(1, 2).reshape(-1, width, head_dim)
+            for t in (k, v)
+        )
+        scores = torch.bmm(queries * head_dim**-0.5, keys.transpose(1, 2))
+        scores = scores.view(-1, width, width).masked_fill(self.hidden_cells, float("-inf"))
+        weights = torch.softmax(scores, dim=-1).view(rows * kv_heads, -1, width)
+        out = torch.bmm(weights, values).view(rows, kv_heads, heads // kv_heads, width, head_dim)
+        return self._gather(out.permute(0, 3, 1, 2, 4).reshape(rows * width, heads * head_dim))
+
+    def _spread(self, x: Tensor) -> Tensor:
+        return cast(Tensor, _Pick.apply(x.flatten(1), self.grid.cells, self.grid.slots))  # type: ignore[no-untyped-call]
+
+    def _gather(self, x: Tensor) -> Tensor:
+        return cast(Tensor, _Scatter.apply(x, self.grid.slots))  # type: ignore[no-untyped-call]
+
+
+class _Pick(Function):
+    """tokens -> cells. Filled-up cells receive no gradient, so the way back is a plain selection of the real cells."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cells: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        return x[cells]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (slots,) = ctx.saved_tensors
+        return grad[slots], None, None
+
+
+class _Scatter(Function):
+    """cells -> tokens; on the way back the filled-up cells get zero."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        ctx.cells = x.shape[0]
+        return x[slots]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (slots,) = ctx.saved_tensors
+        out = grad.new_zeros(ctx.cells, grad.shape[1])
+        out[slots] = grad
+        return out, None

@@ -1,0 +1,180 @@
+"""One training run: epochs of steps, a dev score after each, the best kept, everything resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+from torch import Tensor
+
+from chiliad.training.checkpoint import Checkpoint, Progress
+from chiliad.training.recipe import Recipe
+from chiliad.training.rows import Row, epoch_batches, scoring_batches
+from chiliad.training.trainer import Score, Trainer
+
+CHECKPOINT_EVERY_S = 20.0
+LOSS_POINTS_PER_EPOCH = 40
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """Progress of a run for people to look at. loss: mean over the last stretch; seconds_left: an estimate."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    seconds_left: float
+    dev: Score | None = None
+
+
+@dataclass(frozen=True)
+class FitResult:
+    factors: dict[tuple[int, str], tuple[Tensor, Tensor]]
+    progress: Progress
+
+
+def fit(
+    trainer: Trainer,
+    name: str,
+    train: Sequence[Row],
+    dev: Sequence[Row],
+    recipe: Recipe,
+    *,
+    by_exact: bool,
+    folder: Path,
+    on_event: Callable[[StepEvent], None] | None = None,
+) -> FitResult:
+    """Train one expert and return its best factors (unscaled, float32).
+
+    by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
+    folder: holds the checkpoint; a run with the same rows and recipe that died there is continued.
+    """
+    run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event)
+    try:
+        return run.finish()
+    finally:
+        trainer.remove(name)
+
+
+class _Run:
+    def __init__(
+        self,
+        trainer: Trainer,
+        name: str,
+        train: Sequence[Row],
+        dev: Sequence[Row],
+        recipe: Recipe,
+        by_exact: bool,
+        folder: Path,
+        on_event: Callable[[StepEvent], None] | None,
+    ) -> None:
+        self.trainer, self.name, self.train, self.recipe = trainer, name, train, recipe
+        self.by_exact, self.on_event = by_exact, on_event
+        self.dev_batches = scoring_batches(dev, tokens_max=recipe.batch_tokens_max)
+        self.checkpoint = Checkpoint(folder / "checkpoint.safetensors", _identity(train, dev, recipe))
+        self.state = trainer.add(name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
+        self.best = self.state.master.clone()
+        self.progress = Progress()
+        self.recent: list[float] = []
+        self._resume()
+        self.steps_per_epoch = len(self._batches(0))
+        self.steps = self.steps_per_epoch * recipe.epochs
+
+    def finish(self) -> FitResult:
+        while self.progress.epochs_done < self.recipe.epochs and not self.progress.stopped_early:
+            self._epoch(self.progress.epochs_done)
+        self.state.master.copy_(self.best)
+        factors = {key: (a.clone(), b.clone()) for key, (a, b) in self.state.factors().items()}
+        return FitResult(factors, self.progress)
+
+    def _epoch(self, epoch: int) -> None:
+        saved_at = perf_counter()
+        for batch in self._batches(epoch)[self.progress.step - epoch * self.steps_per_epoch :]:
+            self._step(batch)
+            if perf_counter() - saved_at > CHECKPOINT_EVERY_S:
+                self._save()
+                saved_at = perf_counter()
+        self._judge(epoch)
+        self._save()
+
+    def _step(self, batch: Sequence[Row]) -> None:
+        started = perf_counter()
+        report = self.trainer.forward_backward(self.name, batch)
+        rate = self.recipe.learning_rate_at(self.progress.step, self.steps)
+        self.trainer.optim_step(self.name, learning_rate=rate)
+        self.progress.step += 1
+        self.progress.tokens += report.tokens
+        self.progress.seconds += perf_counter() - started
+        self.recent.append(report.nll / report.answers)
+        if self.progress.step % max(1, self.steps_per_epoch // LOSS_POINTS_PER_EPOCH) == 0:
+            self.progress.losses.append((self.progress.step, sum(self.recent) / len(self.recent)))
+            self.recent.clear()
+            self._tell()
+
+    def _judge(self, epoch: int) -> None:
+        """Score the dev rows, keep the weights if they are the best yet, and decide whether to stop."""
+        progress = self.progress
+        progress.epochs_done = epoch + 1
+        if not self.dev_batches:
+            self.best.copy_(self.state.master)
+            return
+        score = self.trainer.score(self.name, self.dev_batches)
+        progress.dev_losses.append((progress.step, score.loss))
+        progress.dev_exact.append((progress.step, score.exact))
+        value = score.exact - 1e-6 * score.loss if self.by_exact else -score.loss
+        if progress.best_value is None or value > progress.best_value:
+            progress.best_value, progress.best_epoch = value, epoch
+            self.best.copy_(self.state.master)
+        assert progress.best_epoch is not None
+        progress.stopped_early = epoch - progress.best_epoch >= self.recipe.patience
+        self._tell(score)
+
+    def _batches(self, epoch: int) -> list[list[Row]]:
+        recipe = self.recipe
+        seed = recipe.seed * 1_000_003 + epoch
+        return epoch_batches(
+            self.train, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=seed
+        )
+
+    def _tell(self, dev: Score | None = None) -> None:
+        if self.on_event is None:
+            return
+        progress = self.progress
+        rate = progress.tokens / max(progress.seconds, 1e-9)
+        left = (self.steps - progress.step) * progress.seconds / max(progress.step, 1)
+        loss = progress.losses[-1][1] if progress.losses else float("nan")
+        epoch = min(progress.step // self.steps_per_epoch, self.recipe.epochs - 1)
+        self.on_event(StepEvent(epoch, self.recipe.epochs, progress.step, self.steps, loss, rate, left, dev))
+
+    def _save(self) -> None:
+        tensors = {"best": self.best, "recent": _row(self.recent), **self.trainer.snapshot(self.name)}
+        self.checkpoint.save(self.progress, tensors)
+
+    def _resume(self) -> None:
+        saved = self.checkpoint.load()
+        if saved is None:
+            return
+        self.progress, tensors = saved
+        self.best.copy_(tensors.pop("best"))
+        self.recent = tensors.pop("recent").tolist()
+        self.trainer.restore(self.name, tensors)
+
+
+def _row(values: Sequence[float]) -> Tensor:
+    import torch
+
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _identity(train: Sequence[Row], dev: Sequence[Row], recipe: Recipe) -> str:
+    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
+    for part in (train, dev):
+        digest.update(json.dumps([(row.ids, row.prompt_length) for row in part]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,53 @@
+"""Cross-entropy at answer positions only, with its gradient made in the forward pass.
+
+The vocabulary is the widest matrix of a small model, so logits exist for answer tokens alone and for few of them at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+CHUNK = 256  # answer tokens whose logits exist at once: 50 MB in float32 for 49,152 words
+
+
+@dataclass
+class LossTally:
+    """What the loss saw besides its value. nll: [answers] float32; correct: [answers] bool, the target came first."""
+
+    nll: Tensor
+    correct: Tensor
+
+
+def answer_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, LossTally]:
+    """Sum of -log p(target) over [answers, hidden] rows, and the tally. Keeps a gradient for `hidden` if it needs one."""
+    tally = LossTally(torch.empty(len(targets)), torch.empty(len(targets), dtype=torch.bool))
+    return cast(Tensor, _AnswerLoss.apply(hidden, head, targets, tally)), tally  # type: ignore[no-untyped-call]
+
+
+class _AnswerLoss(Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, tally: LossTally) -> Tensor:
+        grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(targets), CHUNK):
+            part = slice(start, start + CHUNK)
+            logits = F.linear(hidden[part], head).float()
+            wanted = targets[part].unsqueeze(1)
+            log_p = torch.log_softmax(logits, dim=-1)
+            tally.nll[part] = -log_p.gather(1, wanted).squeeze(1)
+            tally.correct[part] = logits.argmax(dim=-1) == targets[part]
+            if grad is not None:
+                slope = log_p.exp_()
+                slope.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=slope.dtype))
+                grad[part] = torch.mm(slope.to(hidden.dtype), head)
+        ctx.grad = grad
+        return tally.nll.sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.grad * grad.to(ctx.grad.dtype), None, None, None

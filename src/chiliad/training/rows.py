@@ -1,0 +1,122 @@
+"""Examples as token rows, and rows as batches.
+
+A batch is a flat run of tokens without padding; rows of like length stand together, so that attention, the only part that
+needs rectangles, wastes little.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example as tokens: prompt, then answer with its end-of-turn token."""
+
+    ids: tuple[int, ...]
+    prompt_length: int
+
+    @property
+    def answer_length(self) -> int:
+        return len(self.ids) - self.prompt_length
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows laid end to end.
+
+    ids, positions: [tokens]; predicts: [answers] indices of the tokens whose next token is an answer token; targets:
+    [answers] those next tokens; answer_row: [answers] the row of each; grid: how attention arranges the tokens.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    predicts: Tensor
+    targets: Tensor
+    answer_row: Tensor
+    grid: Grid
+    rows: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tokens as a rectangle [rows, width], short rows filled up at the end with copies of their last token.
+
+    cells: [rows * width] the token of each cell; slots: [tokens] the cell of each token.
+    Filling at the end is exact under causal attention: no real token looks at a later cell.
+    """
+
+    rows: int
+    width: int
+    cells: Tensor
+    slots: Tensor
+
+
+def make_batch(rows: Sequence[Row]) -> Batch:
+    """Lay rows end to end. The last token of a row is never an input: nothing follows it."""
+    lengths = [len(row.ids) - 1 for row in rows]
+    starts = [sum(lengths[:i]) for i in range(len(rows))]
+    predicts = [
+        start + i
+        for start, row in zip(starts, rows, strict=True)
+        for i in range(row.prompt_length - 1, len(row.ids) - 1)
+    ]
+    return Batch(
+        ids=torch.tensor([token for row in rows for token in row.ids[:-1]]),
+        positions=torch.cat([torch.arange(length) for length in lengths]),
+        predicts=torch.tensor(predicts),
+        targets=torch.tensor([token for row in rows for token in row.ids[row.prompt_length :]]),
+        answer_row=torch.tensor([i for i, row in enumerate(rows) for _ in range(row.answer_length)]),
+        grid=_grid(lengths, starts),
+        rows=len(rows),
+    )
+
+
+def epoch_batches(rows: Sequence[Row], *, rows_per_batch: int, tokens_max: int, seed: int) -> list[list[Row]]:
+    """One epoch: shuffled, grouped by length inside windows of sixteen batches, batches shuffled again.
+
+    A batch holds at most `rows_per_batch` rows and, unless a single row is longer, `tokens_max` tokens. The order is a
+    function of the rows and the seed alone, which is what lets a resumed run repeat an uninterrupted one.
+    """
+    rng = random.Random(seed)
+    order = list(rows)
+    rng.shuffle(order)
+    window = rows_per_batch * 16
+    batches: list[list[Row]] = []
+    for start in range(0, len(order), window):
+        batches += _cut(sorted(order[start : start + window], key=lambda row: len(row.ids)), rows_per_batch, tokens_max)
+    rng.shuffle(batches)
+    return batches
+
+
+def scoring_batches(rows: Sequence[Row], *, tokens_max: int) -> list[list[Row]]:
+    """All rows once, longest last, for dev loss."""
+    return _cut(sorted(rows, key=lambda row: len(row.ids)), len(rows) or 1, tokens_max)
+
+
+def _cut(rows: Sequence[Row], rows_per_batch: int, tokens_max: int) -> list[list[Row]]:
+    batches: list[list[Row]] = []
+    tokens = 0
+    for row in rows:
+        length = len(row.ids)
+        if not batches or len(batches[-1]) == rows_per_batch or tokens + length > tokens_max:
+            batches.append([])
+            tokens = 0
+        batches[-1].append(row)
+        tokens += length
+    return batches
+
+
+def _grid(lengths: Sequence[int], starts: Sequence[int]) -> Grid:
+    width = max(lengths)
+    column = torch.arange(width)
+    length, start = torch.tensor(lengths).unsqueeze(1), torch.tensor(starts).unsqueeze(1)
+    cells = start + torch.minimum(column, length - 1)
+    real = column < length
+    cell_index = torch.arange(len(lengths) * width).view(len(lengths), width)
+    return Grid(len(lengths), width, cells.flatten(), cell_index[real])
