@@ -1,0 +1,30 @@
+"""Data: any table or chat log -> examples -> checks -> split -> frozen dataset."""
+
+from chiliad.data.checks import Finding, Report, check
+from chiliad.data.columns import Columns, find_columns
+from chiliad.data.convert import to_examples
+from chiliad.data.dataset import Dataset, assemble, freeze
+from chiliad.data.example import Example, Message
+from chiliad.data.read import read_table
+from chiliad.data.table import Table, table_from_frame, table_from_rows
+from chiliad.data.task import TaskKind, task_kind
+
+__all__ = [
+    "Columns",
+    "Dataset",
+    "Example",
+    "Finding",
+    "Message",
+    "Report",
+    "Table",
+    "TaskKind",
+    "assemble",
+    "check",
+    "find_columns",
+    "freeze",
+    "read_table",
+    "table_from_frame",
+    "table_from_rows",
+    "task_kind",
+    "to_examples",
+]

@@ -1,0 +1,176 @@
+"""A dataset: examples, frozen and divided, in a folder that is named after their content.
+
+<root>/<first 12 digits of the hash>/
+    examples.jsonl   one example a line, as an OpenAI chat with its split: enough to rebuild the rest
+    dataset.json     hash, kind, labels, instruction, source and the number of rows in each part
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chiliad.data.example import Example, Message
+from chiliad.data.split import DEV, TEST, TRAIN, Split, split, split_around
+from chiliad.data.task import TaskKind, label_counts, task_kind
+from chiliad.errors import UnreadableFile, UnusableData, VersionConflict
+from chiliad.store.files import staged_folder
+
+ROWS_MIN = 20
+"""usable rows that differ: with fewer, a test is three answers long and says nothing"""
+EXAMPLES_FILE = "examples.jsonl"
+ABOUT_FILE = "dataset.json"
+_FORMAT = "chiliad-dataset-1"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Frozen examples. The hash covers the examples, their split and the instruction, and nothing else.
+
+    `labels` is the closed set of answers in training and development, sorted, and empty unless `kind` is LABELS.
+    `source` says where the examples were first read.
+    """
+
+    hash: str
+    kind: TaskKind
+    labels: tuple[str, ...]
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    instruction: str | None
+    source: str
+
+    @classmethod
+    def load(cls, root: Path, hash: str) -> Dataset:  # noqa: A002  what the field is called
+        """Read the dataset back, given at least 12 digits of its hash. Raises UnreadableFile: missing or changed."""
+        folder = root / hash[:12]
+        try:
+            lines = (folder / EXAMPLES_FILE).read_bytes()
+            about = json.loads((folder / ABOUT_FILE).read_bytes())
+            if not (_hash(lines, about["instruction"]) == about["hash"] and about["hash"].startswith(hash)):
+                raise ValueError("its content does not belong to its hash")
+            parts = _parsed(lines.decode())
+            kind, labels = TaskKind(about["kind"]), tuple(about["labels"])
+            return cls(about["hash"], kind, labels, **parts, instruction=about["instruction"], source=about["source"])
+        except FileNotFoundError as error:
+            raise UnreadableFile(
+                f"There is no dataset {hash[:12]} in {root}.", fix="Freeze it again from its source file."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableFile(
+                f"The dataset in {folder} was changed or damaged: {error}.",
+                fix="Remove that folder and freeze the dataset again from its source file.",
+            ) from error
+
+
+def freeze(
+    examples: Sequence[Example],
+    root: Path,
+    *,
+    test: Sequence[Example] | None = None,
+    source: str,
+    instruction: str | None = None,
+) -> Dataset:
+    """Write `assemble(...)` into a folder below `root`, whole or not at all.
+
+    The same content a second time, or at the same time in another process, gives the dataset that is there. Raises
+    UnusableData, and StoreError when the disk does not take it.
+    """
+    dataset = assemble(examples, test=test, source=source, instruction=instruction)
+    folder = root / dataset.hash[:12]
+    try:
+        with staged_folder(folder) as stage:
+            (stage / EXAMPLES_FILE).write_bytes(_lines(dataset))
+            (stage / ABOUT_FILE).write_text(json.dumps(_about(dataset), ensure_ascii=False, indent=2) + "\n", "utf-8")
+    except VersionConflict:
+        return Dataset.load(root, dataset.hash)
+    return dataset
+
+
+def assemble(
+    examples: Sequence[Example],
+    *,
+    test: Sequence[Example] | None = None,
+    source: str,
+    instruction: str | None = None,
+) -> Dataset:
+    """Divide the usable examples and name them by their content; nothing is written.
+
+    Given `test` rows are the test, and examples that share an input or group with them are left out. Raises
+    UnusableData for fewer than ROWS_MIN usable rows, for a single answer, and for test rows without any usable one.
+    """
+    rows = [example for example in examples if example.usable]
+    _require_enough(rows)
+    kind = task_kind(rows)
+    parts = _split(rows, test, by_answer=kind is TaskKind.LABELS)
+    labels = tuple(sorted(label_counts([*parts.train, *parts.dev]))) if kind is TaskKind.LABELS else ()
+    draft = Dataset("", kind, labels, parts.train, parts.dev, parts.test, instruction, source)
+    digest = _hash(_lines(draft), instruction)
+    return Dataset(digest, kind, labels, parts.train, parts.dev, parts.test, instruction, source)
+
+
+def _split(rows: list[Example], test: Sequence[Example] | None, *, by_answer: bool) -> Split:
+    if test is None:
+        return split(rows, by_answer=by_answer)
+    tests = [example for example in test if example.usable]
+    if not tests:
+        raise UnusableData("The test file has no usable row.", fix="Give test rows with an input and an answer each.")
+    parts = split_around(rows, tests, by_answer=by_answer)
+    _require_enough([*parts.train, *parts.dev], " beside those that the test has too")
+    return parts
+
+
+def _require_enough(rows: Sequence[Example], beside: str = "") -> None:
+    different = len({example.id for example in rows})
+    if different < ROWS_MIN:
+        raise UnusableData(
+            f"There are {different} different rows with an input and an answer{beside}.",
+            fix=f"Add rows: at least {ROWS_MIN} are needed, and 200 or more make a better expert.",
+        )
+    if len({example.answer for example in rows}) == 1:
+        raise UnusableData(
+            f"All rows{beside} have the same answer, so there is nothing to learn.",
+            fix="Add rows with other answers, or check that the right column is named with --output.",
+        )
+
+
+def _hash(lines: bytes, instruction: str | None) -> str:
+    return hashlib.sha256(json.dumps([_FORMAT, instruction]).encode() + b"\n" + lines).hexdigest()
+
+
+def _about(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "hash": dataset.hash,
+        "kind": dataset.kind,
+        "labels": dataset.labels,
+        "instruction": dataset.instruction,
+        "source": dataset.source,
+        "rows": {TRAIN: len(dataset.train), DEV: len(dataset.dev), TEST: len(dataset.test)},
+    }
+
+
+def _lines(dataset: Dataset) -> bytes:
+    parts = ((TRAIN, dataset.train), (DEV, dataset.dev), (TEST, dataset.test))
+    return "".join(f"{_line(example, part)}\n" for part, examples in parts for example in examples).encode()
+
+
+def _line(example: Example, part: str) -> str:
+    turns = [{"role": turn.role, "content": turn.content} for turn in example.messages]
+    row: dict[str, Any] = {"id": example.id, "split": part}
+    if example.group is not None:
+        row["group"] = example.group
+    row["messages"] = [*turns, {"role": "assistant", "content": example.answer}]
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+
+
+def _parsed(lines: str) -> dict[str, tuple[Example, ...]]:
+    parts: dict[str, list[Example]] = {TRAIN: [], DEV: [], TEST: []}
+    for row in (json.loads(line) for line in lines.split("\n") if line):
+        *prompt, answer = (Message(turn["role"], turn["content"]) for turn in row["messages"])
+        parts[row["split"]].append(Example.of(prompt, answer.content, row.get("group")))
+    return {part: tuple(examples) for part, examples in parts.items()}
