@@ -177,3 +177,11 @@ def test_sha256_file(tmp_path: Path):
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     assert sha256_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_real_full_disk_leaves_nothing_behind(small_disk):
+    with pytest.raises(StoreError, match="disk is full"):
+        write_atomic(small_disk / "file", b"x" * 2_000_000)
+    with pytest.raises(StoreError, match="disk is full"), staged_folder(small_disk / "1") as stage:
+        (stage / "file").write_bytes(b"x" * 2_000_000)
+    assert list(small_disk.iterdir()) == []

@@ -249,6 +249,10 @@ def _explanation(path: Path, words: str) -> StoreError | None:
         return StoreError(f"{path} is locked by another process.", fix="Wait for that process, or stop it.")
     if "readonly" in words or "unable to open" in words:
         return StoreError(f"{path} cannot be opened for writing.", fix="Give yourself write access to its folder.")
+    if "disk I/O error" in words:
+        return StoreError(
+            f"The disk failed under {path}.", fix="See that it has free space and is healthy; run it again."
+        )
     return StoreError(
         f"The database {path} cannot be used: {words}.",
         fix="Move the file away: experts, aliases and datasets are rebuilt from the workspace's folders.",
