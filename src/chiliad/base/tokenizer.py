@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Tokenizer:
         special = read_special_tokens(path.parent)
         self.bos_token: str | None = special["bos_token"]
         self.eos_token: str | None = special["eos_token"]
-        self.eos_ids: frozenset[int] = self._known_ids((*_END_TOKENS, self.eos_token))
+        self.eos_ids: frozenset[int] = self._ids_of((*_END_TOKENS, self.eos_token))
         self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str) -> list[int]:
@@ -43,9 +43,10 @@ class Tokenizer:
         text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special)
         return text
 
-    def _known_ids(self, tokens: Iterable[str | None]) -> frozenset[int]:
-        ids = (self._backend.token_to_id(token) for token in tokens if token is not None)
-        return frozenset(token_id for token_id in ids if token_id is not None)
+    def _ids_of(self, tokens: Collection[str | None]) -> frozenset[int]:
+        """Ids of those of `tokens` that are special here; the same characters may be ordinary text elsewhere."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(token_id for token_id, token in added.items() if token.special and token.content in tokens)
 
 
 class StreamDecoder:

