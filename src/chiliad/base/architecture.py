@@ -37,30 +37,13 @@ def llama_config(given: Mapping[str, Any]) -> dict[str, Any]:
     missing = [key for key in _REQUIRED if given.get(key) is None]
     if missing:
         raise BrokenBase(f"config.json lacks {', '.join(missing)}.", fix="Use the complete config.json of the model.")
-    _refuse_variants(given)
-    heads = int(given["num_attention_heads"])
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": int(given["vocab_size"]),
-        "hidden_size": int(given["hidden_size"]),
-        "intermediate_size": int(given["intermediate_size"]),
-        "num_hidden_layers": int(given["num_hidden_layers"]),
-        "num_attention_heads": heads,
-        "num_key_value_heads": int(given.get("num_key_value_heads") or heads),
-        "head_dim": int(given.get("head_dim") or given["hidden_size"] // heads),
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        "rms_norm_eps": float(given["rms_norm_eps"]),
-        "rope_theta": rope_theta(given),
-        "max_position_embeddings": int(given["max_position_embeddings"]),
-        "tie_word_embeddings": bool(given.get("tie_word_embeddings", False)),
-        "bos_token_id": given.get("bos_token_id"),
-        "eos_token_id": given.get("eos_token_id"),
-        "pad_token_id": given.get("pad_token_id"),
-        "dtype": "bfloat16",
-    }
+    try:
+        _refuse_variants(given)
+        return _explicit(given)
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise BrokenBase(
+            f"A setting in config.json is not what it should be ({error}).", fix="Use the model's own config.json."
+        ) from None
 
 
 def rope_theta(config: Mapping[str, Any]) -> float:
@@ -97,7 +80,7 @@ def check_tensors(found: Mapping[str, tuple[int, ...]], config: Mapping[str, Any
     """Raises `BrokenBase` unless the tensors are exactly those that `config` describes."""
     wanted = tensor_shapes(config)
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    wrong = [name for name in wanted.keys() & found.keys() if wanted[name] != found[name]]
+    wrong = [name for name in sorted(wanted.keys() & found.keys()) if wanted[name] != found[name]]
     problems = [f"lacks {missing[0]} and {len(missing) - 1} more"] if missing else []
     problems += [f"has {extra[0]}, which is not part of a llama model"] if extra else []
     problems += [f"holds {wrong[0]} as {found[wrong[0]]} instead of {wanted[wrong[0]]}"] if wrong else []
@@ -106,6 +89,32 @@ def check_tensors(found: Mapping[str, tuple[int, ...]], config: Mapping[str, Any
             f"The checkpoint {'; '.join(problems)}.",
             fix="Use a complete, unmodified llama checkpoint and its own config.",
         )
+
+
+def _explicit(given: Mapping[str, Any]) -> dict[str, Any]:
+    heads = int(given["num_attention_heads"])
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": int(given["vocab_size"]),
+        "hidden_size": int(given["hidden_size"]),
+        "intermediate_size": int(given["intermediate_size"]),
+        "num_hidden_layers": int(given["num_hidden_layers"]),
+        "num_attention_heads": heads,
+        "num_key_value_heads": int(given.get("num_key_value_heads") or heads),
+        "head_dim": int(given.get("head_dim") or given["hidden_size"] // heads),
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "rms_norm_eps": float(given["rms_norm_eps"]),
+        "rope_theta": rope_theta(given),
+        "max_position_embeddings": int(given["max_position_embeddings"]),
+        "tie_word_embeddings": bool(given.get("tie_word_embeddings", False)),
+        "bos_token_id": given.get("bos_token_id"),
+        "eos_token_id": given.get("eos_token_id"),
+        "pad_token_id": given.get("pad_token_id"),
+        "dtype": "bfloat16",
+    }
 
 
 def _refuse_variants(given: Mapping[str, Any]) -> None:

@@ -81,10 +81,16 @@ class StreamDecoder:
 
 
 def read_special_tokens(folder: Path) -> dict[str, str | None]:
-    """`bos_token` and `eos_token` of a model folder as text, from `tokenizer_config.json`; None where not given."""
+    """`bos_token` and `eos_token` of a model folder as text, from `tokenizer_config.json`; None where not given.
+
+    Raises `BrokenBase` when that file is there but cannot be read.
+    """
     path = folder / "tokenizer_config.json"
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: _token_text(content.get(name)) for name in ("bos_token", "eos_token")}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return {name: _token_text(content.get(name)) for name in ("bos_token", "eos_token")}
+    except (ValueError, AttributeError) as error:
+        raise BrokenBase(f"{path.name} cannot be read ({error}).", fix="Fetch the model folder again.") from None
 
 
 def _token_text(token: Any) -> str | None:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,15 @@ def read_weights(path: Path) -> dict[str, TensorView]:
         raise BrokenBase(f"The header of {path.name} cannot be read ({error}).", fix=_PULL_AGAIN) from None
 
 
-def _view(path: Path, name: str, entry: dict[str, object], data_start: int, size: int) -> TensorView:
-    dtype, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
-    assert isinstance(shape, list)
-    assert isinstance(offsets, list)
+def _view(path: Path, name: str, entry: dict[str, Any], data_start: int, size: int) -> TensorView:
+    dtype, shape = str(entry["dtype"]), tuple(map(index, entry["shape"]))
+    start, end = (data_start + index(offset) for offset in entry["data_offsets"])
     if dtype not in _NUMPY_DTYPES:
         raise BrokenBase(
             f"Tensor {name} in {path.name} has type {dtype}.",
             fix=f"Use a checkpoint in one of {', '.join(_NUMPY_DTYPES)}.",
         )
-    start, end = data_start + offsets[0], data_start + offsets[1]
     bytes_wanted = math.prod(shape) * _NUMPY_DTYPES[dtype].itemsize
-    if not (data_start <= start <= end <= size) or end - start != bytes_wanted:
-        raise BrokenBase(f"Tensor {name} reaches beyond the end of {path.name}.", fix=_PULL_AGAIN)
-    return TensorView(path, dtype, tuple(shape), start, end)
+    if not (data_start <= start <= end <= size) or end - start != bytes_wanted or min(shape, default=0) < 0:
+        raise BrokenBase(f"Tensor {name} does not fit into {path.name}.", fix=_PULL_AGAIN)
+    return TensorView(path, dtype, shape, start, end)
