@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chiliad.data.table import Table, cell_text
+from chiliad.data.table import Table
 from chiliad.errors import ColumnsNotFound
 
 MESSAGES = "messages"
@@ -111,7 +111,7 @@ def _by_shape(table: Table, free: list[str]) -> tuple[tuple[str, ...], str]:
     if len(counted) != 2:
         raise _unclear(table)
     for name in counted:
-        if any(cell_text(row.get(name)).strip() == name for row in table.rows):
+        if any(str(row.get(name)).strip() == name for row in table.rows):
             raise ColumnsNotFound(
                 f"{table.source} begins with a row of data where the column names belong.",
                 fix="Add a first row with the names: input,output.",

@@ -35,7 +35,7 @@ def _as_list(value: Any) -> list[Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"the messages are broken JSON ({error})") from error
     if not isinstance(value, list) or not value:
         raise ValueError("the messages are not a list of at least one message")
@@ -46,7 +46,7 @@ def _turn(message: Any, number: int) -> Message:
     if not isinstance(message, dict):
         raise ValueError(f"message {number} is not an object with a role and content")
     role = message.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise ValueError(f"message {number} has the role {role!r}; known are {', '.join(_ROLES)}")
     if message.get("tool_calls") or message.get("function_call"):
         raise ValueError(f"message {number} calls a tool; experts learn from text only")

@@ -24,7 +24,7 @@ def to_examples(table: Table, columns: Columns) -> list[Example]:
 def _numbered(row: Mapping[str, Any], columns: Columns, place: str) -> Example:
     try:
         return _example(row, columns)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested hundreds deep
         raise UnreadableFile(f"{place}: {error}.", fix="Mend that row or leave it out.") from error
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
 
 @dataclass(frozen=True)
 class Message:
@@ -43,7 +45,7 @@ class Example:
         """The content of the last user message."""
         return next((turn.content for turn in reversed(self.messages) if turn.role == "user"), "")
 
-    @property
+    @cached_property
     def usable(self) -> bool:
         """Whether neither the input nor the answer is blank."""
         return bool(self.input.strip()) and bool(self.answer.strip())
@@ -60,5 +62,4 @@ def normalise(text: str) -> str:
 
 
 def _sha256(content: object) -> str:
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()

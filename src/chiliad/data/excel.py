@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -37,6 +38,7 @@ def _first_sheet(path: Path) -> Table:
         try:
             sheet = next(sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible")
             sheet.reset_dimensions()  # what the file says of its own size is often wrong
-            return table_from_grid(enumerate(sheet.iter_rows(values_only=True), start=1), path.name, "row")
+            with closing(sheet.iter_rows(values_only=True)) as rows:
+                return table_from_grid(enumerate(rows, start=1), path.name, "row")
         finally:
             workbook.close()

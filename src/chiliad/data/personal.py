@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import accumulate, combinations
 
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}\b")
 _PHONE = re.compile(
     r"""(?<![\w.,:/#+-]) (?:
-        (?:\+|00) [1-9]\d{0,2} (?:[ ./-]?\(?\d{1,4}\)?){2,6}            # +62 812 3456 7890
+        (?:\+|00(?=\d{1,3}[ ./-])) (?:[17]|[2-9]\d{1,2}) (?:[ ./-]?\(?\d{1,4}\)?){2,6}  # +62 812 3456 7890
       | \(?0[1-9]\d{0,4}\)? (?:[ .-]?\d{2,4}){2,4}                      # 0812-3456-7890, (020) 7946 0958
       | (?:1[ .-])? (?:\([2-9]\d\d\)[ ]?|[2-9]\d\d[ .-]) \d{3}[ .-]\d{4}  # (212) 555-0142
     ) (?![\w-])""",
@@ -31,6 +32,7 @@ _CARD = re.compile(
     """,
     re.VERBOSE,
 )
+_CARD_DIGITS = range(13, 20)
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?=[ -]?[A-Z0-9])")
 _IBAN_LENGTHS = {
     country: length
@@ -102,9 +104,8 @@ def _card_candidates(text: str) -> Iterator[str]:
     """Yield every run of neighbouring digit groups: an expiry date or a code may stand next to the number."""
     for match in _DIGIT_GROUPS.finditer(text):
         groups = re.split(r"[ -]", match.group())
-        for first in range(len(groups)):
-            for last in range(first + 1, len(groups) + 1):
-                yield "".join(groups[first:last])
+        digits, edges = "".join(groups), accumulate(map(len, groups), initial=0)
+        yield from (digits[first:last] for first, last in combinations(edges, 2) if last - first in _CARD_DIGITS)
 
 
 def _is_card(digits: str) -> bool:

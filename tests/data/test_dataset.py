@@ -1,0 +1,155 @@
+import hashlib
+import json
+import multiprocessing
+from dataclasses import replace
+
+import pytest
+
+from chiliad.data import Dataset, Example, Message, TaskKind, assemble, freeze, read_table
+from chiliad.data.dataset import ROWS_MIN
+from chiliad.errors import StoreError, UnreadableFile, UnusableData
+from tests.small_disk import small_disk  # noqa: F401  a fixture
+
+
+def example(text, answer, group=None):
+    return Example.of([Message("user", text)], answer, group)
+
+
+def tickets(rows=60):
+    labels = ("refund", "delivery", "other")
+    return [example(f"Ticket number {n}: tolong!", labels[n % 3], f"customer {n // 2}") for n in range(rows)]
+
+
+def test_a_frozen_dataset_comes_back_as_it_was(tmp_path):
+    odd = [example("line one\r\nline \u2028two ", ' {"b": 1} \t', None), example("x" * 1000, "ü\x00", "g")]
+    conversation = Example.of([Message("system", "Be kind."), Message("assistant", "Hi"), Message("user", "?")], "Yes")
+    frozen = freeze([*tickets(), *odd, conversation], tmp_path, source="tickets.csv", instruction="Sort it.\n")
+    assert Dataset.load(tmp_path, frozen.hash) == frozen
+    assert Dataset.load(tmp_path, frozen.hash[:12]) == frozen
+    assert {one.id for one in odd} < {one.id for part in (frozen.train, frozen.dev, frozen.test) for one in part}
+
+
+def test_what_a_dataset_says_of_itself(tmp_path):
+    frozen = freeze(tickets(), tmp_path, source="tickets.csv")
+    assert frozen.kind is TaskKind.LABELS
+    assert frozen.labels == ("delivery", "other", "refund")
+    assert (len(frozen.train), len(frozen.dev), len(frozen.test)) == (34, 8, 18)
+    about = json.loads((tmp_path / frozen.hash[:12] / "dataset.json").read_text())
+    assert about["rows"] == {"train": 34, "dev": 8, "test": 18}
+    assert about["hash"] == frozen.hash
+
+
+def test_the_hash_of_known_rows_is_known():
+    """If this fails, the same file no longer gives the same dataset: don't change the hash, undo the change."""
+    assert assemble(tickets(), source="").hash == "00f651a5b0ea693ad3abe1518c162f2d563613f9ed40444215358dfab163231d"
+    around = assemble(tickets(), test=tickets(6), source="", instruction="Sort it.")
+    assert around.hash == "b9034d0801fca401a6fd22c9741ec0031aedf7f5c8192b2218da57088c0959f5"
+
+
+def test_content_makes_the_hash_and_the_name_of_the_source_does_not(tmp_path):
+    frozen = freeze(tickets(), tmp_path, source="a.csv")
+    assert freeze([*reversed(tickets()), *tickets(5)], tmp_path, source="b.csv") == frozen
+    assert len(list(tmp_path.iterdir())) == 1
+    others = [
+        assemble(tickets(), source="", instruction="Sort."),
+        assemble([*tickets(), example("one more", "other")], source=""),
+        assemble([replace(one, group=None) for one in tickets()], source=""),
+        assemble(tickets(), test=tickets(5), source=""),
+    ]
+    assert len({frozen.hash, *(one.hash for one in others)}) == 5
+
+
+def test_examples_file_alone_is_a_chat_log_with_hash_and_split(tmp_path):
+    frozen = freeze(tickets(), tmp_path, source="a.csv", instruction="Sort.")
+    path = tmp_path / frozen.hash[:12] / "examples.jsonl"
+    rows = read_table(path).rows
+    assert [row["id"] for row in rows if row["split"] == "test"] == [one.id for one in frozen.test]
+    assert rows[0]["messages"][-1] == {"role": "assistant", "content": frozen.train[0].answer}
+    head = b'["chiliad-dataset-1", "Sort."]\n'
+    assert hashlib.sha256(head + path.read_bytes()).hexdigest() == frozen.hash
+
+
+def test_given_test_rows_are_the_test_and_leave_training(tmp_path):
+    test = [*tickets(10), example("never seen", "unseen label"), example("", "other")]
+    frozen = freeze(tickets(), tmp_path, test=test, source="a.csv")
+    assert {one.id for one in frozen.test} == {one.id for one in test if one.usable}
+    assert len(frozen.train) + len(frozen.dev) == 50
+    assert "unseen label" not in frozen.labels
+
+
+def test_unusable_rows_are_left_out():
+    frozen = assemble([*tickets(), example(" ", "refund"), example("no answer", "")], source="")
+    assert all(one.usable for part in (frozen.train, frozen.dev, frozen.test) for one in part)
+
+
+@pytest.mark.parametrize(
+    ("examples", "cause"),
+    [
+        ([], "There are 0 different rows"),
+        (tickets(ROWS_MIN - 1), f"There are {ROWS_MIN - 1} different rows"),
+        (tickets(10) * 10, "There are 10 different rows"),
+        ([example(f"text {n}", "same") for n in range(100)], "All rows have the same answer"),
+        ([example(f"text {n}", f"answer {n}", "one group") for n in range(100)], "form 1 independent bundles"),
+    ],
+)
+def test_unusable_data_is_refused_and_nothing_is_written(tmp_path, examples, cause):
+    with pytest.raises(UnusableData) as caught:
+        freeze(examples, tmp_path, source="a.csv")
+    assert cause in caught.value.cause
+    assert caught.value.fix
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_rows_must_remain_beside_the_test():
+    with pytest.raises(UnusableData, match="beside those that the test has too"):
+        assemble(tickets(), test=tickets(50), source="")
+    with pytest.raises(UnusableData, match="test file has no usable row"):
+        assemble(tickets(), test=[example("question", "")], source="")
+
+
+def test_a_missing_dataset_is_named(tmp_path):
+    with pytest.raises(UnreadableFile, match="There is no dataset 0123456789ab"):
+        Dataset.load(tmp_path, "0123456789ab")
+
+
+@pytest.mark.parametrize("name", ["examples.jsonl", "dataset.json"])
+@pytest.mark.parametrize(
+    "harm", [lambda old: old[:-20], lambda old: old.replace(b"other", b"OTHER"), lambda _: b"\xff"]
+)
+def test_a_changed_dataset_is_refused(tmp_path, name, harm):
+    frozen = freeze(tickets(), tmp_path, source="a.csv", instruction="other")
+    path = tmp_path / frozen.hash[:12] / name
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(UnreadableFile, match="was changed or damaged"):
+        Dataset.load(tmp_path, frozen.hash)
+
+
+def test_a_hash_that_only_begins_alike_is_refused(tmp_path):
+    frozen = freeze(tickets(), tmp_path, source="a.csv")
+    with pytest.raises(UnreadableFile, match="does not belong to its hash"):
+        Dataset.load(tmp_path, frozen.hash[:-1] + ("0" if frozen.hash[-1] != "0" else "1"))
+
+
+def freeze_and_tell(root, barrier, results):
+    barrier.wait(timeout=60)
+    results.put(freeze(tickets(), root, source="a.csv").hash)
+
+
+def test_two_processes_may_freeze_the_same_data_at_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(2), context.Queue()
+    writers = [context.Process(target=freeze_and_tell, args=(tmp_path, barrier, results)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    hashes = {results.get(timeout=60) for _ in writers}
+    for writer in writers:
+        writer.join(timeout=60)
+    assert hashes == {assemble(tickets(), source="").hash}
+    assert [path.name for path in tmp_path.iterdir()] == [hashes.pop()[:12]]
+
+
+def test_a_full_disk_leaves_nothing_behind(small_disk):  # noqa: F811  the fixture
+    examples = [example(f"{n} " + "x" * 3000, f"answer {n}") for n in range(1000)]
+    with pytest.raises(StoreError, match="disk is full"):
+        freeze(examples, small_disk, source="a.csv")
+    assert not list(small_disk.iterdir())
