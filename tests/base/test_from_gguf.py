@@ -104,8 +104,12 @@ def test_a_number_format_that_cannot_be_dequantised_is_named(tmp_path: Path, sto
         store.pull(str(write_gguf(tmp_path / "x.gguf", tensors=tensors, change=change)))
 
 
-@pytest.mark.parametrize(("tokens", "template"), [(TOKENS, CHATML), (["<s>", *TOKENS[1:]], CHATML), (TOKENS[3:], PLAIN)])
-def test_a_file_without_a_template_gets_one_that_fits_its_tokens(tmp_path: Path, tokens: list[str], template: str) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "template"), [(TOKENS, CHATML), (["<s>", *TOKENS[1:]], CHATML), (TOKENS[3:], PLAIN)]
+)
+def test_a_file_without_a_template_gets_one_that_fits_its_tokens(
+    tmp_path: Path, tokens: list[str], template: str
+) -> None:
     def vocabulary(writer: GGUFWriter) -> None:
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre("gpt-2")

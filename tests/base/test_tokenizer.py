@@ -101,7 +101,28 @@ def test_an_unfinished_character_comes_out_at_the_end_once(tokenizer: Tokenizer)
 
 def sentencepiece(writer: GGUFWriter) -> None:
     """A vocabulary with scores instead of merges, spaces as ▁, and bytes for what it does not know."""
-    pieces = ["▁", "t", "h", "e", "▁t", "he", "▁the", "r", "s", "re", "st", "▁rest", "i", "n", "in", "▁in", "▁▁", "é", "<", ">"]
+    pieces = [
+        "▁",
+        "t",
+        "h",
+        "e",
+        "▁t",
+        "he",
+        "▁the",
+        "r",
+        "s",
+        "re",
+        "st",
+        "▁rest",
+        "i",
+        "n",
+        "in",
+        "▁in",
+        "▁▁",
+        "é",
+        "<",
+        ">",
+    ]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)

@@ -27,7 +27,11 @@ def test_bf16_rounds_ties_to_even_and_keeps_what_is_not_a_number() -> None:
 
 
 def test_what_is_written_is_what_torch_loads(tmp_path: Path) -> None:
-    values = {"b": torch.randn(3, 5).to(torch.bfloat16), "a": torch.randn(7).to(torch.bfloat16), "empty": torch.empty(0, 4)}
+    values = {
+        "b": torch.randn(3, 5).to(torch.bfloat16),
+        "a": torch.randn(7).to(torch.bfloat16),
+        "empty": torch.empty(0, 4),
+    }
     bits = {name: tensor.to(torch.bfloat16).view(torch.uint16).numpy() for name, tensor in values.items()}
     path = tmp_path / "model.safetensors"
     write_weights(path, {name: array.shape for name, array in bits.items()}, bits.__getitem__)

@@ -12,8 +12,8 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 from tokenizers.pre_tokenizers import ByteLevel
 
-from chiliad.base.from_gguf import read_gguf
 from chiliad.base.checkpoint import write_checkpoint
+from chiliad.base.from_gguf import read_gguf
 
 HIDDEN, WIDE, LAYERS, HEADS, KV_HEADS, HEAD_DIM = 64, 96, 2, 4, 2, 16
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
