@@ -97,3 +97,11 @@ def test_an_unusable_file_is_reported_before_it_fails():
     result = run(write("tickets.csv", ROWS[:30]), "--json")
     assert result.exit_code != 0
     assert json.loads(result.stdout)["problem"]["cause"] == result.exception.cause
+
+
+def test_the_test_file_is_read_by_the_columns_of_the_data():
+    test = write("test.csv", [("a hint", "Hello", "refund")], ("question", "text", "label"))
+    report = json.loads(run(write("tickets.csv", ROWS), "--test", test, "--json").stdout)
+    assert report["labels_unseen"] == []
+    test = write("test.csv", [("Hello", "refund")], ("question", "answer"))
+    assert isinstance(run("tickets.csv", "--test", test).exception, ColumnsNotFound)

@@ -8,7 +8,6 @@ import pytest
 from chiliad.data import Dataset, Example, Message, TaskKind, assemble, freeze, read_table
 from chiliad.data.dataset import ROWS_MIN
 from chiliad.errors import StoreError, UnreadableFile, UnusableData
-from tests.small_disk import small_disk  # noqa: F401  a fixture
 
 
 def example(text, answer, group=None):
@@ -148,7 +147,7 @@ def test_two_processes_may_freeze_the_same_data_at_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [hashes.pop()[:12]]
 
 
-def test_a_full_disk_leaves_nothing_behind(small_disk):  # noqa: F811  the fixture
+def test_a_full_disk_leaves_nothing_behind(small_disk):
     examples = [example(f"{n} " + "x" * 3000, f"answer {n}") for n in range(1000)]
     with pytest.raises(StoreError, match="disk is full"):
         freeze(examples, small_disk, source="a.csv")

@@ -2,7 +2,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiliad.data import Example, Message
@@ -35,6 +35,7 @@ def try_split(examples, **how):
         return None
 
 
+@settings(deadline=None)
 @given(examples=row_lists, by_answer=st.booleans())
 def test_no_input_and_no_group_is_on_two_sides(examples, by_answer):
     if done := try_split(examples, by_answer=by_answer):
@@ -48,6 +49,7 @@ def test_no_input_and_no_group_is_on_two_sides(examples, by_answer):
             assert not sides[1] & sides[2]
 
 
+@settings(deadline=None)
 @given(examples=row_lists, by_answer=st.booleans())
 def test_every_different_row_is_in_exactly_one_part_and_no_part_is_empty(examples, by_answer):
     if done := try_split(examples, by_answer=by_answer):
@@ -55,6 +57,7 @@ def test_every_different_row_is_in_exactly_one_part_and_no_part_is_empty(example
         assert all(parts_of(done))
 
 
+@settings(deadline=None)
 @given(examples=row_lists, by_answer=st.booleans(), seed=st.integers(0, 9))
 def test_order_and_repetition_of_rows_change_nothing(examples, by_answer, seed):
     again = [*examples, *examples[: seed * 3]]
@@ -62,6 +65,7 @@ def test_order_and_repetition_of_rows_change_nothing(examples, by_answer, seed):
     assert try_split(examples, by_answer=by_answer) == try_split(again, by_answer=by_answer)
 
 
+@settings(deadline=None)
 @given(examples=row_lists, test=st.lists(rows, min_size=1, max_size=30), by_answer=st.booleans())
 def test_given_test_rows_stay_and_nothing_of_theirs_is_trained_on(examples, test, by_answer):
     try:

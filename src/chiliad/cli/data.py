@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +52,7 @@ def check(
 
     settings = Settings.load()
     columns, examples = _read(file, input, output, group)
-    tests = _read(test, input, output, group)[1] if test else None
+    tests = _read(test, columns.inputs, columns.output, columns.group)[1] if test else None
     count_tokens, tokens_max = _token_counter(settings.cache_dir), settings.engine.context_max
     report = check_examples(examples, test=tests, count_tokens=count_tokens, tokens_max=tokens_max)
     if as_json:
@@ -66,7 +66,7 @@ def check(
 
 def _read(
     file: Path,
-    input: list[str] | None,  # noqa: A002
+    input: Sequence[str] | None,  # noqa: A002
     output: str | None,
     group: str | None,
 ) -> tuple[Columns, list[Example]]:

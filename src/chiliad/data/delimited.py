@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,9 @@ from chiliad.data.table import ROW_CHARS_MAX, Table, table_from_grid
 from chiliad.errors import UnreadableFile
 
 DELIMITERS = (",", ";", "\t", "|")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _LOOK_AT_ROWS = 50
+_LOOK_AT_CHARS = 100_000
 
 
 def read_delimited(path: Path) -> Table:
@@ -24,7 +26,7 @@ def read_delimited(path: Path) -> Table:
     """
     csv.field_size_limit(max(csv.field_size_limit(), ROW_CHARS_MAX))  # the module's own limit is for the whole process
     text = read_text(path)
-    delimiter = find_delimiter(text)
+    delimiter = find_delimiter(text[:_LOOK_AT_CHARS])
     try:
         return table_from_grid(_lines(text, delimiter, path.name), path.name, "line")
     except _BadQuote:
@@ -45,7 +47,7 @@ class _BadQuote(UnreadableFile):
 
 def _evenness(text: str, delimiter: str) -> tuple[float, int]:
     """The share of rows as wide as the header, and that width; nothing when the header is a single cell."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(_cut(text), delimiter=delimiter)
     try:
         widths = [len(cells) for cells in islice(reader, _LOOK_AT_ROWS) if cells]
     except csv.Error:
@@ -59,7 +61,7 @@ def _lines(
     text: str, delimiter: str, name: str, *, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield each row with the number of the line on which it begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    reader = csv.reader(_cut(text), delimiter=delimiter, quoting=quoting, strict=True)
     begins = 1
     try:
         for cells in reader:
@@ -74,6 +76,11 @@ def _lines(
             f"{name}, in the row that begins on line {begins}: a quote is not closed or not doubled ({error}).",
             fix='Text with quotes or delimiters is written in quotes, and a quote inside it twice: "She said ""hi""".',
         ) from error
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Cut the text after its newlines, of whatever kind, and nowhere else."""
+    return (match.group() for match in _LINE.finditer(text))
 
 
 def _too_long(name: str, line: int) -> UnreadableFile:

@@ -38,6 +38,7 @@ def read_table(path: Path) -> Table:
             fix=f"Save it as CSV, JSONL, Parquet or Excel ({', '.join(READERS)}).",
         )
     try:
+        path.open("rb").close()  # so that a missing file is called missing whatever its kind
         return reader(path)
     except OSError as error:
         raise UnreadableFile(
