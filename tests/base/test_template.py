@@ -30,7 +30,8 @@ MISTRAL = """{{ bos_token }}{% for message in messages %}
 [INST] {{ message['content'] }} [/INST]
     {% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}
 {% endfor %}"""
-TOOLS = """{% if tools %}tools: {% for tool in tools %}{{ tool | tojson }} {{ tool | tojson(indent=2) }}{% endfor %}{% endif %}
+TOOLS = """{% if tools %}tools:
+{% for tool in tools %}{{ tool | tojson }} {{ tool | tojson(indent=2) }}{% endfor %}{% endif %}
 {% set state = namespace(seen=0, last='') %}
 {% for m in messages %}
     {% if m.role == 'skip' %}{% continue %}{% endif %}

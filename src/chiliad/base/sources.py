@@ -178,20 +178,21 @@ class HubSource:
 
     def _download(self) -> Path:
         from huggingface_hub import snapshot_download  # slow to import, and most machines never pull from the hub
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+        from huggingface_hub.errors import RepositoryNotFoundError
 
         try:
-            return Path(snapshot_download(self.repository, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"]))
+            found = snapshot_download(self.repository, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"])
         except RepositoryNotFoundError:
             raise BaseNotFound(
                 f"There is no public model {self.repository} on the Hugging Face hub.",
                 fix="Check the name; for a private or gated model, run `hf auth login` first.",
             ) from None
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        except Exception as error:  # the hub's client lets every error of its HTTP library through
             raise StoreError(
-                f"{self.repository} could not be downloaded ({str(error).splitlines()[0]}).",
+                f"{self.repository} could not be downloaded ({str(error).partition(os.linesep)[0]}).",
                 fix="Check the network; or pull a local folder or GGUF file instead.",
-            ) from None
+            ) from error
+        return Path(found)
 
 
 def slug(name: str) -> str:
