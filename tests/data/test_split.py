@@ -73,6 +73,7 @@ def test_given_test_rows_stay_and_nothing_of_theirs_is_trained_on(examples, test
     except UnusableData:
         return
     assert sorted(done.test, key=repr) == sorted(test, key=repr)
+    assert split_around(examples[::-1], test[::-1], by_answer=by_answer) == done
     learned = [*done.train, *done.dev]
     assert not {one.key for one in learned} & {one.key for one in test}
     assert not {one.group for one in learned} & {one.group for one in test} - {None}

@@ -51,7 +51,7 @@ def split_around(examples: Sequence[Example], test: Sequence[Example], *, by_ans
     rows = sum(len(bundle.examples) for bundle in bundles)
     wanted = {TRAIN: rows - dev_rows(rows), DEV: dev_rows(rows)}
     parts = _divided(bundles, wanted, by_answer=by_answer)
-    return Split(_in_order(parts[TRAIN]), _in_order(parts[DEV]), tuple(sorted(test, key=lambda example: example.id)))
+    return Split(_in_order(parts[TRAIN]), _in_order(parts[DEV]), tuple(_by_content(test)))
 
 
 def keys_shared(examples: Iterable[Example], test: Iterable[Example]) -> frozenset[str]:
@@ -100,7 +100,7 @@ class Bundle:
 
 def bundled(examples: Iterable[Example]) -> list[Bundle]:
     """Join examples that share an input or a group, also through third ones; equal examples are taken once."""
-    own = sorted(examples, key=lambda example: (example.id, example.group or ""))
+    own = _by_content(examples)
     parents: dict[str, str] = {}
     for example in own:
         key = _root(parents, f"key {example.key}")
@@ -159,4 +159,8 @@ def _without_empty(parts: dict[str, list[Bundle]]) -> dict[str, list[Bundle]]:
 
 
 def _in_order(bundles: list[Bundle]) -> tuple[Example, ...]:
-    return tuple(sorted((example for bundle in bundles for example in bundle.examples), key=lambda example: example.id))
+    return tuple(_by_content(example for bundle in bundles for example in bundle.examples))
+
+
+def _by_content(examples: Iterable[Example]) -> list[Example]:
+    return sorted(examples, key=lambda example: (example.id, example.group or ""))
