@@ -176,3 +176,13 @@ def test_padding_and_truncation_in_the_file_are_ignored(folder: Path) -> None:
     content["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
     (folder / "tokenizer.json").write_text(json.dumps(content))
     assert len(Tokenizer(folder / "tokenizer.json").encode("abcdef")) == 6
+
+
+def test_the_stated_end_token_ends_an_answer_even_if_it_is_not_marked_special(folder: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "eos_token": {"content": "!", "lstrip": False}})
+    )
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    assert tokenizer.eos_token == "!"
+    assert tokenizer.eos_ids == {0, 2, *tokenizer.encode("!")}

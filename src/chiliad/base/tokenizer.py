@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Tokenizer:
         special = read_special_tokens(path.parent)
         self.bos_token: str | None = special["bos_token"]
         self.eos_token: str | None = special["eos_token"]
-        self.eos_ids: frozenset[int] = self._ids_of((*_END_TOKENS, self.eos_token))
+        self.eos_ids: frozenset[int] = self._end_ids()
         self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str) -> list[int]:
@@ -43,10 +43,12 @@ class Tokenizer:
         text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special)
         return text
 
-    def _ids_of(self, tokens: Collection[str | None]) -> frozenset[int]:
-        """Ids of those of `tokens` that are special here; the same characters may be ordinary text elsewhere."""
+    def _end_ids(self) -> frozenset[int]:
+        """The end token, and those of `_END_TOKENS` that are special here: elsewhere they may be ordinary text."""
         added = self._backend.get_added_tokens_decoder()
-        return frozenset(token_id for token_id, token in added.items() if token.special and token.content in tokens)
+        ends = {token_id for token_id, token in added.items() if token.special and token.content in _END_TOKENS}
+        end = None if self.eos_token is None else self._backend.token_to_id(self.eos_token)
+        return frozenset(ends if end is None else ends | {end})
 
 
 class StreamDecoder:
