@@ -1,0 +1,46 @@
+"""`chiliad serve`: every expert of a workspace behind OpenAI's API."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chiliad.config import Settings
+
+KEY_VARIABLE = "CHILIAD_API_KEY"
+
+
+def serve(
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on (default: 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port to listen on (default: 8321).")] = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help=f"Let other machines in. Needs a key in {KEY_VARIABLE}.")
+    ] = False,
+) -> None:
+    """Serve every expert, and the base, at http://127.0.0.1:8321/v1 until Ctrl-C.
+
+    Any OpenAI client works there; the `model` is an expert, an expert@version or a base. If the environment variable
+    CHILIAD_API_KEY is set, clients have to send it.
+    """
+    from chiliad.server.process import check_exposure, run
+    from chiliad.workspace import Workspace
+
+    server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = Settings.load(workspace=workspace, server=server)
+    api_key = os.environ.get(KEY_VARIABLE) or None
+    check_exposure(settings.server.host, allow_network=allow_network, api_key=api_key)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop leaves the same way as Ctrl-C
+    with Workspace.open(settings) as opened, contextlib.suppress(KeyboardInterrupt):
+        run(opened.service(), settings.server, api_key=api_key, allow_network=allow_network, on_listening=_announce)
+
+
+def _announce(address: str) -> None:
+    typer.echo(f"Chiliad answers at {address}  (OpenAI clients: {address}/v1). Ctrl-C stops it.")

@@ -1,0 +1,90 @@
+"""The answers to one request while the engine makes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from chiliad.engine import Aborted, AbortReason, Completion, Delta, Event, Failed, Finished, OnEvent
+from chiliad.errors import ChiliadError
+from chiliad.server.errors import HttpError
+from chiliad.server.mailbox import Mailbox
+from chiliad.server.service import Handle
+
+Start = Callable[[OnEvent], Handle]
+"""begins one answer, its events going to the given callback"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one event of the engine adds to the answer at `index`."""
+
+    index: int
+    event: Delta | Finished
+
+
+class Answers:
+    """One or more answers under way, numbered in the order of their starts. Lives on the event loop.
+
+    Iterating gives their steps as they come and ends after the last `Finished`. It raises as soon as one of the answers
+    fails; the others are then of no use and cancelled.
+    """
+
+    def __init__(self, starts: list[Start], mailbox: Mailbox) -> None:
+        """Raises what a start raises; no answer is under way then."""
+        self._mailbox = mailbox
+        self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+        self._unfinished: dict[int, Handle] = {}
+        try:
+            for index, start in enumerate(starts):
+                self._unfinished[index] = start(self._receiver(index))
+        except ChiliadError:
+            self.cancel()
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[Step]:
+        while self._unfinished:
+            index, event = await self._events.get()
+            match event:
+                case Failed(error):
+                    self.cancel()
+                    raise error
+                case Aborted(reason):
+                    self.cancel()
+                    raise _aborted(reason)
+                case Finished():
+                    del self._unfinished[index]
+            yield Step(index, event)
+
+    async def completions(self) -> list[Completion]:
+        """All of them, when they are done. Raises like the iteration."""
+        done: dict[int, Completion] = {}
+        async for step in self:
+            if isinstance(step.event, Finished):
+                done[step.index] = step.event.completion
+        return [done[index] for index in sorted(done)]
+
+    def fail(self, error: ChiliadError) -> None:
+        """Have the iteration raise `error` after what has already come."""
+        self._events.put_nowait((0, Failed(error)))
+
+    def cancel(self) -> None:
+        for handle in self._unfinished.values():
+            handle.cancel()
+
+    def _receiver(self, index: int) -> OnEvent:
+        def receive(event: Event) -> None:
+            self._mailbox.post(lambda: self._events.put_nowait((index, event)))
+
+        return receive
+
+
+def _aborted(reason: AbortReason) -> HttpError:
+    match reason:
+        case AbortReason.CLOSED:
+            return HttpError.shutting_down()
+        case AbortReason.DEADLINE:
+            return HttpError(504, "deadline", "The answer took longer than allowed.", fix="Ask for fewer tokens.")
+        case AbortReason.CANCELLED:
+            return HttpError(499, "cancelled", "The request was cancelled.", fix="Send it again if it is still wanted.")

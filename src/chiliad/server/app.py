@@ -1,0 +1,32 @@
+"""The whole server as one ASGI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+import chiliad
+from chiliad.config import ServerSettings
+from chiliad.server import errors
+from chiliad.server.middleware.body import BodyLimit
+from chiliad.server.middleware.key import KeyGuard
+from chiliad.server.middleware.origin import OriginGuard, is_loopback
+from chiliad.server.routes import chat, completions, health, models, page, tokenize
+from chiliad.server.service import Service
+from chiliad.server.state import ServerState, attach
+
+BODY_SECONDS_MAX = 30.0
+
+
+def create_app(service: Service, settings: ServerSettings, *, api_key: str | None = None) -> FastAPI:
+    """Routes over `service`. With `api_key`, every path but the page and the health checks wants it as Bearer."""
+    app = FastAPI(title="Chiliad", version=chiliad.__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    attach(app, ServerState(service))
+    errors.install(app)
+    for routes in (page, health, models, chat, completions, tokenize):
+        app.include_router(routes.router)
+    # The last one added is the first one that a request meets.
+    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max, seconds_max=BODY_SECONDS_MAX)
+    if api_key is not None:
+        app.add_middleware(KeyGuard, api_key=api_key)
+    app.add_middleware(OriginGuard, loopback_only=is_loopback(settings.host))
+    return app

@@ -1,0 +1,187 @@
+"""How an exception becomes an answer: a status, and OpenAI's error shape with our code and fix."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from chiliad.errors import BaseNotFound, ChiliadError, ExpertNotFound, Overloaded, PromptTooLong, RequestError
+from chiliad.server.wire.errors import Error, ErrorBody
+
+RETRY_AFTER_S = 1
+
+log = logging.getLogger("chiliad.server")
+
+
+class HttpError(RequestError):
+    """A request that the server itself turns away, before the rest of Chiliad sees it."""
+
+    def __init__(self, status: int, code: str, cause: str, *, fix: str, param: str | None = None) -> None:
+        super().__init__(cause, fix=fix)
+        self.status = status
+        self.wire_code = code
+        self.param = param
+
+    @classmethod
+    def bad_value(cls, param: str | None, cause: str, *, fix: str) -> HttpError:
+        return cls(400, "invalid_value", cause, fix=fix, param=param)
+
+    @classmethod
+    def unsupported(cls, param: str, feature: str) -> HttpError:
+        cause = f"{feature} is not supported by this server, and the request asks for it in `{param}`."
+        return cls(400, "unsupported_feature", cause, fix=f"Leave `{param}` out of the request.", param=param)
+
+    @classmethod
+    def shutting_down(cls) -> HttpError:
+        return cls(503, "shutting_down", "The server is shutting down.", fix="Send the request again in a moment.")
+
+
+def install(app: FastAPI) -> None:
+    """Give every exception that leaves a route an answer in OpenAI's shape; none shows a traceback."""
+    app.add_exception_handler(ChiliadError, _on_chiliad_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unforeseen)
+
+
+def error_response(error: ChiliadError) -> JSONResponse:
+    status = status_of(error)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(error_body(error), status_code=status, headers=headers)
+
+
+def error_body(error: ChiliadError) -> ErrorBody:
+    status = status_of(error)
+    return ErrorBody(
+        error=Error(
+            message=str(error),
+            type=_type_of(status),
+            param=_param_of(error),
+            code=_code_of(error),
+            fix=error.fix,
+        )
+    )
+
+
+def status_of(error: ChiliadError) -> int:
+    match error:
+        case HttpError():
+            return error.status
+        case ExpertNotFound() | BaseNotFound():
+            return 404
+        case Overloaded():
+            return 429
+        case RequestError():
+            return 400
+        case _:
+            return 500
+
+
+def _type_of(status: int) -> str:
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def _code_of(error: ChiliadError) -> str:
+    """Our code, except where OpenAI has one that clients look for."""
+    match error:
+        case HttpError():
+            return error.wire_code
+        case ExpertNotFound() | BaseNotFound():
+            return "model_not_found"
+        case PromptTooLong():
+            return "context_length_exceeded"
+        case _:
+            return error.code
+
+
+def _param_of(error: ChiliadError) -> str | None:
+    match error:
+        case HttpError():
+            return error.param
+        case ExpertNotFound() | BaseNotFound():
+            return "model"
+        case _:
+            return None
+
+
+async def _on_chiliad_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ChiliadError)
+    if status_of(error) == 500:
+        log.error("%s", error, exc_info=error)
+    return error_response(error)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return error_response(_explain(error.errors()[0]))
+
+
+def _explain(problem: dict[str, Any]) -> HttpError:
+    """Say what pydantic found, in the names that the client used."""
+    param = _path(problem["loc"])
+    match problem["type"]:
+        case "json_invalid":
+            what = problem["ctx"]["error"]
+            return HttpError(400, "invalid_json", f"The body is not valid JSON: {what}.", fix="Send one JSON object.")
+        case "missing" if param is None:
+            return HttpError(400, "invalid_json", "The request has no body.", fix="Send one JSON object.")
+        case "missing":
+            return HttpError(
+                400, "missing_required_parameter", f"`{param}` is missing.", fix=f"Add `{param}`.", param=param
+            )
+        case "model_attributes_type":
+            fix = "Send one JSON object, with the header Content-Type: application/json."
+            return HttpError(400, "invalid_json", "The body is not a JSON object.", fix=fix)
+        case _:
+            message = problem["msg"].removeprefix("Value error, ")
+            return HttpError.bad_value(param, f"`{param}` is not usable: {message}.", fix=f"Correct `{param}`.")
+
+
+def _path(location: tuple[int | str, ...]) -> str | None:
+    """`messages.0.content` from pydantic's location, without the union branches that it also lists."""
+    steps: list[str] = []
+    for step in location[1:]:
+        if isinstance(step, str) and (not step.isidentifier() or step in ("str", "int", "float")):
+            break
+        steps.append(str(step))
+    return ".".join(steps) or None
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    reply = error_response(_named(request, error))
+    reply.headers.update(error.headers or {})
+    return reply
+
+
+def _named(request: Request, error: HTTPException) -> HttpError:
+    path = request.url.path
+    match error.status_code:
+        case 400:
+            return HttpError(
+                400, "invalid_json", "The body is not JSON in UTF-8.", fix="Send one JSON object in UTF-8."
+            )
+        case 404:
+            return HttpError(
+                404, "unknown_url", f"There is no {path} here.", fix="GET / lists what this server answers."
+            )
+        case 405:
+            cause = f"{path} does not answer to {request.method}."
+            return HttpError(405, "method_not_allowed", cause, fix="See the Allow header.")
+        case status:
+            return HttpError(status, "http_error", f"{error.detail}.", fix="Correct the request.")
+
+
+async def _on_unforeseen(_: Request, error: Exception) -> JSONResponse:
+    """Starlette logs the traceback and raises it again after this answer."""
+    cause = "Something in the server broke while it answered."
+    return error_response(HttpError(500, "internal_error", cause, fix="Read the server's log, then try again."))

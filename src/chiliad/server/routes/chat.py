@@ -1,0 +1,124 @@
+"""`POST /v1/chat/completions`: a conversation in, the next turn out, whole or as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from uuid import uuid4
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from chiliad.engine import Completion, Delta, Finished, TokenLogprob
+from chiliad.server.answers import Answers, Start
+from chiliad.server.sampling import sampling_params
+from chiliad.server.service import ServedModel, Service
+from chiliad.server.sse import EventStream
+from chiliad.server.state import State
+from chiliad.server.tokens import chat_logprobs
+from chiliad.server.wire import chat as wire
+from chiliad.server.wire.usage import Usage, usage
+
+router = APIRouter(prefix="/v1", tags=["chat"])
+
+
+@router.post("/chat/completions", response_model=wire.ChatCompletion)
+async def create_chat_completion(body: wire.ChatBody, request: Request, state: State) -> Response:
+    body.refuse_missing()
+    turns = body.turns()
+    model = await state.resolve(body.model)
+    prompt = await asyncio.to_thread(state.service.render, model, turns)
+    starts = [_start(state.service, model, prompt, body, choice) for choice in range(body.choices)]
+    writer = _Writer(model, body, prompt_tokens=len(prompt))
+    if not body.stream:
+        return JSONResponse(writer.whole(await state.complete(starts, request)))
+    answers = state.begin(starts)
+    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers))
+
+
+def _start(service: Service, model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> Start:
+    sampling = sampling_params(
+        body,
+        choice=choice,
+        tokens_max=body.answer_tokens_max,
+        room=model.context_max - len(prompt),
+        logprobs=body.logprobs_top,
+    )
+    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True)
+
+
+class _Writer:
+    """Puts what the engine says into OpenAI's shapes."""
+
+    def __init__(self, model: ServedModel, body: wire.ChatBody, *, prompt_tokens: int) -> None:
+        self._id = f"chatcmpl-{uuid4().hex}"
+        self._created_s = int(time.time())
+        self._model = model
+        self._prompt_tokens = prompt_tokens
+        self._with_logprobs = body.logprobs_top is not None
+        self._with_usage = body.include_usage
+        self._choices = body.choices
+
+    def whole(self, completions: Sequence[Completion]) -> wire.ChatCompletion:
+        return wire.ChatCompletion(
+            id=self._id,
+            object="chat.completion",
+            created=self._created_s,
+            model=self._model.root,
+            choices=[self._choice(index, completion) for index, completion in enumerate(completions)],
+            usage=self._usage(sum(len(completion.tokens) for completion in completions)),
+        )
+
+    async def chunks(self, answers: Answers) -> AsyncIterator[wire.ChatChunk]:
+        """The role of each answer, its text in pieces, why it ended; last the usage, if the client wants to know it."""
+        answer_tokens = 0
+        for index in range(self._choices):
+            yield self._chunk(index, wire.Delta(role="assistant", content=""))
+        async for step in answers:
+            match step.event:
+                case Delta(text, tokens, scores):
+                    answer_tokens += len(tokens)
+                    if text or (scores and self._with_logprobs):
+                        yield self._chunk(step.index, wire.Delta(content=text), scores=scores)
+                case Finished(completion):
+                    yield self._chunk(step.index, wire.Delta(), finish_reason=completion.finish_reason.value)
+        if self._with_usage:
+            yield self._frame([], self._usage(answer_tokens))
+
+    def _choice(self, index: int, completion: Completion) -> wire.ChatChoice:
+        return wire.ChatChoice(
+            index=index,
+            message=wire.AnswerMessage(role="assistant", content=completion.text, refusal=None),
+            logprobs=self._logprobs(completion.logprobs or ()),
+            finish_reason=completion.finish_reason.value,
+        )
+
+    def _chunk(
+        self,
+        index: int,
+        delta: wire.Delta,
+        *,
+        scores: Sequence[TokenLogprob] = (),
+        finish_reason: wire.FinishReason | None = None,
+    ) -> wire.ChatChunk:
+        logprobs = self._logprobs(scores) if scores else None
+        choice = wire.ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish_reason)
+        return self._frame([choice], None)
+
+    def _frame(self, choices: list[wire.ChunkChoice], used: Usage | None) -> wire.ChatChunk:
+        frame = wire.ChatChunk(
+            id=self._id,
+            object="chat.completion.chunk",
+            created=self._created_s,
+            model=self._model.root,
+            choices=choices,
+        )
+        return wire.ChatChunk(**frame, usage=used) if self._with_usage else frame
+
+    def _logprobs(self, scores: Sequence[TokenLogprob]) -> wire.ChatLogprobs | None:
+        return chat_logprobs(scores, self._model.tokenizer) if self._with_logprobs else None
+
+    def _usage(self, answer_tokens: int) -> Usage:
+        return usage(self._prompt_tokens, answer_tokens)

@@ -1,0 +1,171 @@
+"""`POST /v1/completions`: a text, or token ids, continued as it stands, without the turns of a chat."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from chiliad.engine import Completion, Delta, Finished, TokenLogprob
+from chiliad.server.answers import Answers, Start
+from chiliad.server.errors import HttpError
+from chiliad.server.sampling import sampling_params
+from chiliad.server.service import ServedModel, Service
+from chiliad.server.sse import EventStream
+from chiliad.server.state import State
+from chiliad.server.tokens import check_ids, completion_logprobs
+from chiliad.server.wire import completions as wire
+from chiliad.server.wire.request import CHOICES_MAX
+from chiliad.server.wire.usage import Usage, usage
+
+router = APIRouter(prefix="/v1", tags=["completions"])
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    text: str
+    tokens: tuple[int, ...]
+
+
+@router.post("/completions", response_model=wire.TextCompletion)
+async def create_completion(body: wire.CompletionBody, request: Request, state: State) -> Response:
+    body.refuse_missing()
+    _check(body)
+    model = await state.resolve(body.model)
+    prompts = await asyncio.to_thread(_read_prompts, body, model)
+    starts = [
+        _start(state.service, model, prompt, body, choice) for prompt in prompts for choice in range(body.choices)
+    ]
+    writer = _Writer(model, body, prompts)
+    if not body.stream:
+        return JSONResponse(writer.whole(await state.complete(starts, request)))
+    answers = state.begin(starts)
+    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers))
+
+
+def _check(body: wire.CompletionBody) -> None:
+    """What the schema cannot say. Raises HttpError (400)."""
+    if len(body.prompts) * body.choices > CHOICES_MAX:
+        cause = f"{len(body.prompts)} prompts with {body.choices} answers each are more than {CHOICES_MAX} answers."
+        raise HttpError.bad_value("n", cause, fix="Send them in several requests.")
+    if body.max_tokens == 0 and not body.echo:
+        raise HttpError.bad_value("max_tokens", "Nothing is asked for.", fix="Set max_tokens to 1 or more, or echo.")
+    if body.stream and body.echo and body.logprobs is not None:
+        raise HttpError.unsupported("stream", "Streaming an echoed prompt's log-probabilities")
+
+
+def _read_prompts(body: wire.CompletionBody, model: ServedModel) -> tuple[_Prompt, ...]:
+    prompts = tuple(_read_prompt(prompt, model) for prompt in body.prompts)
+    if not all(prompt.tokens for prompt in prompts):
+        raise HttpError.bad_value("prompt", "A prompt has no tokens.", fix="Give every prompt at least one character.")
+    return prompts
+
+
+def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
+    if isinstance(prompt, str):
+        return _Prompt(prompt, tuple(model.tokenizer.encode(prompt)))
+    check_ids(prompt, model.tokenizer, param="prompt")
+    return _Prompt(model.tokenizer.decode(prompt, skip_special=False), prompt)
+
+
+def _start(service: Service, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, choice: int) -> Start:
+    sampling = sampling_params(
+        body,
+        choice=choice,
+        tokens_max=body.answer_tokens_max,
+        room=model.context_max - len(prompt.tokens),
+        logprobs=body.logprobs,
+    )
+    prompt_logprobs = body.logprobs if body.echo else None
+    return lambda on_event: service.start(
+        model, prompt.tokens, sampling, on_event, keep_to_choices=False, prompt_logprobs=prompt_logprobs
+    )
+
+
+class _Writer:
+    """Puts what the engine says into OpenAI's shapes. Choices are numbered prompt by prompt."""
+
+    def __init__(self, model: ServedModel, body: wire.CompletionBody, prompts: Sequence[_Prompt]) -> None:
+        self._id = f"cmpl-{uuid4().hex}"
+        self._created_s = int(time.time())
+        self._model = model
+        self._body = body
+        self._prompts = [prompt for prompt in prompts for _ in range(body.choices)]
+        self._prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
+
+    def whole(self, completions: Sequence[Completion]) -> wire.TextCompletion:
+        choices = [self._choice(index, completion) for index, completion in enumerate(completions)]
+        answer_tokens = sum(len(completion.tokens) for completion in completions)
+        return self._frame(choices, self._usage(answer_tokens))
+
+    async def chunks(self, answers: Answers) -> AsyncIterator[wire.TextCompletion]:
+        """The prompts, if they are to be echoed, then the texts in pieces, and why each ended; last the usage."""
+        answer_tokens = 0
+        lengths = [0] * len(self._prompts)
+        for index, prompt in enumerate(self._prompts if self._body.echo else ()):
+            yield self._piece(index, prompt.text)
+        async for step in answers:
+            match step.event:
+                case Delta(text, tokens, scores):
+                    answer_tokens += len(tokens)
+                    logprobs = self._logprobs(tokens, scores, offset=lengths[step.index])
+                    lengths[step.index] += len(text)
+                    if text or logprobs is not None:
+                        yield self._piece(step.index, text, logprobs=logprobs)
+                case Finished(completion):
+                    yield self._piece(step.index, "", finish_reason=completion.finish_reason.value)
+        if self._body.include_usage:
+            yield self._frame([], self._usage(answer_tokens))
+
+    def _choice(self, index: int, completion: Completion) -> wire.CompletionChoice:
+        prompt = self._prompts[index]
+        if self._body.echo:
+            text = prompt.text + completion.text
+            tokens = prompt.tokens + completion.tokens
+            scores = (*(completion.prompt_logprobs or ()), *(completion.logprobs or ()))
+        else:
+            text, tokens, scores = completion.text, completion.tokens, completion.logprobs or ()
+        return wire.CompletionChoice(
+            index=index,
+            text=text,
+            logprobs=self._logprobs(tokens, scores, offset=0),
+            finish_reason=completion.finish_reason.value,
+        )
+
+    def _piece(
+        self,
+        index: int,
+        text: str,
+        *,
+        logprobs: wire.CompletionLogprobs | None = None,
+        finish_reason: wire.FinishReason | None = None,
+    ) -> wire.TextCompletion:
+        choice = wire.CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=finish_reason)
+        return self._frame([choice], None)
+
+    def _frame(self, choices: list[wire.CompletionChoice], used: Usage | None) -> wire.TextCompletion:
+        frame = wire.TextCompletion(
+            id=self._id,
+            object="text_completion",
+            created=self._created_s,
+            model=self._model.root,
+            choices=choices,
+        )
+        wants_usage = self._body.include_usage or not self._body.stream
+        return wire.TextCompletion(**frame, usage=used) if wants_usage else frame
+
+    def _logprobs(
+        self, tokens: Sequence[int], scores: Sequence[TokenLogprob | None], *, offset: int
+    ) -> wire.CompletionLogprobs | None:
+        if self._body.logprobs is None:
+            return None
+        return completion_logprobs(tokens, scores, self._model.tokenizer, offset=offset)
+
+    def _usage(self, answer_tokens: int) -> Usage:
+        return usage(self._prompt_tokens, answer_tokens)

@@ -1,0 +1,38 @@
+"""`/v1/models`: who can be asked."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from chiliad.server.service import ServedModel
+from chiliad.server.state import State
+from chiliad.server.wire.models import Model, ModelList
+
+OWNER = "chiliad"
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("")
+@router.get("/", include_in_schema=False)
+async def list_models(state: State) -> ModelList:
+    return ModelList(object="list", data=[_on_wire(model) for model in await state.models()])
+
+
+@router.get("/{model_id:path}")
+async def retrieve_model(model_id: str, state: State) -> Model:
+    return _on_wire(await state.resolve(model_id.rstrip("/")))
+
+
+def _on_wire(model: ServedModel) -> Model:
+    return Model(
+        id=model.id,
+        object="model",
+        created=model.created_s,
+        owned_by=OWNER,
+        root=model.root,
+        parent=model.parent,
+        max_model_len=model.context_max,
+        description=model.description,
+        example=model.example,
+    )

@@ -1,0 +1,93 @@
+"""What the server asks of the rest of Chiliad. It knows no HTTP, and the server knows nothing else of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from chiliad.base import ChatTemplate, Tokenizer
+from chiliad.engine import OnEvent, SamplingParams
+
+Turns = Sequence[Mapping[str, str]]
+"""a conversation: `role` (system, user or assistant) and `content` of each turn, a system turn only in the first place"""
+
+
+class ServedModel(Protocol):
+    """Something that answers under a name: a base model, or one version of an expert."""
+
+    @property
+    def id(self) -> str:
+        """The name it was found by: `tickets`, `tickets@3` or a base id."""
+
+    @property
+    def root(self) -> str:
+        """The name that will mean the same for ever: `tickets@3` for `tickets`; a base's own id for a base."""
+
+    @property
+    def parent(self) -> str | None:
+        """The base id under an expert; None for a base."""
+
+    @property
+    def created_s(self) -> int:
+        """Seconds since 1970."""
+
+    @property
+    def description(self) -> str:
+        """One line for people: what it does and how well."""
+
+    @property
+    def example(self) -> str | None:
+        """An input to try."""
+
+    @property
+    def context_max(self) -> int:
+        """Tokens of a prompt and its answer together."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def chat_template(self) -> ChatTemplate: ...
+
+
+class Handle(Protocol):
+    """One answer in the making."""
+
+    def cancel(self) -> None:
+        """Stop working on it. From any thread, any number of times, also after its end. Does not block."""
+
+
+class Service(Protocol):
+    """Answers under names.
+
+    `start` is called on the event loop and must return at once. The other methods may read files or the database: the
+    server calls them on worker threads, several at a time.
+    """
+
+    def is_ready(self) -> bool:
+        """Whether `start` would be of use now. Called on the event loop; does not block."""
+
+    def models(self) -> Sequence[ServedModel]:
+        """Everything that can be asked under its plain name: every expert's live version and every loaded base."""
+
+    def resolve(self, model_id: str) -> ServedModel:
+        """What `tickets`, `tickets@3` or a base id stands for now. Raises ExpertNotFound."""
+
+    def render(self, model: ServedModel, turns: Turns) -> tuple[int, ...]:
+        """The prompt of a conversation, as the model was trained to read it. Raises BadRequest."""
+
+    def start(
+        self,
+        model: ServedModel,
+        prompt: tuple[int, ...],
+        sampling: SamplingParams,
+        on_event: OnEvent,
+        *,
+        keep_to_choices: bool,
+        prompt_logprobs: int | None = None,
+    ) -> Handle:
+        """Begin one answer; its events go to `on_event`, on whichever thread makes them.
+
+        With `keep_to_choices` an expert with a closed set of answers gives one of them. `prompt_logprobs` asks for the
+        prompt's own log-probabilities, with so many alternatives. Raises Overloaded, PromptTooLong, BadRequest.
+        """

@@ -1,0 +1,100 @@
+"""What every route of one server shares: the service, the answers under way, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Annotated, cast
+
+from fastapi import Depends, FastAPI, Request
+
+from chiliad.engine import Completion
+from chiliad.server.answers import Answers, Start
+from chiliad.server.errors import HttpError
+from chiliad.server.mailbox import Mailbox
+from chiliad.server.service import ServedModel, Service
+
+
+class ServerState:
+    """Lives on the event loop; no method may be called from another thread."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._running: set[Answers] = set()
+        self._closing = False
+
+    async def models(self) -> list[ServedModel]:
+        return list(await asyncio.to_thread(self.service.models))
+
+    async def resolve(self, model_id: str) -> ServedModel:
+        return await asyncio.to_thread(self.service.resolve, model_id)
+
+    def begin(self, starts: list[Start]) -> Answers:
+        """Start answers that `end` must be called for. Raises HttpError (503) from `close` on, and what a start raises."""
+        self.refuse_if_closing()
+        answers = Answers(starts, self._mailbox)
+        self._running.add(answers)
+        return answers
+
+    def end(self, answers: Answers) -> None:
+        """Cancel whatever of the answers is still under way."""
+        self._running.discard(answers)
+        answers.cancel()
+
+    async def complete(self, starts: list[Start], request: Request) -> list[Completion]:
+        """Start answers and wait for all of them, but not longer than the client does."""
+        answers = self.begin(starts)
+        try:
+            async with _failing_when_gone(request, answers):
+                return await answers.completions()
+        finally:
+            self.end(answers)
+
+    def refuse_if_closing(self) -> None:
+        """Raises HttpError (503) from `close` on."""
+        if self._closing:
+            raise HttpError.shutting_down()
+
+    def close(self, *, finish_s: float) -> None:
+        """Begin no answer any more; those still under way after `finish_s` end with an error."""
+        self._closing = True
+        asyncio.get_running_loop().call_later(finish_s, self._fail_running)
+
+    def _fail_running(self) -> None:
+        for answers in self._running:
+            answers.fail(HttpError.shutting_down())
+
+    @cached_property
+    def _mailbox(self) -> Mailbox:
+        return Mailbox(asyncio.get_running_loop())
+
+
+@asynccontextmanager
+async def _failing_when_gone(request: Request, answers: Answers) -> AsyncIterator[None]:
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        answers.fail(HttpError(499, "client_gone", "The client left.", fix="Nothing is left to do."))
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+
+
+def attach(app: FastAPI, state: ServerState) -> None:
+    app.state.server = state
+
+
+def state_of(app: FastAPI) -> ServerState:
+    return cast(ServerState, app.state.server)
+
+
+async def _state_of_request(request: Request) -> ServerState:
+    return state_of(request.app)
+
+
+State = Annotated[ServerState, Depends(_state_of_request)]

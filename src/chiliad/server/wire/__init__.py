@@ -1,0 +1,1 @@
+"""The shapes of OpenAI's HTTP contract. They never leave `chiliad.server`."""

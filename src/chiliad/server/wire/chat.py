@@ -1,0 +1,156 @@
+"""`POST /v1/chat/completions`: the body, the answer and the streamed chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, NotRequired
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from chiliad.server.errors import HttpError
+from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing, Text
+from chiliad.server.wire.usage import Usage
+
+MESSAGES_MAX = 1024
+PARTS_MAX = 256
+TOP_LOGPROBS_MAX = 20
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+FinishReason = Literal["stop", "length"]
+
+
+class Part(BaseModel):
+    """One piece of a message. Only text is read here."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: Text
+    text: Text | None = None
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    role: Role
+    content: Text | Annotated[list[Part], Field(max_length=PARTS_MAX)] | None = None
+
+    def text(self, path: str) -> str:
+        """The message as one string. `path` is where it stands in the body. Raises HttpError for anything but text."""
+        if self.role in ("tool", "function") or (self.model_extra or {}).get("tool_calls"):
+            raise HttpError.unsupported(path, "Tool calling")
+        if isinstance(self.content, str):
+            return self.content
+        if self.content is None:
+            raise HttpError.bad_value(f"{path}.content", "The message has no content.", fix="Give it a text.")
+        return "".join(_part_text(part, f"{path}.content.{i}") for i, part in enumerate(self.content))
+
+
+def _part_text(part: Part, path: str) -> str:
+    if part.type != "text":
+        raise HttpError.unsupported(path, f"Content of the type {part.type[:40]!r}")
+    if part.text is None:
+        raise HttpError.bad_value(f"{path}.text", "The text part has no text.", fix="Give it a text.")
+    return part.text
+
+
+class ChatBody(GenerationBody):
+    missing: ClassVar[Mapping[str, Missing]] = {
+        **MISSING_EVERYWHERE,
+        "audio": Missing("Audio"),
+        "function_call": Missing("Tool calling", harmless=("none", "auto")),
+        "functions": Missing("Tool calling"),
+        "modalities": Missing("Output other than text", harmless=(["text"],)),
+        "response_format": Missing("A response format other than text", harmless=({"type": "text"},)),
+        "tool_choice": Missing("Tool calling", harmless=("none", "auto")),
+        "tools": Missing("Tool calling"),
+        "web_search_options": Missing("Web search"),
+    }
+
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_MAX)]
+    max_tokens: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=TOP_LOGPROBS_MAX)
+
+    @property
+    def answer_tokens_max(self) -> int | None:
+        """The newer of OpenAI's two names wins."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def logprobs_top(self) -> int | None:
+        """How many alternatives to list beside each token; None lists no log-probabilities at all."""
+        if not self.logprobs:
+            if self.top_logprobs:
+                raise HttpError.bad_value("top_logprobs", "It needs `logprobs`.", fix="Set `logprobs` to true.")
+            return None
+        return self.top_logprobs or 0
+
+    def turns(self) -> tuple[dict[str, str], ...]:
+        """The conversation as plain text turns, with one system turn at most, and that first.
+
+        Chat templates take one system turn, so the texts of several (and of `developer`, its newer name) are joined.
+        """
+        texts = [(message.role, message.text(f"messages.{i}")) for i, message in enumerate(self.messages)]
+        system = "\n\n".join(text for role, text in texts if role in ("system", "developer"))
+        first = ({"role": "system", "content": system},) if system else ()
+        rest = ({"role": role, "content": text} for role, text in texts if role in ("user", "assistant"))
+        return (*first, *rest)
+
+
+class TokenScore(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class ScoredToken(TokenScore):
+    top_logprobs: list[TokenScore]
+
+
+class ChatLogprobs(TypedDict):
+    content: list[ScoredToken]
+    refusal: None
+
+
+class AnswerMessage(TypedDict):
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(TypedDict):
+    index: int
+    message: AnswerMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(TypedDict):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class Delta(TypedDict):
+    role: NotRequired[Literal["assistant"]]
+    content: NotRequired[str]
+
+
+class ChunkChoice(TypedDict):
+    index: int
+    delta: Delta
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class ChatChunk(TypedDict):
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: NotRequired[Usage | None]
+    """present in every chunk if the client asked for it, and null in all but the last"""
