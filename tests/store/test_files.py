@@ -73,6 +73,15 @@ def test_staged_folder_appears_whole(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["1"]
 
 
+def test_files_and_folders_can_be_staged_inside_a_stage(tmp_path):
+    with staged_folder(tmp_path / "1") as stage:
+        write_atomic(stage / "a.json", "a")
+        with staged_folder(stage / "inner") as inner:
+            write_atomic(inner / "b.json", "b")
+    assert (tmp_path / "1" / "a.json").read_text() == "a"
+    assert (tmp_path / "1" / "inner" / "b.json").read_text() == "b"
+
+
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
 def test_staged_folder_leaves_nothing_after_an_exception(tmp_path, error):
     with pytest.raises(type(error)):

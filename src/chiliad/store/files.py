@@ -105,7 +105,7 @@ def orphaned_stages(parent: Path) -> list[Path]:
     """Return what killed writers left in `parent`; a stage whose writer is alive is not among them."""
     if not parent.is_dir():
         return []
-    with _locked_directory(parent):
+    with _directory_lock(parent, fcntl.LOCK_EX):
         stages = sorted(p for p in parent.iterdir() if p.name.startswith(STAGE_PREFIX))
         return [stage for stage in stages if _is_unlocked(stage)]
 
@@ -145,13 +145,16 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def _open_stage(target: Path, *, folder: bool) -> tuple[Path, int]:
-    """Make and lock the stage in one go: `orphaned_stages` waits for the same parent, so never meets it unlocked."""
+    """Make and lock the stage in one go: `orphaned_stages` waits for the same parent, so never meets it unlocked.
+
+    Writers share their locks, so that files can be staged inside a folder that is itself a stage.
+    """
     stage = target.with_name(_stage_name(target))
-    with _locked_directory(target.parent):
+    with _directory_lock(target.parent, fcntl.LOCK_SH):
         if folder:
             stage.mkdir()
         handle = os.open(stage, os.O_RDONLY if folder else os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_SH)
     return stage, handle
 
 
@@ -177,10 +180,10 @@ def _already_there(target: Path) -> VersionConflict:
 
 
 @contextmanager
-def _locked_directory(path: Path) -> Iterator[None]:
+def _directory_lock(path: Path, kind: int) -> Iterator[None]:
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, kind)
         yield
     finally:
         os.close(handle)
