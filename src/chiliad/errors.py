@@ -14,6 +14,7 @@
     │   ├── ColumnsNotFound
     │   └── UnusableData       empty, one class only, too few rows
     ├── TrainingError
+    ├── EngineError            a step failed; its requests ended, the engine goes on
     ├── RegistryError
     │   ├── ExpertNotFound
     │   ├── VersionConflict    two writers of one version
@@ -92,6 +93,10 @@ class UnusableData(DataError):
 
 class TrainingError(ChiliadError):
     code = "training"
+
+
+class EngineError(ChiliadError):
+    code = "engine"
 
 
 class RegistryError(ChiliadError):

@@ -1,0 +1,38 @@
+"""The engine: requests for many experts in, tokens out, all in shared steps on one thread."""
+
+from chiliad.engine.engine import Engine, Handle
+from chiliad.engine.request import (
+    Aborted,
+    AbortReason,
+    Completion,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    OnEvent,
+    Request,
+    RequestId,
+    SamplingParams,
+    Timing,
+    TokenLogprob,
+)
+
+__all__ = [
+    "AbortReason",
+    "Aborted",
+    "Completion",
+    "Delta",
+    "Engine",
+    "Event",
+    "Failed",
+    "FinishReason",
+    "Finished",
+    "Handle",
+    "OnEvent",
+    "Request",
+    "RequestId",
+    "SamplingParams",
+    "Timing",
+    "TokenLogprob",
+]

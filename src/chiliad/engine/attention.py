@@ -1,0 +1,160 @@
+"""Attention of one step: every token sees its own sequence up to itself, in the cache.
+
+A prompt's chunk goes through PyTorch's fused attention. With one query for each sequence that is the slow path on a CPU;
+decoding tokens are therefore two batched matrix products over the rows of a lane, padded to the longest.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chiliad.engine.kv_cache import KVCache, Lane
+from chiliad.engine.runner import Chunk
+
+
+class BatchAttention:
+    """Writes a step's keys and values into the cache and attends. Implements the model's `Attend`.
+
+    Chunks are in the order of the flat row of tokens: those of several tokens first, then those of one, lane by lane in
+    the order of their rows. The cache has room for all of them.
+    """
+
+    def __init__(self, cache: KVCache, chunks: list[Chunk]) -> None:
+        self._writes = _writes(cache, chunks)
+        self._parts: list[Fresh | Continued | Decode] = _parts(cache, chunks)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        for write in self._writes:
+            write(layer, k, v)
+        parts = [part(layer, q, k, v) for part in self._parts]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class Write:
+    """Where the step's tokens of one lane go."""
+
+    def __init__(self, lane: Lane, tokens: list[int], rows: list[int], positions: list[int]) -> None:
+        kv_heads = lane.keys.shape[2]
+        heads = torch.arange(kv_heads)
+        places = (torch.tensor(rows).unsqueeze(-1) * kv_heads + heads) * lane.capacity
+        self._lane = lane
+        self._places = (places + torch.tensor(positions).unsqueeze(-1)).flatten()
+        self._tokens = torch.tensor(tokens)
+
+    def __call__(self, layer: int, k: Tensor, v: Tensor) -> None:
+        everything = len(self._tokens) == len(k)
+        for cached, new in ((self._lane.keys, k), (self._lane.values, v)):
+            mine = new if everything else new[self._tokens]
+            cached[layer].flatten(0, 2).index_copy_(0, self._places, mine.flatten(0, 1))
+
+
+class Fresh:
+    """Prompts of one length that begin in this step: what they see is in this step."""
+
+    def __init__(self, tokens: slice, prompts: int) -> None:
+        self._tokens = tokens
+        self._prompts = prompts
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (x[self._tokens].unflatten(0, (self._prompts, -1)).transpose(1, 2) for x in (q, k, v))
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        return seen.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+class Continued:
+    """A later chunk of one sequence: it sees what is cached of it, and itself causally."""
+
+    def __init__(self, tokens: slice, lane: Lane, row: int, chunk: Chunk) -> None:
+        self._tokens = tokens
+        self._lane, self._row, self._end = lane, row, chunk.end
+        self._mask = torch.ones(len(chunk.tokens), chunk.end, dtype=torch.bool).tril(chunk.start)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        queries = q[self._tokens].transpose(0, 1).unsqueeze(0)
+        keys, values = self._cached(self._lane.keys, layer), self._cached(self._lane.values, layer)
+        seen = F.scaled_dot_product_attention(queries, keys, values, attn_mask=self._mask, enable_gqa=True)
+        return seen.squeeze(0).transpose(0, 1).flatten(1)
+
+    def _cached(self, cache: Tensor, layer: int) -> Tensor:
+        """[1, kv_heads, end, head_dim]"""
+        return cache[layer, self._row, :, : self._end].unsqueeze(0)
+
+
+class Decode:
+    """One token each of a lane's sequences; rows between them that do not decode now are computed and dropped."""
+
+    def __init__(self, tokens: slice, lane: Lane, rows: list[int], lengths: list[int]) -> None:
+        self._tokens = tokens
+        self._lane, self._length = lane, max(lengths)
+        self._first, self._stop = min(rows), max(rows) + 1
+        seen = torch.zeros(self._stop - self._first, dtype=torch.long)
+        places = torch.tensor(rows) - self._first
+        seen[places] = torch.tensor(lengths)
+        hidden = torch.arange(self._length) >= seen.unsqueeze(-1)
+        self._mask = torch.zeros(hidden.shape, dtype=lane.keys.dtype).masked_fill_(hidden, -torch.inf).unsqueeze(1)
+        self._places = None if len(rows) == len(seen) else places
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q = self._spread(q[self._tokens])
+        rows, heads, width = q.shape
+        keys, values = self._cached(self._lane.keys, layer), self._cached(self._lane.values, layer)
+        queries = (q * width**-0.5).view(len(keys), -1, width)
+        scores = torch.bmm(queries, keys.transpose(1, 2)).view(rows, heads, -1).add_(self._mask)
+        seen = torch.bmm(scores.softmax(-1).view(len(keys), -1, self._length), values).view(rows, heads * width)
+        return seen if self._places is None else seen[self._places]
+
+    def _spread(self, q: Tensor) -> Tensor:
+        if self._places is None:
+            return q
+        spread = q.new_zeros(self._stop - self._first, *q.shape[1:])
+        spread[self._places] = q
+        return spread
+
+    def _cached(self, cache: Tensor, layer: int) -> Tensor:
+        """[rows * kv_heads, length, head_dim]"""
+        return cache[layer, self._first : self._stop, :, : self._length].flatten(0, 1)
+
+
+def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:
+    """One write for each lane that a step touches."""
+    places: dict[int, tuple[Lane, list[int], list[int], list[int]]] = {}
+    token = 0
+    for chunk in chunks:
+        lane = cache.lane(chunk.sequence)
+        count = len(chunk.tokens)
+        _, tokens, rows, positions = places.setdefault(lane.capacity, (lane, [], [], []))
+        tokens += range(token, token + count)
+        rows += [lane.slots[chunk.sequence]] * count
+        positions += range(chunk.start, chunk.end)
+        token += count
+    return [Write(*place) for place in places.values()]
+
+
+def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Fresh | Continued | Decode]:
+    """Neighbours that can be computed together are one part."""
+    parts: list[Fresh | Continued | Decode] = []
+    token = 0
+    for _, group in groupby(chunks, key=partial(_together, cache)):
+        mine = list(group)
+        lane, first = cache.lane(mine[0].sequence), mine[0]
+        tokens = slice(token, token + sum(len(chunk.tokens) for chunk in mine))
+        token = tokens.stop
+        if len(first.tokens) == 1:
+            rows = [lane.slots[chunk.sequence] for chunk in mine]
+            parts.append(Decode(tokens, lane, rows, [chunk.end for chunk in mine]))
+        elif first.start == 0:
+            parts.append(Fresh(tokens, len(mine)))
+        else:
+            parts.append(Continued(tokens, lane, lane.slots[first.sequence], first))
+    return parts
+
+
+def _together(cache: KVCache, chunk: Chunk) -> tuple[str, int]:
+    if len(chunk.tokens) == 1:
+        return "decode", cache.lane(chunk.sequence).capacity
+    return ("fresh", len(chunk.tokens)) if chunk.start == 0 else ("continued", chunk.sequence)

@@ -1,0 +1,174 @@
+"""The engine without its thread: add requests, step, and every one of them ends exactly once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from torch import Tensor
+
+from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.base import StreamDecoder, Tokenizer
+from chiliad.config import EngineSettings
+from chiliad.engine.adapter_pool import AdapterPool, LoadAdapter
+from chiliad.engine.request import Aborted, AbortReason, Event, Failed, Finished, OnEvent, Request
+from chiliad.engine.runner import Chunk, Logits, Runner, SequenceId
+from chiliad.engine.sampler import Drawn, sample, score
+from chiliad.engine.scheduler import Plan, Scheduler
+from chiliad.engine.sequence import Sequence
+from chiliad.engine.text import TextStream
+from chiliad.errors import BrokenAdapter, BrokenBase, ChiliadError, EngineError
+
+log = logging.getLogger(__name__)
+
+
+class EngineCore:
+    """Owns the sequences and the order of a step. Used from one thread.
+
+    The last event of a request is Finished, Failed or Aborted, and it comes once, also when a callback, an adapter or the
+    runner fails. A callback that raises has its request aborted and is not called again.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        load_adapter: LoadAdapter,
+        settings: EngineSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._runner = runner
+        self._tokenizer = tokenizer
+        self._load_adapter = load_adapter
+        self._clock = clock
+        self._pool = AdapterPool(self._load_checked, settings.adapter_cache_bytes)
+        self._scheduler = Scheduler(settings, self._pool)
+        self._sequences: dict[SequenceId, Sequence] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to step for."""
+        return not self._sequences
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not in the batch yet."""
+        return self._scheduler.waiting
+
+    def add(self, number: SequenceId, request: Request, on_event: OnEvent) -> None:
+        """Take a request that `check_request` has passed; its events come from later calls."""
+        text = TextStream(StreamDecoder(self._tokenizer), request.sampling.stop)
+        sequence = Sequence(number, request, text, on_event, self._clock())
+        self._sequences[number] = sequence
+        self._scheduler.add(sequence)
+
+    def cancel(self, number: SequenceId) -> None:
+        """Abort a request. Does nothing when it has ended."""
+        if number in self._sequences:
+            self._end(self._sequences[number], Aborted(AbortReason.CANCELLED))
+
+    def end_all(self, event: Failed | Aborted) -> None:
+        """End every request with the same event."""
+        for sequence in list(self._sequences.values()):
+            self._end(sequence, event)
+
+    def step(self) -> None:
+        """Run the next tokens of the sequences in the batch, and end those that are complete."""
+        plan = self._plan()
+        logits = self._run(plan)
+        self._settle(plan, logits)
+
+    def _plan(self) -> Plan:
+        now = self._clock()
+        for sequence in list(self._sequences.values()):
+            deadline = sequence.request.deadline_s
+            if deadline is not None and deadline <= now:
+                self._end(sequence, Aborted(AbortReason.DEADLINE))
+        return self._scheduler.plan(now)
+
+    def _run(self, plan: Plan) -> Tensor | EngineError:
+        try:
+            return self._runner.run(plan.chunks)
+        except Exception as error:
+            log.exception("a step with %d sequences failed", len(plan.work))
+            return EngineError(f"A step of the engine failed: {error}.", fix="Try again; the log says more.")
+
+    def _settle(self, plan: Plan, logits: Tensor | EngineError) -> None:
+        for sequence, error in plan.refused:
+            self._end(sequence, Failed(error))
+        if isinstance(logits, EngineError):
+            for sequence, _ in plan.work:
+                self._end(sequence, Failed(logits))
+            return
+        last = _settle_chunks(plan, logits)
+        drawn = sample(logits[list(last.values())], [sequence.draw() for sequence in last])
+        for sequence, one in zip(last, drawn, strict=True):
+            self._advance(sequence, one)
+
+    def _advance(self, sequence: Sequence, drawn: Drawn | None) -> None:
+        if drawn is None:
+            self._end(sequence, Failed(_not_finite(sequence)))
+            return
+        now = self._clock()
+        delta, finish = sequence.advance(drawn, now)
+        if (delta.tokens or delta.text) and not self._emit(sequence, delta):
+            self._forget(sequence)
+        elif finish is not None:
+            self._end(sequence, Finished(sequence.completion(finish, now)))
+
+    def _end(self, sequence: Sequence, event: Finished | Failed | Aborted) -> None:
+        self._forget(sequence)
+        self._emit(sequence, event)
+
+    def _forget(self, sequence: Sequence) -> None:
+        del self._sequences[sequence.id]
+        self._scheduler.remove(sequence)
+        self._runner.release(sequence.id)
+
+    def _emit(self, sequence: Sequence, event: Event) -> bool:
+        try:
+            sequence.on_event(event)
+        except Exception:
+            log.exception("the callback of request %s failed", sequence.request.id)
+            return False
+        return True
+
+    def _load_checked(self, adapter: AdapterHash) -> LoraAdapter:
+        try:
+            loaded = self._load_adapter(adapter)
+            self._runner.check(loaded)
+        except ChiliadError:
+            raise
+        except Exception as error:
+            raise BrokenAdapter(
+                f"The adapter {adapter[:12]} cannot be loaded: {error}.", fix="Look at its files, or train it again."
+            ) from error
+        return loaded
+
+
+def _settle_chunks(plan: Plan, logits: Tensor) -> dict[Sequence, int]:
+    """Note what has been run; returns the row of `logits` [rows, vocab] that each sequence's next token comes from."""
+    last: dict[Sequence, int] = {}
+    row = 0
+    for sequence, chunk in plan.work:
+        if chunk.logits is Logits.ALL:
+            _score_prompt(sequence, chunk, logits[row : row + chunk.rows])
+        sequence.done = chunk.end
+        row += chunk.rows
+        if not sequence.pending:
+            last[sequence] = row - 1
+    return last
+
+
+def _score_prompt(sequence: Sequence, chunk: Chunk, logits: Tensor) -> None:
+    targets = sequence.prompt_targets(chunk)
+    top = sequence.request.prompt_logprobs or 0
+    sequence.add_prompt_logprobs(score(logits[: len(targets)], targets, top))
+
+
+def _not_finite(sequence: Sequence) -> ChiliadError:
+    if sequence.adapter is None:
+        return BrokenBase("The base model's output is not finite.", fix="Remove this base and pull it again.")
+    return BrokenAdapter(
+        f"With the adapter {sequence.adapter.hash[:12]} the model's output is not finite.", fix="Train it again."
+    )

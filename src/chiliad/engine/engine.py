@@ -1,0 +1,196 @@
+"""The engine on its own thread: submit from anywhere, events come back on that thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from queue import SimpleQueue
+
+import torch
+
+from chiliad.base import Tokenizer
+from chiliad.config import EngineSettings
+from chiliad.engine.adapter_pool import LoadAdapter
+from chiliad.engine.core import EngineCore
+from chiliad.engine.request import (
+    Aborted,
+    AbortReason,
+    Completion,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    OnEvent,
+    Request,
+    check_request,
+)
+from chiliad.engine.runner import SequenceId
+from chiliad.engine.torch_runner import TorchRunner
+from chiliad.errors import EngineError, Overloaded
+from chiliad.models import Llama
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""(requests done, requests in all)"""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A submitted request."""
+
+    request: Request
+    _cancel: Callable[[], None]
+
+    def cancel(self) -> None:
+        """Abort the request; its last event is Aborted, or what came first. From any thread, any number of times."""
+        self._cancel()
+
+
+@dataclass
+class _Inbox:
+    """What other threads have asked for since the last step, in order."""
+
+    arrivals: list[tuple[SequenceId, Request, OnEvent]] = field(default_factory=list)
+    cancelled: list[SequenceId] = field(default_factory=list)
+    closing: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return not (self.arrivals or self.cancelled or self.closing)
+
+
+class Engine:
+    """Answers many requests at once, each with its own adapter, in shared steps on one thread."""
+
+    def __init__(
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        load_adapter: LoadAdapter,
+        settings: EngineSettings,
+        *,
+        threads: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with."""
+        self.vocab_size = model.config.vocab_size
+        self.context_max = min(settings.context_max, model.config.max_position_embeddings)
+        self._settings = replace(settings, context_max=self.context_max)
+        self._core = EngineCore(TorchRunner(model, self._settings), tokenizer, load_adapter, self._settings, clock)
+        self._compute_threads = threads
+        self._numbers = count()
+        self._inbox = _Inbox()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="chiliad-engine", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, request: Request, on_event: OnEvent) -> Handle:
+        """Queue a request and return at once.
+
+        Raises BadRequest, PromptTooLong, or Overloaded when the queue is full or the engine is closed; then no event
+        follows. Otherwise the last event is Finished, Failed or Aborted, exactly one of them.
+        """
+        return self._submit(request, on_event, patient=False)
+
+    def generate(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
+        """Answer all requests and return the completions in their order.
+
+        Keeps the batch full but leaves the queue to others. Raises the error of the first request that fails, after
+        cancelling the rest. Not to be called from an event's callback.
+        """
+        ended: SimpleQueue[tuple[int, Event]] = SimpleQueue()
+        window = max(1, min(2 * self._settings.batch_max, self._settings.queue_max // 2))
+        handles: list[Handle] = []
+        completions: dict[int, Completion] = {}
+        try:
+            while len(completions) < len(requests):
+                while len(handles) < min(len(requests), len(completions) + window):
+                    number = len(handles)
+                    handles.append(self._submit(requests[number], partial(_last_only, ended, number), patient=True))
+                number, event = ended.get()
+                completions[number] = _completion(event)
+                if on_progress:
+                    on_progress(len(completions), len(requests))
+        finally:
+            for number, handle in enumerate(handles):
+                if number not in completions:
+                    handle.cancel()
+        return [completions[number] for number in range(len(requests))]
+
+    def close(self) -> None:
+        """Abort what is unfinished and stop the thread. May be called more than once."""
+        with self._changed:
+            self._inbox.closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _submit(self, request: Request, on_event: OnEvent, *, patient: bool) -> Handle:
+        check_request(request, vocab_size=self.vocab_size, context_max=self.context_max)
+        with self._changed:
+            if patient:
+                self._changed.wait_for(lambda: self._inbox.closing or not self._queue_full())
+            if self._inbox.closing:
+                raise Overloaded("The engine is closed.", fix="Start it again.")
+            if self._queue_full():
+                limit = self._settings.queue_max
+                raise Overloaded(f"{limit} requests are waiting already.", fix="Try again in a moment.")
+            number = SequenceId(next(self._numbers))
+            self._inbox.arrivals.append((number, request, on_event))
+            self._changed.notify_all()
+        return Handle(request, partial(self._cancel, number))
+
+    def _queue_full(self) -> bool:
+        return len(self._inbox.arrivals) + self._core.waiting >= self._settings.queue_max
+
+    def _cancel(self, number: SequenceId) -> None:
+        with self._changed:
+            self._inbox.cancelled.append(number)
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        if self._compute_threads:
+            torch.set_num_threads(self._compute_threads)
+        while self._take_inbox():
+            try:
+                self._core.step()
+            except Exception:
+                log.exception("the engine made a mistake")
+                self._core.end_all(Failed(EngineError("The engine made a mistake.", fix="Report the log.")))
+        self._core.end_all(Aborted(AbortReason.CLOSED))
+
+    def _take_inbox(self) -> bool:
+        """Wait until there is something to do; returns False when the engine is closing."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._inbox.empty and self._core.idle))
+            inbox, self._inbox = self._inbox, _Inbox(closing=self._inbox.closing)
+            for number, request, on_event in inbox.arrivals:
+                self._core.add(number, request, on_event)
+            self._changed.notify_all()
+        for number in inbox.cancelled:
+            self._core.cancel(number)
+        return not inbox.closing
+
+
+def _last_only(ended: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:
+    if not isinstance(event, Delta):
+        ended.put((number, event))
+
+
+def _completion(event: Event) -> Completion:
+    if isinstance(event, Finished):
+        return event.completion
+    if isinstance(event, Failed):
+        raise event.error
+    raise Overloaded("The engine was closed, or the request passed its deadline.", fix="Ask again.")

@@ -1,0 +1,68 @@
+"""The interface between the engine and the code that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType, Protocol
+
+from torch import Tensor
+
+from chiliad.adapters import LoraAdapter
+
+SequenceId = NewType("SequenceId", int)
+"""the engine's own number of a request: never used twice, unlike a client's request id"""
+
+
+class Logits(Enum):
+    """For which of a chunk's tokens the distribution over the next one is wanted."""
+
+    NONE = "none"
+    LAST = "last"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The next tokens of one sequence: a piece of its prompt, or what was chosen in the last step."""
+
+    sequence: SequenceId
+    tokens: tuple[int, ...]
+    start: int
+    """position of the first token: how many of the sequence's tokens have been run before"""
+    adapter: LoraAdapter | None
+    logits: Logits
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokens)
+
+    @property
+    def rows(self) -> int:
+        """Rows of logits that this chunk asks for."""
+        return {Logits.NONE: 0, Logits.LAST: 1, Logits.ALL: len(self.tokens)}[self.logits]
+
+
+class Runner(Protocol):
+    """Runs chunks of sequences, with different adapters, in one step, and remembers each sequence's keys and values.
+
+    A sequence exists from its first chunk until `release`; its chunks come in order, without gaps, under one adapter.
+    Adapters are told apart by their hash. Called from one thread at a time.
+    """
+
+    def check(self, adapter: LoraAdapter) -> None:
+        """Raises BrokenAdapter when the adapter's tensors do not fit the model."""
+        ...
+
+    def run(self, chunks: Many[Chunk]) -> Tensor:
+        """Returns logits [rows, vocab] in float32 on the CPU, in the order of the chunks and of the tokens within them.
+
+        A chunk's numbers depend on the other chunks by rounding at most. When this raises, the sequences of `chunks`
+        are in an unknown state and have to be released.
+        """
+        ...
+
+    def release(self, sequence: SequenceId) -> None:
+        """Forget a sequence. Does nothing for one that has not run."""
+        ...

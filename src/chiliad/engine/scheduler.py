@@ -1,0 +1,107 @@
+"""Which tokens of which sequences run in the next step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chiliad.config import EngineSettings
+from chiliad.engine.adapter_pool import AdapterPool
+from chiliad.engine.runner import Chunk
+from chiliad.engine.sequence import Sequence
+from chiliad.errors import ChiliadError
+
+PREFILL_BESIDE_DECODE = 512
+"""prompt tokens in a step that also decodes: a matrix product is at full speed here, and nobody waits much longer"""
+
+SCORED_TOKENS_MAX = 256
+"""prompt tokens in a step whose logits are all wanted: each is a row as wide as the vocabulary"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work of one step, and the sequences that could not be admitted."""
+
+    work: tuple[tuple[Sequence, Chunk], ...]
+    refused: tuple[tuple[Sequence, ChiliadError], ...]
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        return [chunk for _, chunk in self.work]
+
+
+class Scheduler:
+    """First come, first served. Decoding sequences run in every step; prompts fill what room is left."""
+
+    def __init__(self, settings: EngineSettings, pool: AdapterPool) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+
+    def __iter__(self) -> Iterator[Sequence]:
+        """All sequences that have not ended."""
+        yield from self._running
+        yield from self._waiting
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        return not (self._waiting or self._running)
+
+    def add(self, sequence: Sequence) -> None:
+        self._waiting.append(sequence)
+
+    def plan(self, now: float) -> Plan:
+        """Admit what fits and share out the step. Admitting holds the sequence's adapter until `remove`."""
+        refused = self._admit(now)
+        decoding = [sequence for sequence in self._running if sequence.pending == 1]
+        prefilling = [sequence for sequence in self._running if sequence.pending > 1]
+        room = self._prefill_room(bool(decoding))
+        scored_room = SCORED_TOKENS_MAX
+        work = [(sequence, sequence.chunk(1)) for sequence in decoding]
+        for sequence in prefilling:
+            tokens = min(sequence.pending, room, scored_room if sequence.scores_prompt else room)
+            if tokens:
+                chunk = sequence.chunk(tokens)
+                work.append((sequence, chunk))
+                room -= tokens
+                scored_room -= tokens if sequence.scores_prompt else 0
+        return Plan(tuple(work), refused)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence that has ended, running or waiting, and give back its adapter."""
+        if sequence in self._running:
+            self._running.remove(sequence)
+            if sequence.request.adapter is not None:
+                self._pool.release(sequence.request.adapter)
+        elif sequence in self._waiting:
+            self._waiting.remove(sequence)
+
+    def _admit(self, now: float) -> tuple[tuple[Sequence, ChiliadError], ...]:
+        """Move sequences into the batch while there is room for them, their prompts and their adapters."""
+        refused: list[tuple[Sequence, ChiliadError]] = []
+        decoding = any(sequence.pending == 1 for sequence in self._running)
+        room = self._prefill_room(decoding) - sum(s.pending for s in self._running if s.pending > 1)
+        while self._waiting and room > 0 and len(self._running) < self._settings.batch_max:
+            wanted = self._waiting[0].request.adapter
+            if wanted is not None and not self._pool.has_room(wanted):
+                break
+            sequence = self._waiting.popleft()
+            try:
+                adapter = None if wanted is None else self._pool.acquire(wanted)
+            except ChiliadError as error:
+                refused.append((sequence, error))
+                continue
+            sequence.start(adapter, now)
+            self._running.append(sequence)
+            room -= sequence.pending
+        return tuple(refused)
+
+    def _prefill_room(self, decoding: bool) -> int:
+        most = self._settings.prefill_tokens_max
+        return min(most, PREFILL_BESIDE_DECODE) if decoding else most

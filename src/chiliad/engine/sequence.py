@@ -1,0 +1,127 @@
+"""The state of one request while the engine works on it."""
+
+from __future__ import annotations
+
+from random import Random
+
+from chiliad.adapters import LoraAdapter
+from chiliad.engine.choices import choice_tree
+from chiliad.engine.request import Completion, Delta, FinishReason, OnEvent, Request, Timing, TokenLogprob
+from chiliad.engine.runner import Chunk, Logits, SequenceId
+from chiliad.engine.sampler import Draw, Drawn
+from chiliad.engine.text import TextStream
+
+
+class Sequence:
+    """Tokens of a prompt and its answer, of which the first `done` have been run.
+
+    What is not done yet is the next chunk: the whole prompt at first, then usually the one token chosen last.
+    """
+
+    def __init__(self, id_: SequenceId, request: Request, text: TextStream, on_event: OnEvent, now: float) -> None:
+        self.id = id_
+        self.request = request
+        self.on_event = on_event
+        self.adapter: LoraAdapter | None = None
+        self.done = 0
+        self._tokens = list(request.prompt)
+        self._logprobs: list[TokenLogprob] = []
+        self._prompt_logprobs: list[TokenLogprob | None] = [None]
+        self._draw = Random(request.sampling.seed)
+        self._place = choice_tree(request.choices) if request.choices is not None else None
+        self._text = text
+        self._submitted_s = now
+        self._started_s = now
+        self._first_token_s = now
+
+    @property
+    def pending(self) -> int:
+        """Tokens that have not been run."""
+        return len(self._tokens) - self.done
+
+    @property
+    def produced(self) -> int:
+        """Tokens of the answer so far."""
+        return len(self._tokens) - len(self.request.prompt)
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether log-probabilities of the prompt are still to be computed."""
+        return self.request.prompt_logprobs is not None and self.done < len(self.request.prompt)
+
+    def start(self, adapter: LoraAdapter | None, now: float) -> None:
+        """Admit to the batch."""
+        self.adapter = adapter
+        self._started_s = now
+
+    def chunk(self, tokens: int) -> Chunk:
+        """The next `tokens` pending tokens as work for a runner."""
+        end = self.done + min(tokens, self.pending)
+        logits = Logits.LAST if end == len(self._tokens) else Logits.NONE
+        if self.scores_prompt:
+            logits = Logits.ALL
+        return Chunk(self.id, tuple(self._tokens[self.done : end]), self.done, self.adapter, logits)
+
+    def draw(self) -> Draw:
+        """How the next token is to be chosen."""
+        return Draw(self.request.sampling, self._draw, self._place.allowed if self._place else None)
+
+    def prompt_targets(self, chunk: Chunk) -> list[int]:
+        """The prompt tokens whose log-probabilities a chunk with all its logits gives."""
+        return list(self.request.prompt[chunk.start + 1 : chunk.end + 1])
+
+    def add_prompt_logprobs(self, logprobs: list[TokenLogprob]) -> None:
+        self._prompt_logprobs += logprobs
+
+    def advance(self, drawn: Drawn, now: float) -> tuple[Delta, FinishReason | None]:
+        """Take the chosen token, and those that the closed set of answers leaves no choice about."""
+        if not self.produced:
+            self._first_token_s = now
+        first, text = len(self._tokens), ""
+        token: int | None = drawn.token
+        finish = None if self.request.sampling.max_tokens else FinishReason.LENGTH
+        while token is not None and finish is None:
+            self._tokens.append(token)
+            text += self._show(token)
+            finish = self._finish(token)
+            token = self._forced()
+        logprobs = (drawn.logprob,) if drawn.logprob and len(self._tokens) > first else ()
+        self._logprobs += logprobs
+        if finish is not None:
+            text += self._text.flush()
+        return Delta(text, tuple(self._tokens[first:]), logprobs), finish
+
+    def completion(self, finish: FinishReason, now: float) -> Completion:
+        """The whole answer, once it has ended."""
+        submitted = self._submitted_s
+        return Completion(
+            request=self.request.id,
+            text=self._text.text,
+            tokens=self._answer,
+            finish_reason=finish,
+            logprobs=None if self.request.sampling.logprobs is None else tuple(self._logprobs),
+            prompt_logprobs=None if self.request.prompt_logprobs is None else tuple(self._prompt_logprobs),
+            prompt_tokens=len(self.request.prompt),
+            timing=Timing(self._started_s - submitted, self._first_token_s - submitted, now - submitted),
+        )
+
+    @property
+    def _answer(self) -> tuple[int, ...]:
+        return tuple(self._tokens[len(self.request.prompt) :])
+
+    def _show(self, token: int) -> str:
+        return "" if token in self.request.eos_ids else self._text.push(token)
+
+    def _finish(self, token: int) -> FinishReason | None:
+        """Follow the tree of choices, if there is one, and say whether the answer ends with this token."""
+        if self._place is not None:
+            self._place = self._place.children[token]
+        complete = self._place is not None and not self._place.children
+        if complete or token in self.request.eos_ids or self._text.stopped:
+            return FinishReason.STOP
+        return FinishReason.LENGTH if self.produced >= self.request.sampling.max_tokens else None
+
+    def _forced(self) -> int | None:
+        """A token that follows without being computed; its log-probability, if wanted, has to be."""
+        wanted = self.request.sampling.logprobs is not None
+        return None if self._place is None or wanted else self._place.forced

@@ -1,0 +1,95 @@
+"""The reference runner in plain PyTorch: one flat row of tokens through the model for all chunks of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+
+import torch
+from torch import Tensor
+
+from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.config import EngineSettings
+from chiliad.engine.attention import BatchAttention
+from chiliad.engine.kv_cache import KVCache
+from chiliad.engine.mixed_lora import MixedLora, Span
+from chiliad.engine.packed import PackedBase
+from chiliad.engine.runner import Chunk, SequenceId
+from chiliad.models import Llama
+
+
+class TorchRunner:
+    """Implements `Runner`. Tokens of prompts come first, then one token for each decoding sequence in cache order."""
+
+    def __init__(self, model: Llama, settings: EngineSettings) -> None:
+        self._model = model
+        self._device = model.embedding.device
+        self._base = PackedBase(model)
+        self._cache = KVCache(model.config, model.dtype, self._device, settings.context_max)
+        self._lora = MixedLora(model, self._base.project)
+        self._adapter_of: dict[SequenceId, AdapterHash] = {}
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that have not been released."""
+        return len(self._cache)
+
+    @property
+    def adapters(self) -> int:
+        """Distinct adapters in use."""
+        return len(self._lora)
+
+    def check(self, adapter: LoraAdapter) -> None:
+        self._lora.check(adapter)
+
+    @torch.inference_mode()
+    def run(self, chunks: Many[Chunk]) -> Tensor:
+        if not chunks:
+            return torch.empty(0, self._model.config.vocab_size)
+        self._make_room(chunks)
+        ordered = sorted(chunks, key=self._order)
+        ids = torch.tensor([token for chunk in ordered for token in chunk.tokens], device=self._device)
+        positions = torch.tensor([p for chunk in ordered for p in range(chunk.start, chunk.end)], device=self._device)
+        starts = _starts(ordered)
+        attend = BatchAttention(self._cache, ordered)
+        spans = [Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter) for c in ordered if c.adapter]
+        hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans, len(ids)))
+        rows = [row for chunk in chunks for row in _logit_rows(chunk, starts[chunk.sequence])]
+        return self._base.logits(hidden[rows]).cpu()
+
+    @torch.inference_mode()
+    def release(self, sequence: SequenceId) -> None:
+        self._cache.release(sequence)
+        adapter = self._adapter_of.pop(sequence, None)
+        if adapter is not None:
+            self._lora.drop(adapter)
+
+    def _make_room(self, chunks: Many[Chunk]) -> None:
+        """Place new sequences and their adapters, lengthen the others, then close what gaps are left."""
+        for chunk in chunks:
+            if chunk.adapter is not None and chunk.sequence not in self._cache:
+                self._lora.hold(chunk.adapter)
+                self._adapter_of[chunk.sequence] = chunk.adapter.hash
+            self._cache.extend(chunk.sequence, chunk.end)
+        self._cache.close_gaps()
+        self._lora.close_gaps()
+
+    def _order(self, chunk: Chunk) -> tuple[int, int, int]:
+        """Prompts that start now together, equal lengths side by side; decoding tokens last, in cache order."""
+        lane = self._cache.lane(chunk.sequence)
+        if len(chunk.tokens) == 1:
+            return 1, lane.capacity, lane.slots[chunk.sequence]
+        return 0, chunk.start, len(chunk.tokens)
+
+
+def _starts(chunks: Many[Chunk]) -> dict[SequenceId, int]:
+    """The place of each chunk's first token in the flat row."""
+    starts, place = {}, 0
+    for chunk in chunks:
+        starts[chunk.sequence] = place
+        place += len(chunk.tokens)
+    return starts
+
+
+def _logit_rows(chunk: Chunk, start: int) -> range:
+    stop = start + len(chunk.tokens)
+    return range(stop - chunk.rows, stop)

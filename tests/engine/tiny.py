@@ -1,0 +1,114 @@
+"""A tiny random base, experts made with `peft`, a byte tokenizer, and what `transformers` + `peft` answer."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+from transformers import LlamaConfig as HfConfig
+from transformers import LlamaForCausalLM
+
+from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
+from chiliad.base import Tokenizer
+from chiliad.config import EngineSettings
+from chiliad.engine.request import Request, RequestId, SamplingParams
+from chiliad.models import Llama, LlamaConfig
+
+EOS = 0
+END = frozenset({EOS})
+SPECIAL = ["<|im_end|>", "<|im_start|>"]
+LETTERS = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+SETTINGS = EngineSettings(batch_max=6, context_max=96, prefill_tokens_max=32, queue_max=64)
+
+EXPERTS = {
+    "all linear, r=4": {"r": 4, "target_modules": "all-linear"},
+    "another of the same shape": {"r": 4, "target_modules": "all-linear", "lora_alpha": 9},
+    "r=2 on q and v": {"r": 2, "target_modules": ["q_proj", "v_proj"]},
+    "r=6 on the mlp, rslora": {"r": 6, "target_modules": ["gate_proj", "up_proj", "down_proj"], "use_rslora": True},
+    "only the first layer": {"r": 3, "target_modules": ["k_proj", "o_proj"], "layers_to_transform": [0]},
+}
+
+
+def write_tokenizer(folder: Path) -> Tokenizer:
+    """One token for each byte, so that characters of several bytes come in parts."""
+    backend = Backend(models.BPE(vocab={token: i for i, token in enumerate(LETTERS)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    backend.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": SPECIAL[0]}))
+    return Tokenizer(folder / "tokenizer.json")
+
+
+@dataclass
+class Tiny:
+    """The same weights twice: as `transformers` runs them, and as the engine does."""
+
+    folder: Path
+    tokenizer: Tokenizer
+    reference: LlamaForCausalLM
+    model: Llama
+    adapters: dict[str, LoraAdapter] = field(default_factory=dict)
+    peft_models: dict[str, torch.nn.Module] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, folder: Path) -> Tiny:
+        torch.manual_seed(7)
+        config = HfConfig(
+            hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            vocab_size=len(LETTERS), max_position_embeddings=128, tie_word_embeddings=True, initializer_range=0.3,
+        )  # fmt: skip
+        reference = LlamaForCausalLM(config).eval()
+        model = Llama(LlamaConfig.from_hf(config.to_dict()), reference.state_dict(), torch.float32)
+        tiny = cls(folder, write_tokenizer(folder), reference, model)
+        for name, options in EXPERTS.items():
+            tiny._add_expert(name, options)
+        return tiny
+
+    def load(self, adapter: AdapterHash) -> LoraAdapter:
+        """What the engine is given to read adapters with."""
+        return next(known for known in self.adapters.values() if known.hash == adapter)
+
+    def hash(self, expert: str | None) -> AdapterHash | None:
+        return None if expert is None else self.adapters[expert].hash
+
+    def answer(self, expert: str | None, prompt: Sequence[int], tokens: int) -> tuple[int, ...]:
+        """Greedy tokens by `transformers` and `peft`."""
+        model = self.reference if expert is None else self.peft_models[expert]
+        ids = list(prompt)
+        for _ in range(tokens):
+            with torch.no_grad():
+                ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+        return tuple(ids[len(prompt) :])
+
+    def logprobs(self, expert: str | None, ids: Iterable[int]) -> torch.Tensor:
+        """[tokens, vocab] by `transformers` and `peft`."""
+        model = self.reference if expert is None else self.peft_models[expert]
+        with torch.no_grad():
+            return model(torch.tensor([list(ids)])).logits[0].log_softmax(-1)
+
+    def _add_expert(self, name: str, options: dict[str, object]) -> None:
+        config = LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **options)
+        self.peft_models[name] = get_peft_model(copy.deepcopy(self.reference), config).eval()
+        folder = self.folder / str(len(self.adapters))
+        self.peft_models[name].save_pretrained(str(folder))
+        self.adapters[name] = load_adapter(folder, dtype=torch.float32)
+
+
+def request(prompt: Iterable[int], adapter: AdapterHash | None = None, *, id_: str = "r", **options: object) -> Request:
+    """A request in few words: `Request` fields and `SamplingParams` fields side by side."""
+    own = {key: options.pop(key) for key in list(options) if key in Request.__dataclass_fields__}
+    return Request(RequestId(id_), tuple(prompt), SamplingParams(**options), adapter, **own)
+
+
+def broken(adapter: LoraAdapter) -> LoraAdapter:
+    """The same adapter with a number that is none."""
+    factors = {key: (a, b * float("nan")) for key, (a, b) in adapter.factors.items()}
+    return replace(adapter, hash=AdapterHash("broken"), factors=factors)
