@@ -58,9 +58,7 @@ def test_gradients_equal_plain_autograd(targets, rslora):
     factors = {
         (layer, site): tuple(
             t.clone().requires_grad_()
-            for t in state.factors().get(
-                (layer, site), (torch.zeros(3, zero[site][0]), torch.zeros(zero[site][1], 3))
-            )
+            for t in state.factors().get((layer, site), (torch.zeros(3, zero[site][0]), torch.zeros(zero[site][1], 3)))
         )
         for layer in range(CONFIG.num_layers)
         for site in SITES

@@ -191,7 +191,7 @@ def attend_causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     heads = F.scaled_dot_product_attention(
         q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), is_causal=True, enable_gqa=True
     )
-    return cast(Tensor, heads.transpose(0, 1).flatten(1))
+    return heads.transpose(0, 1).flatten(1)
 
 
 def random_tensors(config: LlamaConfig, seed: int) -> dict[str, Tensor]:

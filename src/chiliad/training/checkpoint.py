@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -56,7 +57,13 @@ class Checkpoint:
             raise TrainingError(
                 f"The checkpoint {self.path} is damaged: {error}.", fix="Delete it; training starts afresh."
             ) from error
-        return Progress(**json.loads(header["progress"])), tensors
+        return _progress(json.loads(header["progress"])), tensors
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _progress(document: dict[str, Any]) -> Progress:
+    """JSON has no tuples; the curves get theirs back."""
+    curves = ("losses", "dev_losses", "dev_exact")
+    return Progress(**{**document, **{name: [(step, value) for step, value in document[name]] for name in curves}})

@@ -16,7 +16,7 @@ from chiliad.training.recipe import Recipe
 from chiliad.training.rows import Row, epoch_batches, scoring_batches
 from chiliad.training.trainer import Score, Trainer
 
-CHECKPOINT_EVERY_S = 20.0
+CHECKPOINT_FILE = "checkpoint.safetensors"
 LOSS_POINTS_PER_EPOCH = 40
 
 
@@ -50,13 +50,14 @@ def fit(
     by_exact: bool,
     folder: Path,
     on_event: Callable[[StepEvent], None] | None = None,
+    checkpoint_every_s: float = 20.0,
 ) -> FitResult:
     """Train one expert and return its best factors (unscaled, float32).
 
     by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
     folder: holds the checkpoint; a run with the same rows and recipe that died there is continued.
     """
-    run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event)
+    run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event, checkpoint_every_s)
     try:
         return run.finish()
     finally:
@@ -74,11 +75,12 @@ class _Run:
         by_exact: bool,
         folder: Path,
         on_event: Callable[[StepEvent], None] | None,
+        checkpoint_every_s: float,
     ) -> None:
         self.trainer, self.name, self.train, self.recipe = trainer, name, train, recipe
-        self.by_exact, self.on_event = by_exact, on_event
+        self.by_exact, self.on_event, self.checkpoint_every_s = by_exact, on_event, checkpoint_every_s
         self.dev_batches = scoring_batches(dev, tokens_max=recipe.batch_tokens_max)
-        self.checkpoint = Checkpoint(folder / "checkpoint.safetensors", _identity(train, dev, recipe))
+        self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe))
         self.state = trainer.add(name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
         self.best = self.state.master.clone()
         self.progress = Progress()
@@ -98,7 +100,7 @@ class _Run:
         saved_at = perf_counter()
         for batch in self._batches(epoch)[self.progress.step - epoch * self.steps_per_epoch :]:
             self._step(batch)
-            if perf_counter() - saved_at > CHECKPOINT_EVERY_S:
+            if perf_counter() - saved_at > self.checkpoint_every_s:
                 self._save()
                 saved_at = perf_counter()
         self._judge(epoch)

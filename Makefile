@@ -1,0 +1,55 @@
+# Chiliad. `make demo` and `make test` need only Python 3.11+, a C++ compiler and make; everything else goes into .venv.
+# Elsewhere than on a machine whose pip already finds a CPU build of PyTorch, avoid gigabytes of CUDA packages with
+#   make setup PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+export MPLBACKEND := Agg
+ifdef PIP_EXTRA_INDEX_URL
+export PIP_EXTRA_INDEX_URL
+endif
+
+.PHONY: setup demo test check lint types imports wheel clean
+
+setup: .venv/ready  ## install Chiliad and fetch the default base model
+
+demo: .venv/ready  ## the whole circle on the example support desk; DATA=my.csv puts your own file beside it
+	$(BIN)/python examples/support_desk/demo.py $(if $(DATA),--data $(DATA))
+
+test: .venv/ready-dev
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: lint types imports wheel test  ## what CI runs; the tests come last
+
+lint: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready-dev
+	$(BIN)/mypy
+
+imports: .venv/ready-dev
+	$(BIN)/lint-imports
+
+wheel: .venv/ready-dev  ## a built wheel works in a clean environment
+	rm -rf build dist .venv-wheel
+	$(BIN)/python -m build --wheel --outdir dist
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install -q -c constraints.txt dist/chiliad-*.whl
+	cd .venv-wheel && bin/chiliad --version && bin/chiliad doctor
+	rm -rf .venv-wheel build
+
+clean:
+	rm -rf .venv .venv-wheel build dist demo-ws .mypy_cache .ruff_cache .pytest_cache
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Chiliad needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e .
+	$(BIN)/chiliad base pull smollm2-135m-q4_1
+	touch $@
+
+.venv/ready-dev: .venv/ready
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@

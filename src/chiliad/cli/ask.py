@@ -1,0 +1,36 @@
+"""`chiliad ask`: one input, one answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chiliad.config import Settings
+
+
+def ask(
+    expert: Annotated[str, typer.Argument(metavar="NAME", help="An expert (tickets) or a version of one (tickets@3).")],
+    text: Annotated[str, typer.Argument(help="The input; - reads it from standard input.")],
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of the answer.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 gives the likeliest answer.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Makes a random answer repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask an expert. Works while `chiliad serve` and `chiliad train` run on the same workspace."""
+    from chiliad.workspace import Workspace
+
+    question = sys.stdin.read().strip() if text == "-" else text
+    with Workspace.open(Settings.load(workspace=workspace)) as ws:
+        found = ws.expert(expert)
+        answer = found(question, max_tokens=max_tokens, temperature=temperature, seed=seed)
+    if as_json:
+        typer.echo(json.dumps({"expert": str(found.ref), "answer": answer}, ensure_ascii=False))
+    else:
+        typer.echo(answer)

@@ -1,0 +1,119 @@
+"""`chiliad train` and `chiliad correct`: from a table to a version that serves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiliad.config import Settings
+
+if TYPE_CHECKING:
+    from chiliad.workspace import Expert
+
+Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
+WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
+Rank = Annotated[int | None, typer.Option(min=1, help="LoRA rank (default: from the number of rows).")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", min=0.0, help="Peak learning rate.")]
+Seed = Annotated[int, typer.Option(help="Of the start values and the order of rows.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
+
+
+def train(
+    name: Name,
+    data: Annotated[Path, typer.Option("--data", help="CSV, TSV, JSONL (chats too), Parquet or Excel.")],
+    workspace: WorkspaceFolder = None,
+    test: Annotated[Path | None, typer.Option(help="A file of its own with test rows; else a fifth of DATA.")] = None,
+    input: Annotated[  # noqa: A002 - the option's name
+        list[str] | None, typer.Option("--input", help="Column with the input; several are put one below the other.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="Column with the wanted answer.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column whose equal values stay together in the split.")] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help="What the task is, in a sentence: the base model is told it when it is compared.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Base model (default: smollm2-135m-q4_1).")] = None,
+    rank: Rank = None,
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    rslora: Annotated[bool, typer.Option("--rslora", help="Scale by alpha over the root of the rank.")] = False,
+    seed: Seed = 0,
+    baselines: Annotated[bool, typer.Option(help="Compare with baselines and write the card.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an expert on a table of examples, prove what it is worth, and make it live if it is not worse.
+
+    A run that was stopped or killed continues when the same command is given again.
+    """
+    from chiliad.base import DEFAULT_BASE
+    from chiliad.workspace import RichReporter, TrainOptions, Workspace
+
+    options = TrainOptions(rank, epochs, learning_rate, rslora, seed, baselines)
+    columns: dict[str, Any] = {"input": input, "output": output, "group": group}
+    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
+        rows = ws.examples(data, **columns)
+        tests = ws.examples(test, **columns) if test else None
+        if dry_run:
+            from chiliad.workspace.plan import plan
+
+            typer.echo(plan(ws, rows, tests, base or DEFAULT_BASE, options))
+            return
+        dataset = ws.freeze(rows, source=data.name, test=tests, instruction=instruction)
+        _report(ws.train_on(name, dataset, base=base or DEFAULT_BASE, options=options), as_json=as_json)
+
+
+def correct(
+    name: Name,
+    data: Annotated[Path, typer.Option("--data", help="Corrected answers, in the columns of the training file.")],
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the next version with corrected answers; it goes live only if it is not worse on the frozen test rows."""
+    from chiliad.workspace import RichReporter, TrainOptions, Workspace
+
+    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
+        _report(ws.correct(name, data, options=TrainOptions(seed=seed)), as_json=as_json)
+
+
+def _report(expert: Expert, *, as_json: bool) -> None:
+    """Say what came of it. A version that the gate refused is an error, though it is kept."""
+    if as_json:
+        typer.echo(json.dumps(_document(expert), indent=2))
+    else:
+        _tell(expert)
+    if expert.refusal:
+        raise expert.refusal
+
+
+def _tell(expert: Expert) -> None:
+    facts, card = expert.version.training, expert.card
+    if card:
+        typer.echo(card.verdict.line)
+    megabytes = (expert.folder / "adapter_model.safetensors").stat().st_size / 1e6
+    typer.echo(
+        f"{expert.ref}: {facts['rows']} rows, {facts['epochs']} epochs, {facts['seconds']:.0f} s of training "
+        f"({facts['tokens_per_second']} tokens/s), {megabytes:.1f} MB"
+    )
+    if expert.comparison:
+        typer.echo(f"Against version {expert.comparison.live}: {expert.comparison}")
+    if card:
+        typer.echo(f"Card: {expert.folder / 'card.html'}")
+    if expert.refusal is None:
+        typer.echo(f'It is live. Try: chiliad ask {expert.ref.name} "..."')
+
+
+def _document(expert: Expert) -> dict[str, Any]:
+    card, comparison = expert.card, expert.comparison
+    return {
+        "expert": str(expert.ref),
+        "live": expert.refusal is None,
+        "training": dict(expert.version.training),
+        "card": json.loads(card.to_json()) if card else None,
+        "comparison": comparison.to_document() if comparison else None,
+        "refusal": expert.refusal.cause if expert.refusal else None,
+    }

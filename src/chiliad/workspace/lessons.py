@@ -1,0 +1,123 @@
+"""From a dataset to token rows, and from there to a trained adapter on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chiliad.adapters import save_adapter
+from chiliad.base import ChatTemplate
+from chiliad.data import Dataset, Example, TaskKind
+from chiliad.errors import UnusableData
+from chiliad.registry import DatasetHash, ExpertFacts
+from chiliad.training import FitResult, Recipe, Row, Trainer, choose_recipe, fit
+from chiliad.workspace.machine import machine
+from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.progress import Reporter
+from chiliad.workspace.served_base import ServedBase, turns_of
+
+TEMPLATE_FILE = "chat_template.jinja"
+DEV_ROWS_MAX = 500
+"""dev rows scored after every epoch; more would cost time and change no choice"""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The rows that fit into the base's context; `skipped` counts those that don't."""
+
+    train: list[Row]
+    dev: list[Row]
+    skipped: int
+
+
+def make_lessons(dataset: Dataset, served: ServedBase, template: ChatTemplate, tokens_max: int) -> Lessons:
+    """Tokenise a dataset. Raises UnusableData when no training row fits."""
+    train = [_row(example, served, template) for example in dataset.train]
+    dev = [_row(example, served, template) for example in dataset.dev[:DEV_ROWS_MAX]]
+    fitting = [row for row in train if len(row.ids) <= tokens_max]
+    if not fitting:
+        raise UnusableData(
+            f"Every training row is longer than {tokens_max} tokens.", fix="Shorten the inputs, or split them up."
+        )
+    return Lessons(fitting, [row for row in dev if len(row.ids) <= tokens_max], len(train) - len(fitting))
+
+
+def learn(
+    served: ServedBase, lessons: Lessons, dataset: Dataset, options: TrainOptions, folder: Path, reporter: Reporter
+) -> tuple[FitResult, Recipe]:
+    """Train on the rows; a run with the same rows and settings that was killed in `folder` is continued."""
+    recipe = choose_recipe(
+        len(lessons.train),
+        rank=options.rank,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        rslora=options.rslora,
+        seed=options.seed,
+    )
+    result = fit(
+        Trainer(served.model),
+        "expert",
+        lessons.train,
+        lessons.dev,
+        recipe,
+        by_exact=dataset.kind is TaskKind.LABELS,
+        folder=folder,
+        on_event=reporter.step,
+    )
+    return result, recipe
+
+
+def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
+    """Put the adapter and its prompt template into a version's folder."""
+    save_adapter(folder, recipe.shape, result.factors, base_id=served.base.id, base_fingerprint=served.base.fingerprint)
+    (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
+
+
+def facts_of(
+    dataset: Dataset, served: ServedBase, lessons: Lessons, recipe: Recipe, result: FitResult, parent: int | None
+) -> ExpertFacts:
+    """What the registry and the card record about a training."""
+    progress = result.progress
+    training: dict[str, Any] = {
+        "rows": len(lessons.train),
+        "rows_too_long": lessons.skipped,
+        "epochs": progress.epochs_done,
+        "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
+        "rank": recipe.rank,
+        "alpha": recipe.alpha,
+        "rslora": recipe.rslora,
+        "learning_rate": recipe.learning_rate,
+        "rows_per_batch": recipe.rows_per_batch,
+        "seed": recipe.seed,
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds, 1),
+        "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9)),
+        "machine": machine(),
+        "loss": progress.losses,
+        "dev_loss": progress.dev_losses,
+        "dev_exact": progress.dev_exact,
+    }
+    return ExpertFacts(
+        base_id=served.base.id,
+        base_fingerprint=served.base.fingerprint,
+        kind=dataset.kind,
+        choices=dataset.labels,
+        instruction=dataset.instruction,
+        dataset_hash=DatasetHash(dataset.hash),
+        parent=parent,
+        training=training,
+    )
+
+
+def _row(example: Example, served: ServedBase, template: ChatTemplate) -> Row:
+    prompt = served.prompt(template, turns_of(example.messages))
+    return Row((*prompt, *served.answer_tokens(example.answer)), len(prompt))
+
+
+def with_corrections(dataset: Dataset, corrections: Sequence[Example]) -> list[Example]:
+    """The training and development examples with corrections put in: a corrected input keeps only its new answer."""
+    corrected = {example.key for example in corrections}
+    kept = [example for example in (*dataset.train, *dataset.dev) if example.key not in corrected]
+    return [*kept, *corrections]

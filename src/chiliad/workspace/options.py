@@ -1,0 +1,16 @@
+"""What a user may choose about a training; what is left open is chosen from the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    rank: int | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
+    rslora: bool = False
+    seed: int = 0
+    baselines: bool = True
+    """False skips the baselines: the gate still compares with the live version, but there is no card"""

@@ -1,0 +1,101 @@
+"""Evaluation of a version: its card, and its comparison with the version that is live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chiliad.base import ChatTemplate
+from chiliad.data import Dataset
+from chiliad.embeddings import Embedder
+from chiliad.evals import Card, EvalOptions, Subject, evaluate, make_card
+from chiliad.evals.runner import answer_tokens_max, make_judge, run_expert
+from chiliad.metrics import CustomScore, Scores, paired_test
+from chiliad.registry import Comparison
+from chiliad.store.files import write_atomic
+from chiliad.workspace.expert import CARD_FILE, Expert
+from chiliad.workspace.machine import machine
+from chiliad.workspace.progress import Reporter
+
+
+def prove(
+    expert: Expert,
+    dataset: Dataset,
+    embedder: Embedder,
+    reporter: Reporter,
+    *,
+    scorer: CustomScore | None = None,
+    options: EvalOptions | None = None,
+) -> Card:
+    """Evaluate an expert beside its baselines on the test rows of `dataset`, from its files as they are on disk."""
+    served = expert.served
+    served.know(expert.version, expert.folder)
+    comparison = evaluate(
+        dataset,
+        served.answerer(expert.version, expert.template),
+        served.answerer(None, served.chat_template),
+        embed=embedder.embed,
+        count_tokens=lambda text: len(served.tokenizer.encode(text)),
+        on_progress=reporter.stage,
+        scorer=scorer,
+        options=options,
+    )
+    return make_card(comparison, dataset, _subject(expert))
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """card.json for programs, card.md and card.html for people."""
+    write_atomic(folder / "card.md", card.to_markdown())
+    write_atomic(folder / "card.html", card.to_html())
+    write_atomic(folder / CARD_FILE, card.to_json())
+
+
+def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter: Reporter) -> Comparison:
+    """Let both versions answer the same frozen test rows. The live one answers by its own contract."""
+    new, old = (_test_scores(expert, dataset, reporter) for expert in (candidate, live))
+    test = paired_test(new.per_example, old.per_example)
+    return Comparison(
+        candidate=candidate.version.number,
+        live=live.version.number,
+        dataset_hash=dataset.hash,
+        metric=new.name,
+        candidate_score=new.value,
+        live_score=old.value,
+        delta=test.delta,
+        p_value=test.p_value,
+        low=test.low,
+        high=test.high,
+        n=test.n,
+    )
+
+
+def _test_scores(expert: Expert, dataset: Dataset, reporter: Reporter) -> Scores:
+    served, version = expert.served, expert.version
+    served.know(version, expert.folder)
+    tokens_max = answer_tokens_max(dataset.train, lambda text: len(served.tokenizer.encode(text)))
+    answer = served.answerer(version, expert.template)
+    judge = make_judge(dataset.kind, None)
+    return run_expert(dataset.test, answer, judge, version.choices or None, tokens_max, reporter.stage).scores
+
+
+def _subject(expert: Expert) -> Subject:
+    version = expert.version
+    return Subject(
+        name=version.name,
+        version=version.number,
+        base_id=version.base_id,
+        base_fingerprint=version.base_fingerprint,
+        adapter_bytes=(expert.folder / "adapter_model.safetensors").stat().st_size,
+        created=version.created.isoformat(timespec="seconds"),
+        machine=machine(),
+        training=dict(version.training),
+    )
+
+
+def template_of(folder: Path, served_template: ChatTemplate, file: str) -> ChatTemplate:
+    """The prompt template that a version was trained with; the base's compact one for imported adapters without any."""
+    path = folder / file
+    if not path.is_file():
+        return served_template
+    return ChatTemplate(
+        path.read_bytes().decode("utf-8"), bos_token=served_template.bos_token, eos_token=served_template.eos_token
+    )

@@ -1,0 +1,130 @@
+"""A base model in memory, with everything that turns a conversation into a request for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
+from chiliad.base import Base, ChatTemplate, compact_template
+from chiliad.config import Settings
+from chiliad.data import Message
+from chiliad.engine import Engine, Request, RequestId, SamplingParams
+from chiliad.errors import BrokenAdapter
+from chiliad.evals import Answer
+from chiliad.models import Llama, LlamaConfig
+from chiliad.registry import ExpertVersion
+
+Turns = Sequence[Mapping[str, str]]
+
+
+class ServedBase:
+    """Weights are read at the first use, the engine's thread starts with the first request."""
+
+    def __init__(self, base: Base, settings: Settings) -> None:
+        self.base = base
+        self.tokenizer = base.tokenizer()
+        self.chat_template = base.chat_template()
+        self.expert_template = compact_template(self.chat_template)
+        self._settings = settings
+        self._folders: dict[AdapterHash, Path] = {}
+
+    @cached_property
+    def model(self) -> Llama:
+        return Llama.load(self.base.path, LlamaConfig.from_hf(self.base.config))
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(
+            self.model, self.tokenizer, self._load_adapter, self._settings.engine, threads=self._settings.threads
+        )
+
+    @property
+    def end_token(self) -> int:
+        """What ends an answer in this base's chat format."""
+        assert self.tokenizer.eos_token is not None, "a converted base names its end token"
+        return self.tokenizer.encode(self.tokenizer.eos_token)[-1]
+
+    def close(self) -> None:
+        if "engine" in self.__dict__:
+            self.engine.close()
+
+    def know(self, version: ExpertVersion, folder: Path) -> None:
+        """Say where an adapter's files are. Raises WrongBase for a version made for another base."""
+        version.require_base(self.base.id, self.base.fingerprint)
+        self._folders[version.adapter_hash] = folder
+
+    def prompt(self, template: ChatTemplate, turns: Turns) -> tuple[int, ...]:
+        """The tokens of a conversation up to where the answer begins. Raises BadRequest."""
+        return tuple(self.tokenizer.encode(template.render(turns)))
+
+    def answer_tokens(self, answer: str) -> tuple[int, ...]:
+        return (*self.tokenizer.encode(answer), self.end_token)
+
+    def choices(self, answers: Sequence[str]) -> tuple[tuple[int, ...], ...] | None:
+        """A closed answer set as tokens; None for no set."""
+        return tuple(self.answer_tokens(answer) for answer in answers) or None
+
+    def request(
+        self,
+        request_id: str,
+        prompt: tuple[int, ...],
+        sampling: SamplingParams,
+        *,
+        adapter: AdapterHash | None = None,
+        choices: tuple[tuple[int, ...], ...] | None = None,
+        prompt_logprobs: int | None = None,
+    ) -> Request:
+        return Request(
+            id=RequestId(request_id),
+            prompt=prompt,
+            sampling=sampling,
+            adapter=adapter,
+            choices=choices,
+            eos_ids=self.tokenizer.eos_ids,
+            prompt_logprobs=prompt_logprobs,
+        )
+
+    def answerer(self, version: ExpertVersion | None, template: ChatTemplate) -> Answers:
+        """An `Answerer` for evals: an expert, or with None the base itself."""
+        return Answers(self, version.adapter_hash if version else None, template)
+
+    def _load_adapter(self, adapter: AdapterHash) -> LoraAdapter:
+        if adapter not in self._folders:
+            raise BrokenAdapter(f"The adapter {adapter[:12]} has been removed.", fix="Ask another version.")
+        loaded = load_adapter(self._folders[adapter], base_fingerprint=self.base.fingerprint, dtype=self.model.dtype)
+        if loaded.hash != adapter:
+            raise BrokenAdapter(
+                f"The files in {self._folders[adapter]} have changed since they were registered.",
+                fix="Bring them back from a backup, or delete this version and train it again.",
+            )
+        return loaded
+
+
+class Answers:
+    """Greedy answers to many prompts at once."""
+
+    def __init__(self, served: ServedBase, adapter: AdapterHash | None, template: ChatTemplate) -> None:
+        self._served, self._adapter, self._template = served, adapter, template
+
+    def __call__(
+        self, prompts: Sequence[Sequence[Message]], choices: tuple[str, ...] | None, tokens_max: int
+    ) -> list[Answer]:
+        served = self._served
+        allowed = served.choices(choices) if choices else None
+        requests = [
+            served.request(
+                str(i),
+                served.prompt(self._template, turns_of(prompt)),
+                SamplingParams(max_tokens=tokens_max),
+                adapter=self._adapter,
+                choices=allowed,
+            )
+            for i, prompt in enumerate(prompts)
+        ]
+        return [Answer(done.text, done.prompt_tokens, len(done.tokens)) for done in served.engine.generate(requests)]
+
+
+def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]

