@@ -116,7 +116,7 @@ class Card:
         return next(row for row in self.baselines if row.name == self.best)
 
     def to_json(self) -> str:
-        return _CARD.dump_json(self, indent=1).decode() + "\n"
+        return _CARD.dump_json(self).decode() + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Card:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz import fuzz
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from chiliad.data.example import normalise
 
@@ -52,6 +51,8 @@ def _nearest(known: Sequence[str], asked: Sequence[str]) -> Iterator[list[int]]:
     if not known or not asked:
         yield from ([] for _ in asked)
         return
+    from sklearn.feature_extraction.text import HashingVectorizer  # here, because it takes a second to import
+
     vectoriser = HashingVectorizer(
         analyzer="char_wb", ngram_range=(4, 4), n_features=2**18, alternate_sign=False, lowercase=False
     )

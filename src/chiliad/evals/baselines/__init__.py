@@ -8,7 +8,6 @@ from chiliad.data import Dataset, TaskKind
 from chiliad.evals.answering import Embed
 from chiliad.evals.baselines.baseline import Baseline
 from chiliad.evals.baselines.frequent import most_frequent
-from chiliad.evals.baselines.linear import embedder_linear, tfidf_linear
 from chiliad.evals.baselines.nearest import nearest_neighbour
 from chiliad.evals.baselines.prompted import Prompter, few_shot, zero_shot
 
@@ -25,6 +24,9 @@ def baseline_makers(dataset: Dataset, prompter: Prompter, embed: Embed | None) -
     if embed is not None:
         makers.append(lambda: nearest_neighbour(dataset, embed))
     if dataset.kind is TaskKind.LABELS:
+        # Here, because scikit-learn takes a second to import and reading a card needs none of it.
+        from chiliad.evals.baselines.linear import embedder_linear, tfidf_linear
+
         makers.append(lambda: tfidf_linear(dataset))
         if embed is not None:
             makers.append(lambda: embedder_linear(dataset, embed))
