@@ -1,0 +1,20 @@
+"""Experts, their immutable versions, and the alias that says which one is live."""
+
+from chiliad.registry.expert import ExpertFacts, ExpertVersion
+from chiliad.registry.gate import Action, Comparison, Promotion
+from chiliad.registry.ids import DatasetHash, ExpertName, ExpertRef
+from chiliad.registry.registry import Draft, ExpertSummary, Registry
+
+__all__ = [
+    "Action",
+    "Comparison",
+    "DatasetHash",
+    "Draft",
+    "ExpertFacts",
+    "ExpertName",
+    "ExpertRef",
+    "ExpertSummary",
+    "ExpertVersion",
+    "Promotion",
+    "Registry",
+]

@@ -1,0 +1,72 @@
+"""The alias of an expert: which version is live, and how it got there, in `alias.json` beside the versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from chiliad.errors import RegistryError
+from chiliad.registry.gate import Action, Promotion
+from chiliad.store import PromotionRow
+from chiliad.store.files import write_atomic
+
+ALIAS_FILE = "alias.json"
+
+
+@dataclass(frozen=True)
+class Alias:
+    live: int | None = None
+    history: tuple[Promotion, ...] = ()
+
+    def moved(self, step: Promotion) -> Alias:
+        """The alias after one more step."""
+        return replace(
+            self, live=None if step.action is Action.WITHDRAW else step.version, history=(*self.history, step)
+        )
+
+    def previous(self, existing: Collection[int]) -> int | None:
+        """The version that a rollback makes live: the one before this, of those that still exist."""
+        stack = self._stack()
+        below = stack if self.live is None else stack[:-1]
+        return next((number for number in reversed(below) if number in existing and number != self.live), None)
+
+    def ever_live(self) -> frozenset[int]:
+        return frozenset(step.version for step in self.history)
+
+    def rows(self) -> list[PromotionRow]:
+        """The history as the database keeps it."""
+        return [PromotionRow(**step.to_document()) for step in self.history]
+
+    def write(self, folder: Path) -> None:
+        document = {"live": self.live, "history": [step.to_document() for step in self.history]}
+        write_atomic(folder / ALIAS_FILE, json.dumps(document, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read an expert's folder; without a file nothing was ever live. Raises RegistryError for a broken file."""
+        path = folder / ALIAS_FILE
+        try:
+            document = json.loads(path.read_text("utf-8"))
+            return cls(document["live"], tuple(Promotion.from_document(step) for step in document["history"]))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise RegistryError(
+                f"Cannot read {path} ({error}).", fix="Bring it back from a backup, or remove it and promote again."
+            ) from error
+
+    def _stack(self) -> tuple[int, ...]:
+        """What was live and can be again, newest last: promotions push, rollbacks and withdrawals pop."""
+        stack: list[int] = []
+        for step in self.history:
+            if step.action is Action.PROMOTE:
+                stack.append(step.version)
+            elif step.action is Action.ROLLBACK:
+                while stack and stack[-1] != step.version:
+                    stack.pop()
+            else:
+                stack = [number for number in stack if number != step.version]
+        return tuple(stack)

@@ -1,0 +1,107 @@
+"""The promotion gate: a version becomes live only if it is not significantly worse than the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from chiliad.errors import PromotionRefused
+from chiliad.registry.ids import ExpertRef
+
+SIGNIFICANT_P = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two versions answered the same frozen test rows; the difference is candidate minus live."""
+
+    candidate: int
+    live: int
+    dataset_hash: str
+    metric: str
+    candidate_score: float
+    live_score: float
+    delta: float
+    p_value: float
+    """two-sided, of a paired test"""
+    low: float
+    high: float
+    """the interval of `delta` at 95 %"""
+    n: int
+    """test rows"""
+
+    @property
+    def significantly_worse(self) -> bool:
+        return self.delta < 0 and self.p_value < SIGNIFICANT_P
+
+    def __str__(self) -> str:
+        return (
+            f"{self.metric} {self.candidate_score:.3f} against {self.live_score:.3f} on {self.n} rows "
+            f"({self.delta:+.3f}, 95 % interval {self.low:+.3f} to {self.high:+.3f}, p = {self.p_value:.2g})"
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        return cls(**document)
+
+
+class Action(StrEnum):
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    WITHDRAW = "withdraw"
+    """the live version was deleted by force; the alias points at nothing"""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One move of an alias: which version it left live, and on what evidence."""
+
+    action: Action
+    version: int
+    at: datetime
+    forced: bool = False
+    comparison: Comparison | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        comparison = self.comparison.to_document() if self.comparison else None
+        return {**asdict(self), "at": self.at.isoformat(), "comparison": comparison}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        comparison = document["comparison"]
+        return cls(
+            action=Action(document["action"]),
+            version=document["version"],
+            at=datetime.fromisoformat(document["at"]),
+            forced=document["forced"],
+            comparison=Comparison.from_document(comparison) if comparison else None,
+        )
+
+
+def judge(candidate: ExpertRef, live: int | None, comparison: Comparison | None) -> None:
+    """Raises PromotionRefused unless `candidate` may take the place of version `live`."""
+    if live is None:
+        return
+    if comparison is None:
+        raise PromotionRefused(
+            f"{candidate} was never compared with the live version {live}.",
+            fix=f"Run `chiliad eval {candidate}` first, or promote it with --force (which is recorded).",
+        )
+    if (comparison.candidate, comparison.live) != (candidate.number, live) or comparison.n == 0:
+        raise PromotionRefused(
+            f"The comparison is of version {comparison.candidate} with version {comparison.live} "
+            f"on {comparison.n} rows, but {live} is live now.",
+            fix=f"Run `chiliad eval {candidate}` again: the alias moved meanwhile.",
+        )
+    if comparison.significantly_worse:
+        raise PromotionRefused(
+            f"{candidate} is significantly worse than the live version {live}: {comparison}.",
+            fix="Look at its card for the mistakes, mend the data and train again, or promote it with --force "
+            "(which is recorded).",
+        )

@@ -1,0 +1,92 @@
+"""The gate: only a significantly worse version is refused, and refused with its numbers."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from chiliad.errors import PromotionRefused
+from chiliad.registry.alias import Alias
+from chiliad.registry.gate import Action, Promotion, judge
+from chiliad.registry.ids import ExpertRef
+from tests.registry.conftest import compared
+
+CANDIDATE = ExpertRef("tickets", 2)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_the_first_version_needs_no_comparison():
+    judge(CANDIDATE, None, None)
+
+
+@pytest.mark.parametrize(("delta", "p_value"), [(0.1, 0.001), (0.0, 1.0), (-0.02, 0.4)])
+def test_better_equal_and_slightly_worse_pass(delta, p_value):
+    judge(CANDIDATE, 1, compared(2, 1, delta=delta, p_value=p_value))
+
+
+def test_significantly_worse_is_refused_with_numbers_and_fix():
+    with pytest.raises(PromotionRefused) as refused:
+        judge(CANDIDATE, 1, compared(2, 1, delta=-0.12, p_value=0.003))
+    assert "0.680 against 0.800 on 100 rows" in refused.value.cause
+    assert "p = 0.003" in refused.value.cause
+    assert "--force" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [None, compared(2, 7, delta=0.1, p_value=0.001), compared(3, 1, delta=0.1, p_value=0.1)],
+    ids=["missing", "with another live version", "of another candidate"],
+)
+def test_no_evidence_is_refused(comparison):
+    with pytest.raises(PromotionRefused, match="chiliad eval tickets@2"):
+        judge(CANDIDATE, 1, comparison)
+
+
+def test_no_rows_are_no_evidence():
+    with pytest.raises(PromotionRefused, match="0 rows"):
+        judge(CANDIDATE, 1, compared(2, 1, delta=0.1, p_value=1.0, n=0))
+
+
+def test_a_promotion_survives_its_document():
+    step = Promotion(Action.PROMOTE, 2, NOON, True, compared(2, 1, delta=0.1, p_value=0.01))
+    assert Promotion.from_document(step.to_document()) == step
+
+
+def steps(*moves):
+    alias = Alias()
+    for action, number in moves:
+        alias = alias.moved(Promotion(action, number, NOON))
+    return alias
+
+
+P, R, W = Action.PROMOTE, Action.ROLLBACK, Action.WITHDRAW
+
+
+@pytest.mark.parametrize(
+    ("moves", "live", "previous"),
+    [
+        ([], None, None),
+        ([(P, 1)], 1, None),
+        ([(P, 1), (P, 2)], 2, 1),
+        ([(P, 1), (P, 2), (P, 3), (R, 2)], 2, 1),
+        ([(P, 1), (P, 2), (R, 1), (P, 3)], 3, 1),
+        ([(P, 1), (P, 2), (P, 1)], 1, 2),
+        ([(P, 1), (P, 2), (W, 2)], None, 1),
+        ([(P, 1), (P, 2), (W, 2), (P, 3)], 3, 1),
+    ],
+)
+def test_rollback_walks_back_through_what_was_live(moves, live, previous):
+    alias = steps(*moves)
+    assert alias.live == live
+    assert alias.previous({1, 2, 3}) == previous
+
+
+def test_rollback_passes_over_deleted_versions():
+    assert steps((P, 1), (P, 2), (P, 3)).previous({1, 3}) == 1
+
+
+def test_alias_file(tmp_path):
+    assert Alias.read(tmp_path) == Alias()
+    alias = steps((P, 1), (P, 2), (R, 1))
+    alias.write(tmp_path)
+    assert Alias.read(tmp_path) == alias
+    assert alias.ever_live() == {1, 2}
