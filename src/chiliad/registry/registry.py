@@ -63,9 +63,12 @@ class Registry:
         self._store = store
         self._reserved = reserved
         self._clock = clock
+        self.workspace = workspace
         self.experts_root = workspace / "experts"
         self.datasets_root = workspace / "datasets"
-        self.unreadable: tuple[Unreadable, ...] = reconcile(store, self.experts_root, self.datasets_root)
+        self.unreadable: tuple[Unreadable, ...] = ()
+        """what the last look at the files could not read"""
+        self.reconcile()
 
     @contextmanager
     def write_version(self, name: str, facts: ExpertFacts, *, number: int | None = None) -> Iterator[Draft]:
@@ -183,10 +186,14 @@ class Registry:
         """hash -> `dataset.json` of every frozen dataset in the workspace."""
         return self._store.datasets()
 
+    def reconcile(self) -> None:
+        """Bring the index up to the files."""
+        self.unreadable = reconcile(self._store, self.experts_root, self.datasets_root)
+
     def rebuild(self) -> tuple[Unreadable, ...]:
         """Forget the index and read it from the files again; returns what could not be read."""
         self._store.clear()
-        self.unreadable = reconcile(self._store, self.experts_root, self.datasets_root)
+        self.reconcile()
         return self.unreadable
 
     def _number_max(self, name: ExpertName) -> int:

@@ -1,0 +1,193 @@
+"""`chiliad experts`: what there is, what is live, and how experts come and go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiliad.config import Settings
+from chiliad.errors import RegistryError
+
+if TYPE_CHECKING:
+    from chiliad.registry import ExpertSummary, ExpertVersion, Registry
+    from chiliad.registry.garbage import Garbage
+
+app = typer.Typer(help="List, promote, export and import experts.", no_args_is_help=True)
+
+Reference = Annotated[str, typer.Argument(metavar="NAME", help="An expert (tickets) or a version of one (tickets@3).")]
+WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command("list")
+def list_experts(workspace: WorkspaceOption = None, as_json: AsJson = False) -> None:
+    """Show all experts, each with its live version."""
+    with _registry(workspace) as registry:
+        experts = registry.experts()
+    if as_json:
+        _print_json([_summary(expert) for expert in experts])
+    elif not experts:
+        typer.echo("No experts yet. `chiliad train NAME --data FILE` makes the first.")
+    else:
+        _print_table(experts)
+
+
+@app.command()
+def show(expert: Reference, workspace: WorkspaceOption = None, as_json: AsJson = False) -> None:
+    """Show one version, the live one by default, and how its expert's alias moved."""
+    with _registry(workspace) as registry:
+        version = registry.get(expert)
+        history = [step.to_document() for step in registry.history(version.name)]
+        details = _details(version, registry)
+    if as_json:
+        _print_json({**details, "training": dict(version.training), "history": history})
+        return
+    for key, value in details.items():
+        typer.echo(f"{key:<17} {', '.join(value) if isinstance(value, list) else value}")
+    for step in history:
+        forced = " (forced)" if step["forced"] else ""
+        typer.echo(f"{step['at'][:19]}  {step['action']} {version.name}@{step['version']}{forced}")
+
+
+@app.command()
+def promote(
+    expert: Annotated[str, typer.Argument(metavar="NAME@N", help="The version to make live.")],
+    force: Annotated[bool, typer.Option("--force", help="Go past the gate; this is recorded.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Make a version live, unless it is significantly worse on the frozen test rows than the one that is."""
+    from chiliad.workspace import RichReporter, Workspace
+
+    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
+        version = ws.registry.get(expert)
+        step = ws.promote(str(version.ref), force=force)
+    typer.echo(f"{version.ref} is live." + (f" {step.comparison}." if step.comparison else ""))
+
+
+@app.command()
+def rollback(
+    expert: Annotated[str, typer.Argument(metavar="NAME", help="The expert.")], workspace: WorkspaceOption = None
+) -> None:
+    """Make the version live again that was live before."""
+    with _registry(workspace) as registry:
+        step = registry.rollback(expert)
+    typer.echo(f"{expert}@{step.version} is live again.")
+
+
+@app.command()
+def delete(
+    expert: Reference,
+    everything: Annotated[bool, typer.Option("--all", help="Delete all versions of the expert.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete the version even if it is live.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Delete one version of an expert, or with --all the expert."""
+    from chiliad.registry import ExpertRef
+
+    ref = ExpertRef.parse(expert)
+    if everything == (ref.number is not None):
+        raise RegistryError(
+            "What to delete is not clear.",
+            fix=f"Name a version ({ref.name}@1), or give {ref.name} and --all for the whole expert.",
+        )
+    with _registry(workspace) as registry:
+        if everything:
+            registry.delete_expert(ref.name)
+        else:
+            registry.delete(ref, force=force)
+    typer.echo(f"Deleted {ref}.")
+
+
+def gc(
+    keep: Annotated[int, typer.Option(min=0, help="Newest versions of each expert to keep in any case.")] = 3,
+    remove: Annotated[bool, typer.Option("--delete", help="Really delete; without it nothing is touched.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find versions that were never live, unused datasets and leftovers of killed processes; --delete removes them."""
+    from chiliad.registry.garbage import collect, find_garbage
+    from chiliad.registry.registry import utc_now
+
+    with _registry(workspace) as registry:
+        garbage = find_garbage(registry, now=utc_now(), keep=keep)
+        if remove:
+            collect(registry, garbage)
+    if as_json:
+        _print_json({**_found(garbage), "bytes": garbage.bytes, "deleted": remove})
+        return
+    for kind, things in _found(garbage).items():
+        for thing in things:
+            typer.echo(f"{kind:<9} {thing}")
+    done = "deleted" if remove else "can go" + ("; --delete removes it" if garbage else "")
+    typer.echo(f"{garbage.bytes / 1e6:.1f} MB {done}.")
+
+
+@contextmanager
+def _registry(workspace: Path | None) -> Iterator[Registry]:
+    """The registry alone: opening it loads neither PyTorch nor a base model."""
+    from chiliad.registry import Registry
+    from chiliad.store import Store, sqlite_url
+
+    settings = Settings.load(workspace=workspace)
+    store = Store.open(settings.database_url or sqlite_url(settings.workspace / "chiliad.db"))
+    try:
+        registry = Registry(store, settings.workspace, reserved=lambda: _base_ids(settings.cache_dir))
+        for problem in registry.unreadable:
+            typer.echo(f"Warning: {problem.reason}", err=True)
+        yield registry
+    finally:
+        store.close()
+
+
+def _base_ids(cache_dir: Path) -> frozenset[str]:
+    from chiliad.base import BaseStore
+
+    return frozenset(BaseStore(cache_dir).ids())
+
+
+def _summary(expert: ExpertSummary) -> dict[str, Any]:
+    return {
+        "name": expert.name,
+        "live": expert.live.number if expert.live else None,
+        "versions": list(expert.numbers),
+        "kind": expert.live.kind if expert.live else None,
+        "base": expert.live.base_id if expert.live else None,
+        "created": expert.live.created.isoformat() if expert.live else None,
+    }
+
+
+def _details(version: ExpertVersion, registry: Registry) -> dict[str, Any]:
+    return {
+        **{key: value for key, value in version.to_document().items() if key not in ("training", "choices")},
+        "choices": list(version.choices),
+        "folder": str(registry.folder(version.ref)),
+    }
+
+
+def _found(garbage: Garbage) -> dict[str, list[str]]:
+    return {
+        "versions": [str(ref) for ref in garbage.versions],
+        "datasets": [str(folder) for folder in garbage.datasets],
+        "leftovers": [str(stage) for stage in garbage.stages],
+    }
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(experts: list[ExpertSummary]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("expert", "live", "versions", "kind", "base", "created", box=None)
+    for expert in experts:
+        live = expert.live
+        known = (live.kind, live.base_id, f"{live.created:%Y-%m-%d %H:%M}") if live else ("", "", "")
+        table.add_row(expert.name, str(live.ref) if live else "-", str(len(expert.numbers)), *known)
+    Console(markup=False).print(table)
