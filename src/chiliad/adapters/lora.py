@@ -45,6 +45,10 @@ class LoraAdapter:
     def rank(self) -> int:
         return self.shape.rank
 
+    def unscaled(self) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
+        """The factors as training and PEFT's files have them: without the scale, float32."""
+        return {key: (a.float(), b.float() / self.shape.scale) for key, (a, b) in self.factors.items()}
+
     @property
     def bytes(self) -> int:
         return sum(t.numel() * t.element_size() for pair in self.factors.values() for t in pair)

@@ -9,6 +9,7 @@ Source: Touvron et al. 2023 (arXiv 2302.13971); rotary embedding: Su et al. 2021
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -199,7 +200,7 @@ def random_tensors(config: LlamaConfig, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator) * shape[-1] ** -0.5
+        return torch.randn(*shape, generator=generator) / math.sqrt(shape[-1])
 
     tensors = {
         "model.embed_tokens.weight": draw(config.vocab_size, config.hidden_size),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,10 @@ from chiliad.training.trainer import Score, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LOSS_POINTS_PER_EPOCH = 40
+
+
+Factors = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
+"""(layer, site) -> (A, B), unscaled"""
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,16 @@ def fit(
     by_exact: bool,
     folder: Path,
     on_event: Callable[[StepEvent], None] | None = None,
+    start: Factors | None = None,
     checkpoint_every_s: float = 20.0,
 ) -> FitResult:
     """Train one expert and return its best factors (unscaled, float32).
 
     by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
-    folder: holds the checkpoint; a run with the same rows and recipe that died there is continued.
+    folder: holds the checkpoint; a run with the same rows, recipe and start that died there is continued.
+    start: factors (unscaled) to continue from; without them the expert starts as the base itself.
     """
-    run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event, checkpoint_every_s)
+    run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event, start, checkpoint_every_s)
     try:
         return run.finish()
     finally:
@@ -75,13 +81,16 @@ class _Run:
         by_exact: bool,
         folder: Path,
         on_event: Callable[[StepEvent], None] | None,
+        start: Factors | None,
         checkpoint_every_s: float,
     ) -> None:
         self.trainer, self.name, self.train, self.recipe = trainer, name, train, recipe
         self.by_exact, self.on_event, self.checkpoint_every_s = by_exact, on_event, checkpoint_every_s
         self.dev_batches = scoring_batches(dev, tokens_max=recipe.batch_tokens_max)
-        self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe))
+        self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe, start))
         self.state = trainer.add(name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
+        if start is not None:
+            self.state.load(start)
         self.best = self.state.master.clone()
         self.progress = Progress()
         self.recent: list[float] = []
@@ -175,8 +184,11 @@ def _row(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _identity(train: Sequence[Row], dev: Sequence[Row], recipe: Recipe) -> str:
+def _identity(train: Sequence[Row], dev: Sequence[Row], recipe: Recipe, start: Factors | None) -> str:
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     for part in (train, dev):
         digest.update(json.dumps([(row.ids, row.prompt_length) for row in part]).encode())
+    for key in sorted(start or ()):
+        for factor in (start or {})[key]:
+            digest.update(factor.float().numpy().tobytes())
     return digest.hexdigest()

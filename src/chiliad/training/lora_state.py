@@ -6,7 +6,7 @@ One vector makes the optimizer step one operation, a checkpoint one tensor, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,13 @@ class LoraState:
     def factors(self) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
         """(layer, site) -> (A, B) as views of the master weights, unscaled, as PEFT stores them."""
         return {key: (place.down(self.master), place.up(self.master)) for key, place in self._places.items()}
+
+    def load(self, factors: Mapping[tuple[int, str], tuple[Tensor, Tensor]]) -> None:
+        """Continue from another adapter's factors, unscaled and of this shape."""
+        for key, (down, up) in factors.items():
+            self._places[key].down(self.master).copy_(down)
+            self._places[key].up(self.master).copy_(up)
+        self.refresh()
 
     def refresh(self) -> None:
         """Copy the master weights into the working copies. Call after every change of `master`."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chiliad.adapters import save_adapter
+from chiliad.adapters import LoraAdapter, save_adapter
 from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
@@ -21,6 +21,8 @@ from chiliad.workspace.served_base import ServedBase, turns_of
 TEMPLATE_FILE = "chat_template.jinja"
 DEV_ROWS_MAX = 500
 """dev rows scored after every epoch; more would cost time and change no choice"""
+CONTINUED_EPOCHS = 3
+"""of a training that continues from an earlier version with some rows added"""
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,16 @@ def make_lessons(dataset: Dataset, served: ServedBase, template: ChatTemplate, t
 
 
 def learn(
-    served: ServedBase, lessons: Lessons, dataset: Dataset, options: TrainOptions, folder: Path, reporter: Reporter
-) -> tuple[FitResult, Recipe]:
+    served: ServedBase,
+    lessons: Lessons,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    reporter: Reporter,
+    parent: LoraAdapter | None = None,
+) -> FitResult:
     """Train on the rows; a run with the same rows and settings that was killed in `folder` is continued."""
-    recipe = choose_recipe(
-        len(lessons.train),
-        rank=options.rank,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        rslora=options.rslora,
-        seed=options.seed,
-    )
-    result = fit(
+    return fit(
         Trainer(served.model),
         "expert",
         lessons.train,
@@ -65,8 +65,21 @@ def learn(
         by_exact=dataset.kind is TaskKind.LABELS,
         folder=folder,
         on_event=reporter.step,
+        start=parent.unscaled() if parent else None,
     )
-    return result, recipe
+
+
+def recipe_for(lessons: Lessons, options: TrainOptions, parent: LoraAdapter | None = None) -> Recipe:
+    """What the user chose, and the rest from the data. Continuing from `parent` keeps its shape and takes few epochs."""
+    recipe = choose_recipe(
+        len(lessons.train),
+        rank=parent.rank if parent else options.rank,
+        epochs=options.epochs or (CONTINUED_EPOCHS if parent else None),
+        learning_rate=options.learning_rate,
+        rslora=parent.shape.rslora if parent else options.rslora,
+        seed=options.seed,
+    )
+    return replace(recipe, alpha=parent.shape.alpha) if parent else recipe
 
 
 def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:

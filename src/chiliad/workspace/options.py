@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from chiliad.evals import EvalOptions
 
 
 @dataclass(frozen=True)
@@ -14,3 +16,4 @@ class TrainOptions:
     seed: int = 0
     baselines: bool = True
     """False skips the baselines: the gate still compares with the live version, but there is no card"""
+    evaluation: EvalOptions = field(default_factory=EvalOptions)

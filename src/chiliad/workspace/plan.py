@@ -7,9 +7,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from chiliad.data import Example, assemble
-from chiliad.training import Trainer, choose_recipe
+from chiliad.training import Trainer
 from chiliad.training.rows import epoch_batches
-from chiliad.workspace.lessons import make_lessons
+from chiliad.workspace.lessons import make_lessons, recipe_for
 from chiliad.workspace.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ def plan(
     dataset = assemble(rows, test=tests, source="")
     served = workspace.served(base)
     lessons = make_lessons(dataset, served, served.expert_template, workspace.settings.engine.context_max)
-    recipe = choose_recipe(
-        len(lessons.train),
-        rank=options.rank,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        rslora=options.rslora,
-        seed=options.seed,
-    )
+    recipe = recipe_for(lessons, options)
     batch = epoch_batches(
         lessons.train, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=0
     )[0]

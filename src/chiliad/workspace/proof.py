@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from chiliad.base import ChatTemplate
-from chiliad.data import Dataset
+from chiliad.data import Dataset, Example
 from chiliad.embeddings import Embedder
 from chiliad.evals import Card, EvalOptions, Subject, evaluate, make_card
 from chiliad.evals.runner import answer_tokens_max, make_judge, run_expert
@@ -14,7 +15,7 @@ from chiliad.registry import Comparison
 from chiliad.store.files import write_atomic
 from chiliad.workspace.expert import CARD_FILE, Expert
 from chiliad.workspace.machine import machine
-from chiliad.workspace.progress import Reporter
+from chiliad.workspace.progress import Reporter, SilentReporter
 
 
 def prove(
@@ -51,7 +52,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter: Reporter) -> Comparison:
     """Let both versions answer the same frozen test rows. The live one answers by its own contract."""
-    new, old = (_test_scores(expert, dataset, reporter) for expert in (candidate, live))
+    new, old = (_scores(expert, dataset.test, dataset, reporter) for expert in (candidate, live))
     test = paired_test(new.per_example, old.per_example)
     return Comparison(
         candidate=candidate.version.number,
@@ -68,13 +69,18 @@ def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter
     )
 
 
-def _test_scores(expert: Expert, dataset: Dataset, reporter: Reporter) -> Scores:
+def score_on(expert: Expert, examples: Sequence[Example], dataset: Dataset) -> float:
+    """Mean score on any examples of the kind that `dataset` holds."""
+    return _scores(expert, examples, dataset, SilentReporter()).value
+
+
+def _scores(expert: Expert, examples: Sequence[Example], dataset: Dataset, reporter: Reporter) -> Scores:
     served, version = expert.served, expert.version
     served.know(version, expert.folder)
     tokens_max = answer_tokens_max(dataset.train, lambda text: len(served.tokenizer.encode(text)))
     answer = served.answerer(version, expert.template)
     judge = make_judge(dataset.kind, None)
-    return run_expert(dataset.test, answer, judge, version.choices or None, tokens_max, reporter.stage).scores
+    return run_expert(examples, answer, judge, version.choices or None, tokens_max, reporter.stage).scores
 
 
 def _subject(expert: Expert) -> Subject:

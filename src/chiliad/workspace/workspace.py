@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from chiliad.adapters import load_adapter
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
@@ -38,12 +39,13 @@ from chiliad.workspace.lessons import (
     facts_of,
     learn,
     make_lessons,
+    recipe_for,
     with_corrections,
     write_files,
 )
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.progress import Reporter, SilentReporter
-from chiliad.workspace.proof import compare_versions, prove, template_of, write_card
+from chiliad.workspace.proof import compare_versions, prove, score_on, template_of, write_card
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
 
@@ -136,7 +138,10 @@ class Workspace:
         return self.train_on(name, dataset, base=base, options=options)
 
     def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
-        """Train the next version with corrected answers added. The test rows stay those of the live version."""
+        """Continue from the live version with corrected answers added to its examples.
+
+        The test rows stay those of the live version, so that the gate compares like with like.
+        """
         live = self.registry.get(name)
         if live.dataset_hash is None:
             raise UnusableData(
@@ -147,17 +152,24 @@ class Workspace:
         examples = with_corrections(before, self.examples(corrections))
         source = f"{before.source} with corrections from {_source(corrections)}"
         dataset = self.freeze(examples, source=source, test=before.test, instruction=before.instruction)
-        return self.train_on(name, dataset, base=live.base_id, options=options)
+        return self.train_on(name, dataset, base=live.base_id, options=options, parent=live)
 
     def train_on(
-        self, name: str, dataset: Dataset, *, base: str = DEFAULT_BASE, options: TrainOptions | None = None
+        self,
+        name: str,
+        dataset: Dataset,
+        *,
+        base: str = DEFAULT_BASE,
+        options: TrainOptions | None = None,
+        parent: ExpertVersion | None = None,
     ) -> Expert:
-        """`train` for a dataset that is frozen already."""
+        """`train` for a dataset that is frozen already, continuing from `parent` if given."""
         self.registry.check_name(name)
         with self._reporter as reporter:
-            expert = self._trained(name, dataset, self.served(base), options or TrainOptions(), reporter)
-            if options is None or options.baselines:
-                self._evaluated(expert, dataset, None, None, reporter)
+            options = options or TrainOptions()
+            expert = self._trained(name, dataset, self.served(base), options, parent, reporter)
+            if options.baselines:
+                self._evaluated(expert, dataset, None, options.evaluation, reporter)
             return self._gated(expert, dataset, reporter)
 
     def evaluate(
@@ -170,11 +182,11 @@ class Workspace:
     ) -> Card:
         """Score a version beside its baselines. On its own frozen test rows, the card is written beside the version."""
         with self._reporter as reporter:
-            return self._evaluated(expert, dataset or self._own(expert), scorer, options, reporter)
+            return self._evaluated(expert, dataset or self.own_dataset(expert), scorer, options, reporter)
 
     def test_on(self, expert: Expert, data: Data, *, input: str | Sequence[str] | None, output: str | None) -> Dataset:  # noqa: A002
         """The expert's own training rows with other test rows. Raises DataError."""
-        own = self._own(expert)
+        own = self.own_dataset(expert)
         tests = self.examples(data, input=input, output=output)
         return self.freeze([*own.train, *own.dev], source=_source(data), test=tests, instruction=own.instruction)
 
@@ -186,8 +198,20 @@ class Workspace:
         comparison = None
         if live and live.number != number and expert.version.dataset_hash:
             with self._reporter as reporter:
-                comparison = compare_versions(expert, self.expert(live.ref), self._own(expert), reporter)
+                comparison = compare_versions(expert, self.expert(live.ref), self.own_dataset(expert), reporter)
         return self.registry.promote(name, number, comparison, force=force)
+
+    def score(self, expert: Expert, examples: Sequence[Example]) -> float:
+        """Mean score of an expert's answers to examples, by the main metric of its kind of task. Nothing is recorded."""
+        return score_on(expert, examples, self.own_dataset(expert))
+
+    def own_dataset(self, expert: Expert) -> Dataset:
+        """What a version was trained and tested on. Raises UnusableData for an imported one."""
+        if expert.version.dataset_hash is None:
+            raise UnusableData(
+                f"{expert.ref} was imported without its examples.", fix="Train an expert on a table of examples."
+            )
+        return self.dataset(expert.version.dataset_hash)
 
     def expert(self, reference: str | ExpertRef) -> Expert:
         """The live version of `tickets`, or `tickets@3`. Raises ExpertNotFound, BaseNotFound, WrongBase."""
@@ -221,24 +245,24 @@ class Workspace:
         except ExpertNotFound:
             return None
 
-    def _own(self, expert: Expert) -> Dataset:
-        if expert.version.dataset_hash is None:
-            raise UnusableData(
-                f"{expert.ref} was imported without its examples.", fix="Train an expert on a table of examples."
-            )
-        return self.dataset(expert.version.dataset_hash)
-
     def _trained(
-        self, name: str, dataset: Dataset, served: ServedBase, options: TrainOptions, reporter: Reporter
+        self,
+        name: str,
+        dataset: Dataset,
+        served: ServedBase,
+        options: TrainOptions,
+        parent: ExpertVersion | None,
+        reporter: Reporter,
     ) -> Expert:
         """Train and write a version. The run's folder is locked, so that two commands never share a checkpoint."""
         template = served.expert_template
         lessons = make_lessons(dataset, served, template, self.settings.engine.context_max)
         run = self.folder / "runs" / f"{name}-{dataset.hash[:12]}"
         with folder_lock(run, wait=False):
-            result, recipe = learn(served, lessons, dataset, options, run, reporter)
-            live = self._live(name)
-            facts = facts_of(dataset, served, lessons, recipe, result, live.number if live else None)
+            earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
+            recipe = recipe_for(lessons, options, earlier)
+            result = learn(served, lessons, dataset, recipe, run, reporter, earlier)
+            facts = facts_of(dataset, served, lessons, recipe, result, parent.number if parent else None)
             with self.registry.write_version(name, facts) as draft:
                 write_files(draft.folder, served, template, recipe, result)
             (run / CHECKPOINT_FILE).unlink(missing_ok=True)
