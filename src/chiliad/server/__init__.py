@@ -2,6 +2,6 @@
 
 from chiliad.server.app import create_app
 from chiliad.server.process import run
-from chiliad.server.service import Handle, ServedModel, Service, Turns
+from chiliad.server.service import AnyService, Handle, ServedModel, Service, Turns
 
-__all__ = ["Handle", "ServedModel", "Service", "Turns", "create_app", "run"]
+__all__ = ["AnyService", "Handle", "ServedModel", "Service", "Turns", "create_app", "run"]

@@ -11,15 +11,23 @@ from chiliad.server.middleware.body import BodyLimit
 from chiliad.server.middleware.key import KeyGuard
 from chiliad.server.middleware.origin import OriginGuard, is_loopback
 from chiliad.server.routes import chat, completions, health, models, page, tokenize
-from chiliad.server.service import Service
+from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
+from chiliad.server.wire.errors import ErrorBody
 
 BODY_SECONDS_MAX = 30.0
 
 
-def create_app(service: Service, settings: ServerSettings, *, api_key: str | None = None) -> FastAPI:
+def create_app(service: AnyService, settings: ServerSettings, *, api_key: str | None = None) -> FastAPI:
     """Routes over `service`. With `api_key`, every path but the page and the health checks wants it as Bearer."""
-    app = FastAPI(title="Chiliad", version=chiliad.__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Chiliad",
+        version=chiliad.__version__,
+        docs_url=None,  # these pages would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
+    )
     attach(app, ServerState(service))
     errors.install(app)
     for routes in (page, health, models, chat, completions, tokenize):

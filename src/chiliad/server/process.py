@@ -11,7 +11,7 @@ from chiliad.config import ServerSettings
 from chiliad.errors import ConfigError
 from chiliad.server.app import create_app
 from chiliad.server.middleware.origin import is_loopback
-from chiliad.server.service import Service
+from chiliad.server.service import AnyService
 from chiliad.server.state import state_of
 
 CONNECTIONS_MAX = 4096
@@ -25,7 +25,7 @@ CLOSE_S = 5
 
 
 def run(
-    service: Service,
+    service: AnyService,
     settings: ServerSettings,
     *,
     api_key: str | None,
@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
     """uvicorn, which from its first signal on takes no new request and ends the running ones within FINISH_S."""
 
     def __init__(
-        self, service: Service, settings: ServerSettings, *, api_key: str | None, on_listening: Callable[[], None]
+        self, service: AnyService, settings: ServerSettings, *, api_key: str | None, on_listening: Callable[[], None]
     ) -> None:
         app = create_app(service, settings, api_key=api_key)
         config = uvicorn.Config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import OnEvent, SamplingParams
@@ -50,6 +50,10 @@ class ServedModel(Protocol):
     def chat_template(self) -> ChatTemplate: ...
 
 
+M = TypeVar("M", bound=ServedModel)
+"""a service's own kind of model, which it gets back as it gave it"""
+
+
 class Handle(Protocol):
     """One answer in the making."""
 
@@ -57,7 +61,7 @@ class Handle(Protocol):
         """Stop working on it. From any thread, any number of times, also after its end. Does not block."""
 
 
-class Service(Protocol):
+class Service(Protocol[M]):
     """Answers under names.
 
     `start` is called on the event loop and must return at once. The other methods may read files or the database: the
@@ -67,18 +71,18 @@ class Service(Protocol):
     def is_ready(self) -> bool:
         """Whether `start` would be of use now. Called on the event loop; does not block."""
 
-    def models(self) -> Sequence[ServedModel]:
+    def models(self) -> Sequence[M]:
         """Everything that can be asked under its plain name: every expert's live version and every loaded base."""
 
-    def resolve(self, model_id: str) -> ServedModel:
+    def resolve(self, model_id: str) -> M:
         """What `tickets`, `tickets@3` or a base id stands for now. Raises ExpertNotFound."""
 
-    def render(self, model: ServedModel, turns: Turns) -> tuple[int, ...]:
+    def render(self, model: M, turns: Turns) -> tuple[int, ...]:
         """The prompt of a conversation, as the model was trained to read it. Raises BadRequest."""
 
     def start(
         self,
-        model: ServedModel,
+        model: M,
         prompt: tuple[int, ...],
         sampling: SamplingParams,
         on_event: OnEvent,
@@ -91,3 +95,7 @@ class Service(Protocol):
         With `keep_to_choices` an expert with a closed set of answers gives one of them. `prompt_logprobs` asks for the
         prompt's own log-probabilities, with so many alternatives. Raises Overloaded, PromptTooLong, BadRequest.
         """
+
+
+AnyService = Service[Any]
+"""a service whose models are handed back to it unread"""

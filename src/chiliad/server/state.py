@@ -14,13 +14,13 @@ from chiliad.engine import Completion
 from chiliad.server.answers import Answers, Start
 from chiliad.server.errors import HttpError
 from chiliad.server.mailbox import Mailbox
-from chiliad.server.service import ServedModel, Service
+from chiliad.server.service import AnyService, ServedModel
 
 
 class ServerState:
     """Lives on the event loop; no method may be called from another thread."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: AnyService) -> None:
         self.service = service
         self._running: set[Answers] = set()
         self._closing = False

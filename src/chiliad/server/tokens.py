@@ -58,8 +58,12 @@ def completion_logprobs(
 
 
 def _top(score: TokenLogprob, tokenizer: Tokenizer) -> dict[str, float]:
-    """The likeliest tokens, and the chosen one even if it is not among them."""
-    return {_text(token, tokenizer): _finite(logprob) for token, logprob in (*score.top, (score.token, score.logprob))}
+    """The likeliest tokens, and the chosen one even if it is not among them.
+
+    Tokens that are parts of a character share one spelling; it gets the likeliest one's.
+    """
+    rising = ((score.token, score.logprob), *reversed(score.top))
+    return {_text(token, tokenizer): _finite(logprob) for token, logprob in rising}
 
 
 def _text(token: int, tokenizer: Tokenizer) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chiliad.server.errors import HttpError, error_response
+
+LINGER_S = 2.0
 
 
 class BodyLimit:
@@ -24,9 +27,7 @@ class BodyLimit:
         try:
             body = await self._read(scope, receive)
         except HttpError as error:
-            reply = error_response(error)
-            reply.headers["Connection"] = "close"  # what is left of the body would be read as the next request
-            await reply(scope, receive, send)
+            await _refuse(error, scope, receive, send)
             return
         if body is not None:
             await self._app(scope, _replay(body, receive), send)
@@ -64,6 +65,31 @@ def _declared_bytes(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
+
+
+async def _refuse(error: HttpError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer, and then read on for a moment before the connection closes.
+
+    Closing at once would break the connection of a client that is still sending, before it has read the answer.
+    """
+
+    async def send_lingering(message: Message) -> None:
+        last = message["type"] == "http.response.body"
+        await send({**message, "more_body": True} if last else message)
+        if last:
+            await _discard(receive)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    reply = error_response(error)
+    reply.headers["Connection"] = "close"  # what is left of the body would be read as the next request
+    await reply(scope, receive, send_lingering)
+
+
+async def _discard(receive: Receive) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

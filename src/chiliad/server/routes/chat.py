@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from chiliad.engine import Completion, Delta, Finished, TokenLogprob
 from chiliad.server.answers import Answers, Start
 from chiliad.server.sampling import sampling_params
-from chiliad.server.service import ServedModel, Service
+from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
 from chiliad.server.tokens import chat_logprobs
@@ -38,7 +38,7 @@ async def create_chat_completion(body: wire.ChatBody, request: Request, state: S
     return EventStream(writer.chunks(answers), on_end=partial(state.end, answers))
 
 
-def _start(service: Service, model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> Start:
+def _start(service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> Start:
     sampling = sampling_params(
         body,
         choice=choice,

@@ -16,7 +16,7 @@ from chiliad.engine import Completion, Delta, Finished, TokenLogprob
 from chiliad.server.answers import Answers, Start
 from chiliad.server.errors import HttpError
 from chiliad.server.sampling import sampling_params
-from chiliad.server.service import ServedModel, Service
+from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
 from chiliad.server.tokens import check_ids, completion_logprobs
@@ -74,7 +74,7 @@ def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
     return _Prompt(model.tokenizer.decode(prompt, skip_special=False), prompt)
 
 
-def _start(service: Service, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, choice: int) -> Start:
+def _start(service: AnyService, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, choice: int) -> Start:
     sampling = sampling_params(
         body,
         choice=choice,

@@ -35,7 +35,8 @@ class Message(BaseModel):
 
     def text(self, path: str) -> str:
         """The message as one string. `path` is where it stands in the body. Raises HttpError for anything but text."""
-        if self.role in ("tool", "function") or (self.model_extra or {}).get("tool_calls"):
+        extra = self.model_extra or {}
+        if self.role in ("tool", "function") or extra.get("tool_calls") or extra.get("function_call"):
             raise HttpError.unsupported(path, "Tool calling")
         if isinstance(self.content, str):
             return self.content
