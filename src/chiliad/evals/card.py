@@ -223,7 +223,7 @@ def _notes(comparison: Comparison, dataset: Dataset) -> list[str]:
     capped = [b for b in comparison.baselines if len(b.rows) < len(expert.rows)]
     if capped:
         titles = ", ".join(b.title for b in capped)
-        notes.append(f"{titles}: asked {len(capped[0].rows)} of the {len(expert.rows)} test rows, to save time.")
+        notes.append(f"{titles}: asked {len(capped[0].rows):,} of the {len(expert.rows):,} test rows, to save time.")
     if len(expert.rows) < _SMALL_TEST_ROWS:
         notes.append(
             f"Only {len(expert.rows)} test rows: the intervals are wide, and small differences cannot be seen."
