@@ -46,12 +46,15 @@ def save_adapter(
 
 
 def content_hash(folder: Path) -> AdapterHash:
-    """sha256 over both files: equal hashes mean equal answers."""
+    """sha256 over both files: equal hashes mean equal answers.
+
+    safetensors writes its header's metadata in any order, so the header counts in sorted form. Raises BrokenAdapter.
+    """
     digest = hashlib.sha256()
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
-        data = _existing(folder / name).read_bytes()
-        digest.update(f"{name}\0{len(data)}\0".encode())
-        digest.update(data)
+    header, tensors = _parts(_existing(folder / WEIGHTS_NAME))
+    for part in (_existing(folder / CONFIG_NAME).read_bytes(), header, tensors):
+        digest.update(f"{len(part)}\0".encode())
+        digest.update(part)
     return AdapterHash(digest.hexdigest())
 
 
@@ -139,6 +142,21 @@ def _read_tensors(path: Path, device: str) -> tuple[dict[str, Tensor], dict[str,
         raise BrokenAdapter(
             f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again."
         ) from error
+
+
+def _parts(path: Path) -> tuple[bytes, bytes]:
+    """A safetensors file as its header, in canonical form, and its tensors' bytes."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _not_whole(path, error) from error
+    return json.dumps(header, sort_keys=True).encode(), data[8 + length :]
+
+
+def _not_whole(path: Path, error: Exception) -> BrokenAdapter:
+    return BrokenAdapter(f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again.")
 
 
 def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:

@@ -22,6 +22,7 @@ class Deltas(Mapping[str, Matrix]):
     """
 
     def __init__(self, adapter: LoraAdapter) -> None:
+        self.rank = adapter.rank
         self._factors = {_weight_name(layer, site): pair for (layer, site), pair in adapter.factors.items()}
 
     @classmethod

@@ -36,8 +36,8 @@ class Lessons:
 
 def make_lessons(dataset: Dataset, served: ServedBase, template: ChatTemplate, tokens_max: int) -> Lessons:
     """Tokenise a dataset. Raises UnusableData when no training row fits."""
-    train = [_row(example, served, template) for example in dataset.train]
-    dev = [_row(example, served, template) for example in dataset.dev[:DEV_ROWS_MAX]]
+    train = [row_of(example, served, template) for example in dataset.train]
+    dev = [row_of(example, served, template) for example in dataset.dev[:DEV_ROWS_MAX]]
     fitting = [row for row in train if len(row.ids) <= tokens_max]
     if not fitting:
         raise UnusableData(
@@ -124,7 +124,7 @@ def facts_of(
     )
 
 
-def _row(example: Example, served: ServedBase, template: ChatTemplate) -> Row:
+def row_of(example: Example, served: ServedBase, template: ChatTemplate) -> Row:
     prompt = served.prompt(template, turns_of(example.messages))
     return Row((*prompt, *served.answer_tokens(example.answer)), len(prompt))
 

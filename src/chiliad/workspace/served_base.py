@@ -103,7 +103,7 @@ class ServedBase:
 
 
 class Answers:
-    """Greedy answers to many prompts at once."""
+    """Greedy answers to many prompts at once. A prompt that does not fit into the context gets an empty answer."""
 
     def __init__(self, served: ServedBase, adapter: AdapterHash | None, template: ChatTemplate) -> None:
         self._served, self._adapter, self._template = served, adapter, template
@@ -111,19 +111,22 @@ class Answers:
     def __call__(
         self, prompts: Sequence[Sequence[Message]], choices: tuple[str, ...] | None, tokens_max: int
     ) -> list[Answer]:
-        served = self._served
+        served, sampling = self._served, SamplingParams(max_tokens=tokens_max)
         allowed = served.choices(choices) if choices else None
+        tokens = [served.prompt(self._template, turns_of(prompt)) for prompt in prompts]
         requests = [
-            served.request(
-                str(i),
-                served.prompt(self._template, turns_of(prompt)),
-                SamplingParams(max_tokens=tokens_max),
-                adapter=self._adapter,
-                choices=allowed,
-            )
-            for i, prompt in enumerate(prompts)
+            served.request(str(i), prompt, sampling, adapter=self._adapter, choices=allowed)
+            for i, prompt in enumerate(tokens)
         ]
-        return [Answer(done.text, done.prompt_tokens, len(done.tokens)) for done in served.engine.generate(requests)]
+        room = served.engine.context_max
+        fitting = [one for one in requests if len(one.prompt) + one.answer_tokens_max <= room]
+        done = {completion.request: completion for completion in served.engine.generate(fitting)}
+        return [
+            Answer(done[request.id].text, len(prompt), len(done[request.id].tokens))
+            if request.id in done
+            else Answer("", len(prompt), 0)
+            for request, prompt in zip(requests, tokens, strict=True)
+        ]
 
 
 def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:

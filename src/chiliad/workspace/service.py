@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from chiliad.base import DEFAULT_BASE, ChatTemplate, Tokenizer
+from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Handle, OnEvent, SamplingParams
 from chiliad.errors import BaseModelError, ExpertNotFound, StoreError
 from chiliad.registry import ExpertVersion
@@ -53,10 +53,10 @@ class Model:
 class WorkspaceService:
     """Reads the registry at every question, so that a version promoted by another process answers at once."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, bases: Sequence[str]) -> None:
         self._workspace = workspace
         self._numbers = count()
-        self._loaded = {DEFAULT_BASE} | {version.base_id for version in self._live()}
+        self._loaded = {*bases} | {version.base_id for version in self._live()}
         for base_id in self._loaded:
             workspace.served(base_id).engine  # noqa: B018 - reads the weights now rather than at the first request
 

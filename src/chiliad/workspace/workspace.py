@@ -231,9 +231,9 @@ class Workspace:
             self._served[base_id] = ServedBase(base, self.settings)
         return self._served[base_id]
 
-    def service(self) -> WorkspaceService:
-        """What `chiliad serve` serves: every expert that is live, whenever it became so."""
-        return WorkspaceService(self)
+    def service(self, bases: Sequence[str] = (DEFAULT_BASE,)) -> WorkspaceService:
+        """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so."""
+        return WorkspaceService(self, bases)
 
     @cached_property
     def embedder(self) -> MiniLM:

@@ -1,0 +1,195 @@
+"""LoRA training speed and memory, ours and PEFT + transformers on the same rows: `python benchmarks/training.py --json`.
+
+Both sides train rank 8 on all linear layers of the default base, on the same batches of the example tables in this
+repository, each in a process of its own, in turns, so that a noisy machine hurts both. Tokens are counted without padding.
+PEFT gets its best setting of two, bf16 weights or bf16 autocast, and batches of rows of like length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chiliad.base import DEFAULT_BASE, BaseStore
+from chiliad.config import Settings
+from chiliad.data import find_columns, read_table, to_examples
+from chiliad.models import SITES, Llama, LlamaConfig, use_threads
+from chiliad.training import Recipe, Row, Trainer
+from chiliad.training.rows import epoch_batches
+from chiliad.workspace.lessons import row_of
+from chiliad.workspace.machine import machine
+from chiliad.workspace.served_base import ServedBase
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "support_desk"
+TABLES = ("triage.csv", "orders.jsonl", "redact.csv", "tone.csv")
+RECIPE = Recipe(rank=8, alpha=16.0, learning_rate=1e-3, rows_per_batch=16)
+STEPS = 12
+FLOP_PER_PARAMETER = 4
+"""forward, and the gradient of the activations; a frozen matrix has no gradient of its own"""
+
+
+def main() -> None:
+    options = _arguments()
+    use_threads(options.threads)
+    if options.side:
+        print(json.dumps(_measure(options.side)))
+        return
+    sides = ["ours", "peft_bf16", "peft_autocast"] if options.peft else ["ours"]
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for _ in range(options.repeats):
+        for side in sides:
+            runs[side].append(_in_a_process(side, options.threads))
+    result = _summary(runs, options.threads)
+    print(json.dumps(result, indent=2) if options.json else "\n".join(f"{k:<32} {v}" for k, v in result.items()))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--no-peft", dest="peft", action="store_false", help="measure our side alone")
+    parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _in_a_process(side: str, threads: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--side", side, "--threads", str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return numbers
+
+
+def _measure(side: str) -> dict[str, float]:
+    """Tokens a second over STEPS steps after two to warm up, and the peak memory of this process."""
+    served = ServedBase(BaseStore(Settings.load().cache_dir).get(DEFAULT_BASE), Settings.load())
+    step = SIDES[side](served)
+    batches = list(_batches(served))
+    for batch in batches[:2]:
+        step(batch)
+    started = time.perf_counter()
+    for batch in batches[2:]:
+        step(batch)
+    seconds = time.perf_counter() - started
+    tokens = sum(len(row.ids) - 1 for batch in batches[2:] for row in batch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"tokens_per_second": tokens / seconds, "peak_gib": peak / 2**30, "tokens_per_step": tokens / STEPS}
+
+
+def _batches(served: ServedBase) -> Iterator[list[Row]]:
+    rows = []
+    for name in TABLES:
+        table = read_table(EXAMPLES / name)
+        examples = to_examples(table, find_columns(table, input=table.columns[0], output=table.columns[1]))
+        rows += [row_of(example, served, served.expert_template) for example in examples]
+    batches = epoch_batches(
+        rows, rows_per_batch=RECIPE.rows_per_batch, tokens_max=RECIPE.batch_tokens_max, seed=RECIPE.seed
+    )
+    return iter(batches[: STEPS + 2])
+
+
+def _ours(served: ServedBase) -> Callable[[Sequence[Row]], None]:
+    trainer = Trainer(Llama.load(served.base.path, LlamaConfig.from_hf(served.base.config)))
+    trainer.add("x", RECIPE.shape, seed=0)
+
+    def step(rows: Sequence[Row]) -> None:
+        trainer.forward_backward("x", rows)
+        trainer.optim_step("x", learning_rate=RECIPE.learning_rate)
+
+    return step
+
+
+def _peft(served: ServedBase, *, autocast: bool) -> Callable[[Sequence[Row]], None]:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    dtype = torch.float32 if autocast else torch.bfloat16
+    base = AutoModelForCausalLM.from_pretrained(served.base.path, dtype=dtype)
+    config = LoraConfig(r=RECIPE.rank, lora_alpha=int(RECIPE.alpha), target_modules=list(SITES), task_type="CAUSAL_LM")
+    model = get_peft_model(base, config).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RECIPE.learning_rate)
+
+    def step(rows: Sequence[Row]) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = model(**_padded(rows)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def _padded(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """PEFT's usual input: a padded rectangle, with labels on answer tokens only."""
+    width = max(len(row.ids) for row in rows)
+    ids, labels, mask = (torch.full((len(rows), width), fill) for fill in (0, -100, 0))
+    for i, row in enumerate(rows):
+        length = len(row.ids)
+        ids[i, :length] = torch.tensor(row.ids)
+        labels[i, row.prompt_length : length] = ids[i, row.prompt_length : length]
+        mask[i, :length] = 1
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def _summary(runs: dict[str, list[dict[str, float]]], threads: int) -> dict[str, Any]:
+    speed = {side: statistics.median(run["tokens_per_second"] for run in group) for side, group in runs.items()}
+    peak = {side: max(run["peak_gib"] for run in group) for side, group in runs.items()}
+    roofline = _matrix_flops() / (FLOP_PER_PARAMETER * _body_parameters())
+    result: dict[str, Any] = {
+        "tokens_per_second": round(speed["ours"]),
+        "tokens_per_second_all": [round(run["tokens_per_second"]) for run in runs["ours"]],
+        "peak_gib": round(peak["ours"], 2),
+        "tokens_per_step": round(runs["ours"][0]["tokens_per_step"]),
+        "roofline_tokens_per_second": round(roofline),
+        "roofline_share": round(speed["ours"] / roofline, 2),
+    }
+    for side in speed:
+        if side != "ours":
+            result[f"{side}_tokens_per_second"] = round(speed[side])
+            result[f"{side}_peak_gib"] = round(peak[side], 2)
+    peers = [value for side, value in speed.items() if side != "ours"]
+    if peers:
+        result["tokens_vs_peft"] = round(speed["ours"] / max(peers), 2)
+    about = {"precision": "bf16 compute, float32 adapter state", "rank": RECIPE.rank, "threads": threads}
+    return {**result, **about, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+
+
+def _matrix_flops() -> float:
+    """What a bf16 product of this model's shape reaches here, in FLOP/s: the best of thirty."""
+    x, w = torch.randn(1024, 576, dtype=torch.bfloat16), torch.randn(1536, 576, dtype=torch.bfloat16)
+    best = float("inf")
+    for _ in range(30):
+        started = time.perf_counter()
+        torch.nn.functional.linear(x, w)
+        best = min(best, time.perf_counter() - started)
+    return 2 * 1024 * 576 * 1536 / best
+
+
+def _body_parameters() -> int:
+    base = BaseStore(Settings.load().cache_dir).get(DEFAULT_BASE)
+    config = LlamaConfig.from_hf(base.config)
+    widths = (config.widths(site) for site in SITES)
+    return config.num_layers * sum(width_in * width_out for width_in, width_out in widths)
+
+
+SIDES: dict[str, Callable[[ServedBase], Callable[[Sequence[Row]], None]]] = {
+    "ours": _ours,
+    "peft_bf16": lambda served: _peft(served, autocast=False),
+    "peft_autocast": lambda served: _peft(served, autocast=True),
+}
+
+if __name__ == "__main__":
+    main()

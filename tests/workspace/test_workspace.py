@@ -1,0 +1,180 @@
+"""The circle on a tiny random base: train, ask, evaluate, correct, gate; with real files, database, engine and embedder."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from chiliad.errors import BrokenAdapter, ExpertNotFound, PromotionRefused, RegistryError, StoreError, WrongBase
+from chiliad.registry import Comparison
+from chiliad.store.files import folder_lock
+from chiliad.workspace import TrainOptions, Workspace
+from tests.base.tiny import write_folder
+from tests.workspace.conftest import QUICK, ROWS, write_table
+
+
+@pytest.fixture
+def expert(workspace, table):
+    return workspace.train("tickets", table, base="tiny", options=QUICK)
+
+
+def test_an_expert_answers_within_its_closed_set(workspace, expert):
+    assert expert.ref.number == 1
+    assert expert.refusal is None
+    assert expert("where is box 99") in {"status", "refund", "damage"}
+    assert workspace.ask("tickets", "where is box 99") == workspace.ask("tickets@1", "where is box 99")
+
+
+def test_calling_from_asyncio_gives_the_same_answers(expert):
+    texts = ["where is box 7", "money back for 9", "lid 3 is broken"]
+
+    async def ask_all():
+        return await asyncio.gather(*(expert.acall(text) for text in texts))
+
+    assert asyncio.run(ask_all()) == [expert(text) for text in texts]
+
+
+def test_training_is_repeatable_and_a_version_is_its_files(workspace, table, expert):
+    again = workspace.train("again", table, base="tiny", options=QUICK)
+    assert again.version.adapter_hash == expert.version.adapter_hash
+    other = workspace.train(
+        "other", table, base="tiny", options=TrainOptions(rank=2, epochs=1, seed=1, baselines=False)
+    )
+    assert other.version.adapter_hash != expert.version.adapter_hash
+
+
+def test_frames_and_rows_train_like_files(workspace, expert):
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    rows = [{"text": text, "label": label} for text, label in ROWS]
+    hashes = {
+        workspace.train(name, data, base="tiny", options=QUICK).version.adapter_hash
+        for name, data in (("frame", frame), ("rows", rows))
+    }
+    assert hashes == {expert.version.adapter_hash}
+
+
+def test_the_card_holds_the_expert_beside_its_baselines(workspace, table):
+    expert = workspace.train("tickets", table, base="tiny", options=TrainOptions(rank=2, epochs=1))
+    card = expert.card
+    names = {row.name for row in card.baselines}
+    assert {"majority", "zero_shot", "few_shot", "nearest"} <= names
+    assert card.to_markdown().splitlines()[0].strip("# *") != ""
+    assert (expert.folder / "card.html").read_text().count("<svg") >= 1
+    assert card.constrained
+    again = workspace.evaluate(workspace.expert("tickets"))
+    assert again.expert.score == card.expert.score
+    assert again.test_scores == card.test_scores
+
+
+def test_corrections_train_the_next_version_and_leave_the_test_rows_alone(workspace, expert, tmp_path):
+    before = workspace.own_dataset(expert)
+    fixed = write_table(tmp_path / "fixed.csv", [("pause my plan please", "status"), (before.train[0].input, "damage")])
+    corrected = workspace.correct("tickets", fixed, options=QUICK)
+    after = workspace.own_dataset(corrected)
+    assert corrected.version.parent == 1
+    assert {example.id for example in after.test} == {example.id for example in before.test}
+    answers = {example.input: example.answer for example in (*after.train, *after.dev)}
+    assert answers["pause my plan please"] == "status"
+    assert answers[before.train[0].input] == "damage"
+    assert corrected.comparison.n == len(before.test)
+
+
+def test_a_significantly_worse_version_does_not_go_live(workspace, expert, table):
+    worse = workspace.train("tickets", table, base="tiny", options=QUICK)
+    workspace.registry.rollback("tickets")
+    bad = Comparison(
+        candidate=worse.ref.number, live=1, dataset_hash="x", metric="accuracy", candidate_score=0.2, live_score=0.9,
+        delta=-0.7, p_value=0.001, low=-0.9, high=-0.5, n=20,
+    )  # fmt: skip
+    with pytest.raises(PromotionRefused, match="significantly worse"):
+        workspace.registry.promote("tickets", worse.ref.number, bad)
+    assert workspace.expert("tickets").ref.number == 1
+    workspace.registry.promote("tickets", worse.ref.number, bad, force=True)
+    assert workspace.registry.history("tickets")[-1].forced
+
+
+def test_a_bad_name_is_refused_before_anything_is_trained(workspace, table):
+    with pytest.raises(RegistryError, match="cannot be the name"):
+        workspace.train("../evil", table, base="tiny", options=QUICK)
+    assert not list((workspace.folder / "experts").glob("*"))
+
+
+def test_changed_adapter_files_are_never_served(workspace, expert):
+    path = expert.folder / "adapter_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BrokenAdapter, match="changed since"):
+        expert("where is box 1")
+
+
+def test_an_expert_of_another_base_is_refused(workspace, expert, tmp_path):
+    workspace.bases.remove("tiny")
+    workspace.bases.pull(str(write_folder(tmp_path / "other", seed=5)), name="tiny")
+    workspace.close()
+    with Workspace.open(workspace.settings) as reopened, pytest.raises(WrongBase):
+        reopened.expert("tickets")
+
+
+def test_two_trainings_of_one_dataset_do_not_share_a_checkpoint(workspace, table, expert):
+    run = next((workspace.folder / "runs").iterdir())
+    with folder_lock(run), pytest.raises(StoreError, match="in use by another process"):
+        workspace.train("tickets", table, base="tiny", options=QUICK)
+
+
+def test_what_another_process_promotes_is_served_at_once(workspace, table, expert):
+    service = workspace.service(bases=("tiny",))
+    assert service.resolve("tickets").root == "tickets@1"
+    with Workspace.open(workspace.settings) as other:
+        other.train("tickets", table, base="tiny", options=TrainOptions(rank=2, epochs=1, seed=4, baselines=False))
+    assert service.resolve("tickets").root == "tickets@2"
+    assert service.resolve("tickets@1").parent == "tiny"
+    assert {model.id for model in service.models()} == {"tickets", "tiny"}
+    with pytest.raises(ExpertNotFound):
+        service.resolve("nobody")
+
+
+TRAIN = [
+    sys.executable,
+    "-m",
+    "chiliad",
+    "train",
+    "tickets",
+    "--base",
+    "tiny",
+    "--rank",
+    "2",
+    "--no-baselines",
+    "--json",
+]
+
+
+def _environment(settings, **more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHILIAD_")}
+    return {**kept, "CHILIAD_CACHE": str(settings.cache_dir), "CHILIAD_WORKSPACE": str(settings.workspace),
+            "CHILIAD_THREADS": "1", **more}  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_training_leaves_nothing_and_the_same_command_continues(settings, table, stop):
+    command = [*TRAIN, "--epochs", "40", "--data", str(table)]
+    with subprocess.Popen(
+        command, env=_environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        runs = settings.workspace / "runs"
+        while not list(runs.glob("*/checkpoint.safetensors")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(stop)
+        _, err = process.communicate()
+    assert process.returncode == (130 if stop is signal.SIGINT else -signal.SIGKILL), err.decode()
+    assert not list((settings.workspace / "experts").glob("tickets/[0-9]*"))
+    done = subprocess.run(command, env=_environment(settings), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["live"]
+    assert not list(runs.glob("*/checkpoint*"))
