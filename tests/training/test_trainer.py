@@ -109,3 +109,14 @@ def test_an_epoch_holds_every_row_once_and_repeats_for_a_seed():
     assert all(len(batch) <= 8 and sum(len(row.ids) for row in batch) <= 40 for batch in batches)
     assert batches == epoch_batches(rows, rows_per_batch=8, tokens_max=40, seed=4)
     assert batches != epoch_batches(rows, rows_per_batch=8, tokens_max=40, seed=5)
+
+
+def test_passes_over_parts_of_a_batch_add_up_to_the_whole(trainer, monkeypatch):
+    whole = trainer.forward_backward("x", ROWS)
+    gradient = trainer._experts["x"].grad.clone()
+    trainer._experts["x"].grad.zero_()
+    monkeypatch.setattr("chiliad.training.trainer.PASS_TOKENS_MAX", 8)
+    parts = trainer.forward_backward("x", ROWS)
+    assert parts.tokens == whole.tokens
+    assert parts.nll == pytest.approx(whole.nll, rel=1e-5)
+    torch.testing.assert_close(trainer._experts["x"].grad, gradient, atol=1e-5, rtol=1e-4)

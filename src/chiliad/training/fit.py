@@ -14,7 +14,7 @@ from torch import Tensor
 from chiliad.training.checkpoint import Checkpoint, Progress
 from chiliad.training.recipe import Recipe
 from chiliad.training.rows import Row, epoch_batches, scoring_batches
-from chiliad.training.trainer import Score, Trainer
+from chiliad.training.trainer import PASS_TOKENS_MAX, Score, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LOSS_POINTS_PER_EPOCH = 40
@@ -86,7 +86,7 @@ class _Run:
     ) -> None:
         self.trainer, self.name, self.train, self.recipe = trainer, name, train, recipe
         self.by_exact, self.on_event, self.checkpoint_every_s = by_exact, on_event, checkpoint_every_s
-        self.dev_batches = scoring_batches(dev, tokens_max=recipe.batch_tokens_max)
+        self.dev_batches = scoring_batches(dev, tokens_max=PASS_TOKENS_MAX)
         self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe, start))
         self.state = trainer.add(name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
         if start is not None:
@@ -161,7 +161,7 @@ class _Run:
         rate = progress.tokens / max(progress.seconds, 1e-9)
         left = (self.steps - progress.step) * progress.seconds / max(progress.step, 1)
         loss = progress.losses[-1][1] if progress.losses else float("nan")
-        epoch = min(progress.step // self.steps_per_epoch, self.recipe.epochs - 1)
+        epoch = (progress.step - 1) // self.steps_per_epoch
         self.on_event(StepEvent(epoch, self.recipe.epochs, progress.step, self.steps, loss, rate, left, dev))
 
     def _save(self) -> None:

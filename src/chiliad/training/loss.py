@@ -36,14 +36,17 @@ class _AnswerLoss(Function):
         grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), CHUNK):
             part = slice(start, start + CHUNK)
-            logits = F.linear(hidden[part], head).float()
             wanted = targets[part].unsqueeze(1)
-            log_p = torch.log_softmax(logits, dim=-1)
-            tally.nll[part] = -log_p.gather(1, wanted).squeeze(1)
-            tally.correct[part] = logits.argmax(dim=-1) == targets[part]
+            logits = F.linear(hidden[part], head)
+            top, best = logits.max(dim=-1, keepdim=True)
+            scaled = torch.sub(logits, top.float())  # float32, largest 0
+            of_target = scaled.gather(1, wanted)
+            total = scaled.exp_().sum(dim=-1, keepdim=True)
+            tally.nll[part] = (total.log() - of_target).squeeze(1)
+            tally.correct[part] = (best == wanted).squeeze(1)
             if grad is not None:
-                slope = log_p.exp_()
-                slope.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=slope.dtype))
+                slope = scaled.div_(total)
+                slope.scatter_add_(1, wanted, torch.full_like(of_target, -1))
                 grad[part] = torch.mm(slope.to(hidden.dtype), head)
         ctx.grad = grad
         return tally.nll.sum()

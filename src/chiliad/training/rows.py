@@ -89,27 +89,29 @@ def epoch_batches(rows: Sequence[Row], *, rows_per_batch: int, tokens_max: int, 
     window = rows_per_batch * 16
     batches: list[list[Row]] = []
     for start in range(0, len(order), window):
-        batches += _cut(sorted(order[start : start + window], key=lambda row: len(row.ids)), rows_per_batch, tokens_max)
+        by_length = sorted(order[start : start + window], key=lambda row: len(row.ids))
+        batches += cut(by_length, tokens_max=tokens_max, rows_max=rows_per_batch)
     rng.shuffle(batches)
     return batches
 
 
 def scoring_batches(rows: Sequence[Row], *, tokens_max: int) -> list[list[Row]]:
     """All rows once, longest last, for dev loss."""
-    return _cut(sorted(rows, key=lambda row: len(row.ids)), len(rows) or 1, tokens_max)
+    return cut(sorted(rows, key=lambda row: len(row.ids)), tokens_max=tokens_max)
 
 
-def _cut(rows: Sequence[Row], rows_per_batch: int, tokens_max: int) -> list[list[Row]]:
-    batches: list[list[Row]] = []
+def cut(rows: Sequence[Row], *, tokens_max: int, rows_max: int | None = None) -> list[list[Row]]:
+    """Rows in their order, in groups within both limits; a row that is longer than `tokens_max` is a group alone."""
+    groups: list[list[Row]] = []
     tokens = 0
     for row in rows:
         length = len(row.ids)
-        if not batches or len(batches[-1]) == rows_per_batch or tokens + length > tokens_max:
-            batches.append([])
+        if not groups or len(groups[-1]) == rows_max or tokens + length > tokens_max:
+            groups.append([])
             tokens = 0
-        batches[-1].append(row)
+        groups[-1].append(row)
         tokens += length
-    return batches
+    return groups
 
 
 def _grid(lengths: Sequence[int], starts: Sequence[int]) -> Grid:

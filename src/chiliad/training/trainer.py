@@ -14,7 +14,10 @@ from chiliad.training.attention import PackedAttention
 from chiliad.training.grouped_lora import GroupedLora
 from chiliad.training.lora_state import LoraState
 from chiliad.training.loss import LossTally, answer_loss
-from chiliad.training.rows import Batch, Row, make_batch
+from chiliad.training.rows import Batch, Row, cut, make_batch
+
+PASS_TOKENS_MAX = 640
+"""tokens whose activations exist at once: large enough for full speed of the matrix products, small in memory"""
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -59,11 +62,16 @@ class Trainer:
         del self._experts[name], self._optimizers[name]
 
     def forward_backward(self, name: str, rows: Sequence[Row]) -> StepReport:
-        """Add the gradient of the mean loss per answer token of these rows."""
-        state, batch = self._experts[name], make_batch(rows)
-        loss, tally = self._loss(batch, state, train=True)
-        (loss / len(batch.targets)).backward()
-        return StepReport(float(tally.nll.sum()), len(batch.targets), len(batch.ids))
+        """Add the gradient of the mean loss per answer token of these rows, a few hundred tokens at a time."""
+        state = self._experts[name]
+        answers = sum(row.answer_length for row in rows)
+        nll, tokens = 0.0, 0
+        for part in cut(rows, tokens_max=PASS_TOKENS_MAX):
+            batch = make_batch(part)
+            loss, tally = self._loss(batch, state, train=True)
+            (loss / answers).backward()
+            nll, tokens = nll + float(tally.nll.sum()), tokens + len(batch.ids)
+        return StepReport(nll, answers, tokens)
 
     def optim_step(self, name: str, *, learning_rate: float, clip: float = 1.0) -> float:
         """Apply and clear the gradient; returns its norm before clipping."""
