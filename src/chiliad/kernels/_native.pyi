@@ -1,0 +1,33 @@
+PANEL: int
+
+def supported() -> bool: ...
+def threads_available() -> int: ...
+def linear(x: int, x_stride: int, packed: int, y: int, y_is_float: bool, m: int, n: int, k: int, /) -> None: ...
+def rms_norm(x: int, weight: int, eps: float, y: int, scale: int, rows: int, width: int, /) -> None: ...
+def rms_norm_backward(
+    grad: int, x: int, weight: int, scale: int, out: int, rows: int, width: int, /
+) -> None: ...
+def swiglu(gate_up: int, y: int, rows: int, width: int, /) -> None: ...
+def swiglu_backward(grad: int, gate_up: int, out: int, rows: int, width: int, /) -> None: ...
+def rotate(
+    x: int, x_stride: int, cos: int, sin: int, turn: float, y: int, rows: int, heads: int, dim: int, /
+) -> None: ...
+def cross_entropy(
+    logits: int, targets: int, nll: int, correct: int, slope: bool, rows: int, vocab: int, /
+) -> None: ...
+def decode_attention(
+    q: int,
+    q_stride: int,
+    keys: int,
+    values: int,
+    row_stride: int,
+    cache_rows: int,
+    lengths: int,
+    out: int,
+    sequences: int,
+    kv_heads: int,
+    group: int,
+    capacity: int,
+    dim: int,
+    /,
+) -> None: ...
