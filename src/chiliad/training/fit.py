@@ -12,6 +12,7 @@ from time import perf_counter
 from torch import Tensor
 
 from chiliad.training.checkpoint import Checkpoint, Progress
+from chiliad.training.memory import release_freed_memory
 from chiliad.training.recipe import Recipe
 from chiliad.training.rows import Row, epoch_batches, scoring_batches
 from chiliad.training.trainer import PASS_TOKENS_MAX, Score, Trainer
@@ -165,6 +166,7 @@ class _Run:
         self.on_event(StepEvent(epoch, self.recipe.epochs, progress.step, self.steps, loss, rate, left, dev))
 
     def _save(self) -> None:
+        release_freed_memory()
         tensors = {"best": self.best, "recent": _row(self.recent), **self.trainer.snapshot(self.name)}
         self.checkpoint.save(self.progress, tensors)
 
