@@ -132,8 +132,10 @@ class Workspace:
         still serves. A run that was killed continues when it is started again. `refusal` of the returned expert says
         why it is not live, if it is not.
         """
+        self.registry.check_name(name)
         rows = self.examples(data, input=input, output=output, group=group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
+        self.served(base)  # an unknown base is told before anything is written
         dataset = self.freeze(rows, source=_source(data), test=tests, instruction=instruction)
         return self.train_on(name, dataset, base=base, options=options)
 
@@ -276,6 +278,7 @@ class Workspace:
         options: EvalOptions | None,
         reporter: Reporter,
     ) -> Card:
+        reporter.stage("small embedder", 0, 0)
         card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
         if dataset.hash == expert.version.dataset_hash and scorer is None:
             write_card(expert.folder, card)
