@@ -100,13 +100,14 @@ def export(
 
     What was written is read back and compared before it appears.
     """
-    with _registry(workspace) as registry:
-        version = registry.get(expert)
-        parity = _export(version, registry.folder(version.ref), form, out)
-    if as_json:
-        _print_json({"expert": str(version.ref), "format": form, "out": str(out), **vars(parity)})
+    if form is Form.MERGED:
+        ref, parity = _export_merged(expert, out, workspace)
     else:
-        typer.echo(f"{version.ref} is in {out}: {parity}.")
+        ref, parity = _export(expert, form, out, workspace)
+    if as_json:
+        _print_json({"expert": ref, "format": form, "out": str(out), **vars(parity)})
+    else:
+        typer.echo(f"{ref} is in {out}: {parity}.")
 
 
 @app.command("import")
@@ -178,17 +179,36 @@ def gc(
     typer.echo(f"{garbage.bytes / 1e6:.1f} MB {done}.")
 
 
-def _export(version: ExpertVersion, folder: Path, form: Form, out: Path) -> Parity:
+def _export_merged(expert: str, out: Path, workspace: Path | None) -> tuple[str, Parity]:
+    """A merged model is also compared by what it predicts, which takes an engine."""
+    from chiliad.registry.export_merged import export_merged
+    from chiliad.workspace import Workspace
+    from chiliad.workspace.exported import logprob_difference
+
+    with Workspace.open(Settings.load(workspace=workspace)) as ws:
+        found = ws.expert(expert)
+        parity = export_merged(
+            found.version,
+            found.folder,
+            found.served.base,
+            out,
+            compare=lambda folder: logprob_difference(found, folder, ws.settings),
+        )
+    return str(found.ref), parity
+
+
+def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple[str, Parity]:
     from chiliad.base import BaseStore
     from chiliad.registry.export_gguf import export_gguf
-    from chiliad.registry.export_merged import export_merged
     from chiliad.registry.export_peft import export_peft
 
+    with _registry(workspace) as registry:
+        version = registry.get(expert)
+        folder = registry.folder(version.ref)
     if form is Form.PEFT:
-        return export_peft(version, folder, out)
+        return str(version.ref), export_peft(version, folder, out)
     base = BaseStore(Settings.load().cache_dir).get(version.base_id)
-    write = export_merged if form is Form.MERGED else export_gguf
-    return write(version, folder, base, out)
+    return str(version.ref), export_gguf(version, folder, base, out)
 
 
 @contextmanager

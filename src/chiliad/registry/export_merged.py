@@ -16,14 +16,14 @@ from chiliad.registry.export_peft import SIDE_FILES, check_unchanged, refuse_exi
 from chiliad.registry.merged import MergedWeights, Parity
 from chiliad.store.files import staged_folder
 
-CompareLogits = Callable[[Path], float]
-"""the largest difference of logits between the merged model in a folder and the expert as it is served"""
+ComparePredictions = Callable[[Path], float]
+"""the largest difference of log-probabilities between the merged model in a folder and the expert as it is served"""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def export_merged(
-    version: ExpertVersion, source: Path, base: Base, target: Path, *, compare_logits: CompareLogits | None = None
+    version: ExpertVersion, source: Path, base: Base, target: Path, *, compare: ComparePredictions | None = None
 ) -> Parity:
     """Write the merged model into the new folder `target`; it appears only if it reads back right.
 
@@ -36,7 +36,7 @@ def export_merged(
         _write_text_parts(base, source, stage)
         written = read_weights(stage / "model.safetensors")
         parity = weights.parity(lambda name: written[name].bf16())
-        return replace(parity, logits_difference_max=compare_logits(stage) if compare_logits else None)
+        return replace(parity, logprob_difference_max=compare(stage) if compare else None)
 
 
 def open_merged(version: ExpertVersion, source: Path, base: Base) -> MergedWeights:

@@ -24,14 +24,14 @@ class Parity:
     tensors: int
     difference_max: float
     """the largest absolute difference of any number; rounding to bf16 makes it larger than 0"""
-    logits_difference_max: float | None = None
-    """the same for logits on a probe text, if whoever exported has an engine"""
+    logprob_difference_max: float | None = None
+    """the same for the log-probabilities of a probe text, if whoever exported has an engine"""
 
     def __str__(self) -> str:
-        logits = self.logits_difference_max
-        return f"{self.tensors} tensors read back, largest difference {self.difference_max:.3g}" + (
-            "" if logits is None else f"; logits differ by {logits:.3g} at most"
-        )
+        text = f"{self.tensors} tensors read back, largest difference {self.difference_max:.3g}"
+        if self.logprob_difference_max is None:
+            return text
+        return f"{text}; log-probabilities of a probe text differ by {self.logprob_difference_max:.3g} at most"
 
 
 class MergedWeights:
