@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from time import perf_counter
 
 from torch import Tensor
 
+from chiliad.errors import TrainingError
 from chiliad.training.checkpoint import Checkpoint, Progress
 from chiliad.training.memory import release_freed_memory
 from chiliad.training.recipe import Recipe
@@ -63,6 +65,8 @@ def fit(
     by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
     folder: holds the checkpoint; a run with the same rows, recipe and start that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
+
+    Raises TrainingError when the loss is not finite.
     """
     run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event, start, checkpoint_every_s)
     try:
@@ -119,6 +123,8 @@ class _Run:
     def _step(self, batch: Sequence[Row]) -> None:
         started = perf_counter()
         report = self.trainer.forward_backward(self.name, batch)
+        if not math.isfinite(report.nll):
+            raise _diverged(self.progress.step, self.recipe.learning_rate)
         rate = self.recipe.learning_rate_at(self.progress.step, self.steps)
         self.trainer.optim_step(self.name, learning_rate=rate)
         self.progress.step += 1
@@ -178,6 +184,13 @@ class _Run:
         self.best.copy_(tensors.pop("best"))
         self.recent = tensors.pop("recent").tolist()
         self.trainer.restore(self.name, tensors)
+
+
+def _diverged(step: int, learning_rate: float) -> TrainingError:
+    return TrainingError(
+        f"Training diverged: after {step} steps the loss is no number any more.",
+        fix=f"Give a learning rate below {learning_rate:g}, or leave it to be chosen.",
+    )
 
 
 def _row(values: Sequence[float]) -> Tensor:
