@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 from chiliad.base import BaseStore
@@ -44,3 +45,8 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "CHILIAD_THREADS": "1",
         **more,
     }
+
+
+def as_in_a_terminal():
+    """A process that was started in the background would pass on that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

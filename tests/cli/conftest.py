@@ -35,7 +35,7 @@ class Ended:
         error, fix = self.err.rstrip().splitlines()[-2:]
         assert re.match(rf"Error: .*(?:{cause})", error), error
         assert re.match(r"  Fix: \S.{8,}", fix), fix
-        assert self.err.count("Error:") == 1
+        assert sum(line.startswith("Error:") for line in self.err.splitlines()) == 1
 
 
 Command = Callable[..., Ended]

@@ -16,7 +16,7 @@ from chiliad.workspace import Workspace
 from tests.base.tiny import write_folder, write_gguf
 from tests.cli.conftest import FAST, contents, process
 from tests.small_disk import small_disk  # noqa: F401 - a fixture
-from tests.tiny import ROWS, environment, write_table
+from tests.tiny import ROWS, as_in_a_terminal, environment, write_table
 
 GOOD_ROWS = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
 
@@ -214,6 +214,7 @@ def in_a_process(settings, table, *more):
     return subprocess.Popen(
         [sys.executable, "-m", "chiliad", *map(str, command)],
         env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=as_in_a_terminal,
     )  # fmt: skip
 
 

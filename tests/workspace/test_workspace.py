@@ -16,7 +16,7 @@ from chiliad.store.files import folder_lock
 from chiliad.workspace import TrainOptions, Workspace
 from chiliad.workspace.lessons import CORRECTION_WEIGHT, make_lessons, row_of
 from tests.base.tiny import write_folder
-from tests.tiny import QUICK, ROWS, environment, write_table
+from tests.tiny import QUICK, ROWS, as_in_a_terminal, environment, write_table
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ TRAIN = [
 def test_a_stopped_training_leaves_nothing_and_the_same_command_continues(settings, table, stop):
     command = [*TRAIN, "--epochs", "40", "--data", str(table)]
     with subprocess.Popen(
-        command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=as_in_a_terminal
     ) as process:
         runs = settings.workspace / "runs"
         while not list(runs.glob("*/checkpoint.safetensors")) and process.poll() is None:
