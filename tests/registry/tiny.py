@@ -17,7 +17,9 @@ WIDTHS = {
 """(in, out) of each linear layer of the base in `tests/base/tiny.py`"""
 
 
-def write_adapter(folder, *, seed=0, rank=4, fingerprint="f" * 64, rslora=False, zero=False, widths=WIDTHS):
+def write_adapter(
+    folder, *, seed=0, rank=4, fingerprint="f" * 64, rslora=False, zero=False, layers=LAYERS, widths=WIDTHS
+):
     """Write a random LoRA over all linear layers of the tiny base."""
     generator = torch.Generator().manual_seed(seed)
     factors = {
@@ -25,7 +27,7 @@ def write_adapter(folder, *, seed=0, rank=4, fingerprint="f" * 64, rslora=False,
             0.2 * torch.randn(rank, width_in, generator=generator),
             (0.0 if zero else 0.2) * torch.randn(width_out, rank, generator=generator),
         )
-        for layer in range(LAYERS)
+        for layer in range(layers)
         for site, (width_in, width_out) in widths.items()
     }
     shape = LoraShape(rank=rank, alpha=2.0 * rank, rslora=rslora, targets=tuple(widths))
