@@ -175,7 +175,7 @@ def _ask_over_http(address: str, question: str) -> str:
     return str(reply.json()["choices"][0]["message"]["content"])
 
 
-QUICK = TrainOptions(epochs=5, evaluation=EvalOptions(base_rows_max=30))
+QUICK = TrainOptions(epochs=4, evaluation=EvalOptions(base_rows_max=30))
 WITHOUT_BASELINES = TrainOptions(baselines=False)
 
 

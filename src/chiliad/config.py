@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for name, value in environ.items():
+    for name, value in sorted(environ.items(), reverse=True):  # ENGINE__BATCH_MAX before ENGINE, which is then refused
         key = name.removeprefix(ENV_PREFIX)
         if key == name or key in ENV_RESERVED:
             continue
@@ -122,6 +122,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         if kind is Path:
             return Path(value).expanduser()
         if kind in (int, int | None):
+            if isinstance(value, bool | float):
+                raise ValueError("it is no whole number")
             number = int(value)
             if number < 1:
                 raise ValueError("it must be at least 1")

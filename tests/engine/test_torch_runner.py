@@ -93,7 +93,7 @@ def test_a_sequence_moves_to_a_longer_lane_and_gaps_close(tiny, monkeypatch):
 
 
 def test_a_reused_row_knows_nothing_of_the_one_before(tiny, runner):
-    """Rows are read up to the longest of their lane: what a broken adapter left there would spoil the next sequence."""
+    """rows are read whole: what a broken adapter left there would spoil the next sequence."""
     bad = broken(tiny.adapters["all linear, r=4"])
     first = Chunk(SequenceId(0), tuple(prompt(0, 20)), 0, bad, Logits.LAST)
     logits = runner.run([first, chunk(tiny, 1, None, prompt(1, 12), logits=Logits.LAST)])

@@ -4,28 +4,31 @@ import torch
 
 from chiliad.adapters import LoraShape, save_adapter
 
-HIDDEN, INNER, LAYERS, HEADS, KV_HEADS = 8, 16, 2, 2, 1
+LAYERS = 2
 WIDTHS = {
-    "q_proj": (8, 8),
-    "k_proj": (8, 4),
-    "v_proj": (8, 4),
-    "o_proj": (8, 8),
-    "gate_proj": (8, 16),
-    "up_proj": (8, 16),
-    "down_proj": (16, 8),
+    "q_proj": (64, 64),
+    "k_proj": (64, 32),
+    "v_proj": (64, 32),
+    "o_proj": (64, 64),
+    "gate_proj": (64, 96),
+    "up_proj": (64, 96),
+    "down_proj": (96, 64),
 }
+"""(in, out) of each linear layer of the base in `tests/base/tiny.py`"""
 
 
-def write_adapter(folder, *, seed=0, rank=2, fingerprint="f" * 64, rslora=False):
-    """Write a random LoRA over all linear layers."""
+def write_adapter(
+    folder, *, seed=0, rank=4, fingerprint="f" * 64, rslora=False, zero=False, layers=LAYERS, widths=WIDTHS
+):
+    """Write a random LoRA over all linear layers of the tiny base."""
     generator = torch.Generator().manual_seed(seed)
     factors = {
         (layer, site): (
-            torch.randn(rank, width_in, generator=generator),
-            torch.randn(width_out, rank, generator=generator),
+            0.2 * torch.randn(rank, width_in, generator=generator),
+            (0.0 if zero else 0.2) * torch.randn(width_out, rank, generator=generator),
         )
-        for layer in range(LAYERS)
-        for site, (width_in, width_out) in WIDTHS.items()
+        for layer in range(layers)
+        for site, (width_in, width_out) in widths.items()
     }
-    shape = LoraShape(rank=rank, alpha=2.0 * rank, rslora=rslora, targets=tuple(WIDTHS))
+    shape = LoraShape(rank=rank, alpha=2.0 * rank, rslora=rslora, targets=tuple(widths))
     return save_adapter(folder, shape, factors, base_id="tiny", base_fingerprint=fingerprint)

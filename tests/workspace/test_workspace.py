@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from chiliad.errors import BrokenAdapter, ExpertNotFound, PromotionRefused, Regi
 from chiliad.registry import Comparison
 from chiliad.store.files import folder_lock
 from chiliad.workspace import TrainOptions, Workspace
+from chiliad.workspace.lessons import CORRECTION_WEIGHT, make_lessons, row_of
 from tests.base.tiny import write_folder
-from tests.workspace.conftest import QUICK, ROWS, write_table
+from tests.tiny import QUICK, ROWS, as_in_a_terminal, environment, write_table
 
 
 @pytest.fixture
@@ -155,17 +155,11 @@ TRAIN = [
 ]
 
 
-def _environment(settings, **more):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHILIAD_")}
-    return {**kept, "CHILIAD_CACHE": str(settings.cache_dir), "CHILIAD_WORKSPACE": str(settings.workspace),
-            "CHILIAD_THREADS": "1", **more}  # fmt: skip
-
-
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_training_leaves_nothing_and_the_same_command_continues(settings, table, stop):
     command = [*TRAIN, "--epochs", "40", "--data", str(table)]
     with subprocess.Popen(
-        command, env=_environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=as_in_a_terminal
     ) as process:
         runs = settings.workspace / "runs"
         while not list(runs.glob("*/checkpoint.safetensors")) and process.poll() is None:
@@ -174,7 +168,17 @@ def test_a_stopped_training_leaves_nothing_and_the_same_command_continues(settin
         _, err = process.communicate()
     assert process.returncode == (130 if stop is signal.SIGINT else -signal.SIGKILL), err.decode()
     assert not list((settings.workspace / "experts").glob("tickets/[0-9]*"))
-    done = subprocess.run(command, env=_environment(settings), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["live"]
     assert not list(runs.glob("*/checkpoint*"))
+
+
+def test_a_correction_weighs_as_much_as_several_rows(workspace, expert):
+    dataset, served = workspace.own_dataset(expert), expert.served
+    corrected = dataset.train[0]
+    plain = make_lessons(dataset, served, expert.template, 128)
+    weighted = make_lessons(dataset, served, expert.template, 128, {corrected.id})
+    row = row_of(corrected, served, expert.template)
+    assert len(weighted.train) - len(plain.train) == weighted.train.count(row) - 1 == CORRECTION_WEIGHT - 1
+    assert weighted.dev == plain.dev

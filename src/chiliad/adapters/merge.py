@@ -31,8 +31,8 @@ class Deltas(Mapping[str, Matrix]):
         return cls(load_adapter(folder, base_fingerprint=base_fingerprint, dtype=torch.float32))
 
     def __getitem__(self, name: str) -> Matrix:
-        a, b = self.factors(name)
-        return b @ a
+        a, b = self._factors[name]
+        return (b.float() @ a.float()).numpy()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._factors)

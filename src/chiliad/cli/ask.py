@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chiliad.config import Settings
+from chiliad.errors import BadRequest
 
 
 def ask(
@@ -26,7 +27,7 @@ def ask(
     """Ask an expert. Works while `chiliad serve` and `chiliad train` run on the same workspace."""
     from chiliad.workspace import Workspace
 
-    question = sys.stdin.read().strip() if text == "-" else text
+    question = _standard_input() if text == "-" else text
     with Workspace.open(Settings.load(workspace=workspace)) as ws:
         found = ws.expert(expert)
         answer = found(question, max_tokens=max_tokens, temperature=temperature, seed=seed)
@@ -34,3 +35,10 @@ def ask(
         typer.echo(json.dumps({"expert": str(found.ref), "answer": answer}, ensure_ascii=False))
     else:
         typer.echo(answer)
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The input is not UTF-8: {error.reason} at byte {error.start}.", fix="Convert it.") from error

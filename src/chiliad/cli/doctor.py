@@ -7,7 +7,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -83,12 +83,18 @@ def _base(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
+    from chiliad.store.files import explain_disk_errors
     from chiliad.workspace import Workspace
 
     if settings.workspace.exists():
         with Workspace.open(settings) as ws:
             return f"{ws.folder} opens, {len(ws.registry.experts())} experts"
-    with tempfile.TemporaryDirectory() as folder, Workspace.open(Settings.load(workspace=Path(folder))):
+    place = next(folder for folder in settings.workspace.absolute().parents if folder.exists())
+    with (
+        explain_disk_errors(settings.workspace),
+        tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder,
+        Workspace.open(replace(settings, workspace=Path(folder))),
+    ):
         return f"works; {settings.workspace} will be made by the first training"
 
 

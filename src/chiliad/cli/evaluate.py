@@ -32,10 +32,14 @@ def evaluate(
     """Score an expert beside majority, zero-shot, few-shot, nearest neighbour and linear models, with intervals."""
     from chiliad.evals import EvalOptions
     from chiliad.metrics import load_scorer
+    from chiliad.store.files import explain_disk_errors
     from chiliad.workspace import RichReporter, Workspace
     from chiliad.workspace.proof import write_card
 
     columns: dict[str, Any] = {"input": input, "output": output}
+    if out:
+        with explain_disk_errors(out):  # told before the work rather than after it
+            out.mkdir(parents=True, exist_ok=True)
     with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
         found = ws.expert(expert)
         dataset = ws.test_on(found, data, **columns) if data else None

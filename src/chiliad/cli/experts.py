@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,16 @@ from chiliad.errors import RegistryError
 if TYPE_CHECKING:
     from chiliad.registry import ExpertSummary, ExpertVersion, Registry
     from chiliad.registry.garbage import Garbage
+    from chiliad.registry.merged import Parity
 
 app = typer.Typer(help="List, promote, export and import experts.", no_args_is_help=True)
+
+
+class Form(StrEnum):
+    PEFT = "peft"
+    MERGED = "merged"
+    GGUF = "gguf"
+
 
 Reference = Annotated[str, typer.Argument(metavar="NAME", help="An expert (tickets) or a version of one (tickets@3).")]
 WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
@@ -80,6 +89,49 @@ def rollback(
 
 
 @app.command()
+def export(
+    expert: Reference,
+    out: Annotated[Path, typer.Option(help="The new folder to write; for peft also a new .zip file.")],
+    form: Annotated[Form, typer.Option("--format", help="What to write.")] = Form.PEFT,
+    workspace: WorkspaceOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an expert for other tools: a PEFT adapter, a merged model, or GGUF with a Modelfile for Ollama.
+
+    What was written is read back and compared before it appears.
+    """
+    if form is Form.MERGED:
+        ref, parity = _export_merged(expert, out, workspace)
+    else:
+        ref, parity = _export(expert, form, out, workspace)
+    if as_json:
+        _print_json({"expert": ref, "format": form, "out": str(out), **vars(parity)})
+    else:
+        typer.echo(f"{ref} is in {out}: {parity}.")
+
+
+@app.command("import")
+def import_expert(
+    expert: Annotated[str, typer.Argument(metavar="NAME", help="The expert that gets a new version.")],
+    source: Annotated[Path, typer.Argument(help="A PEFT adapter's folder, or a .zip from `experts export`.")],
+    base: Annotated[str | None, typer.Option(help="The base model that it was trained on.")] = None,
+    choices: Annotated[
+        Path | None, typer.Option(help="A text file with the allowed answers, one a line, for a closed answer set.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Take in a PEFT adapter as a new version. It becomes live by `experts promote`."""
+    from chiliad.base import DEFAULT_BASE, BaseStore
+    from chiliad.registry.import_ import import_adapter
+
+    found = BaseStore(Settings.load().cache_dir).get(base or DEFAULT_BASE)
+    answers = tuple(line for line in choices.read_text("utf-8").splitlines() if line) if choices else None
+    with _registry(workspace) as registry:
+        version = import_adapter(registry, expert, source, found, choices=answers)
+    typer.echo(f"{version.ref} is here. `chiliad experts promote {version.ref}` makes it live.")
+
+
+@app.command()
 def delete(
     expert: Reference,
     everything: Annotated[bool, typer.Option("--all", help="Delete all versions of the expert.")] = False,
@@ -125,6 +177,38 @@ def gc(
             typer.echo(f"{kind:<9} {thing}")
     done = "deleted" if remove else "can go" + ("; --delete removes it" if garbage else "")
     typer.echo(f"{garbage.bytes / 1e6:.1f} MB {done}.")
+
+
+def _export_merged(expert: str, out: Path, workspace: Path | None) -> tuple[str, Parity]:
+    """A merged model is also compared by what it predicts, which takes an engine."""
+    from chiliad.registry.export_merged import export_merged
+    from chiliad.workspace import Workspace
+    from chiliad.workspace.exported import logprob_difference
+
+    with Workspace.open(Settings.load(workspace=workspace)) as ws:
+        found = ws.expert(expert)
+        parity = export_merged(
+            found.version,
+            found.folder,
+            found.served.base,
+            out,
+            compare=lambda folder: logprob_difference(found, folder, ws.settings),
+        )
+    return str(found.ref), parity
+
+
+def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple[str, Parity]:
+    from chiliad.base import BaseStore
+    from chiliad.registry.export_gguf import export_gguf
+    from chiliad.registry.export_peft import export_peft
+
+    with _registry(workspace) as registry:
+        version = registry.get(expert)
+        folder = registry.folder(version.ref)
+    if form is Form.PEFT:
+        return str(version.ref), export_peft(version, folder, out)
+    base = BaseStore(Settings.load().cache_dir).get(version.base_id)
+    return str(version.ref), export_gguf(version, folder, base, out)
 
 
 @contextmanager

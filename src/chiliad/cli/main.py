@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import Annotated
+import traceback
+from collections.abc import Sequence
+from tempfile import NamedTemporaryFile
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +19,8 @@ from chiliad.cli.evaluate import evaluate
 from chiliad.cli.serve import serve
 from chiliad.cli.train import correct, train
 from chiliad.errors import ChiliadError
+
+MISTAKE, STOPPED = 70, 130
 
 app = typer.Typer(
     help="Small expert language models on one shared base: trained, proved, served and improved on your own machine.",
@@ -34,16 +40,48 @@ app.command()(experts.gc)
 app.command()(doctor)
 
 
-def main() -> None:
-    """Run the command line. Our own errors end as two lines and their exit code; Ctrl-C as 130."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments`, by default the process's own. Ends in SystemExit.
+
+    Exit codes: 0 done, 1 it could not be done, 2 wrong use (an unknown option, a bad setting), 70 a mistake in Chiliad,
+    130 Ctrl-C. What went wrong is said on standard error as cause and fix, never as a traceback.
+    """
+    _use_any_terminal()
     try:
-        app()
+        app(arguments)
     except ChiliadError as error:
-        typer.echo(f"Error: {error.cause}\n  Fix: {error.fix}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Nothing is half-written; the same command continues a training.", err=True)
-        sys.exit(130)
+        _end(error.cause, error.fix, error.exit_code)
+    except SystemExit as end:
+        if end.code == STOPPED:  # what typer makes of Ctrl-C
+            typer.echo("Stopped. Nothing is half-written; the same command continues a training.", err=True)
+        raise
+    except Exception as error:  # noqa: BLE001 - a user can do nothing with a traceback, whoever mends it can
+        _end(*_mistake(error), MISTAKE)
+
+
+def _use_any_terminal() -> None:
+    """A terminal that lacks a character shows a question mark instead of failing the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _end(cause: str, fix: str, code: int) -> NoReturn:
+    typer.echo(f"Error: {cause}\n  Fix: {fix}", err=True)
+    sys.exit(code)
+
+
+def _mistake(error: Exception) -> tuple[str, str]:
+    """Cause and fix of what nobody foresaw. The traceback goes into a file, or to the terminal if that can't be written."""
+    try:
+        with NamedTemporaryFile("w", prefix="chiliad-error-", suffix=".txt", errors="replace", delete=False) as file:
+            traceback.print_exception(error, file=file)
+        where = file.name
+    except OSError:
+        traceback.print_exception(error)
+        where = "the lines above"
+    cause = f"Chiliad failed in a way that it does not know, {type(error).__name__}: {error}"
+    return cause, f"Please report it with {where}, which tells where. What was live still serves."
 
 
 @app.callback(invoke_without_command=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
-Rank = Annotated[int | None, typer.Option(min=1, help="LoRA rank (default: from the number of rows).")]
+Rank = Annotated[int | None, typer.Option(min=1, max=256, help="LoRA rank (default: from the number of rows).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=0.0, help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(help="Of the start values and the order of rows.")]
@@ -54,16 +54,17 @@ def train(
 
     options = TrainOptions(rank, epochs, learning_rate, rslora, seed, baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
+    on_base = base or DEFAULT_BASE
     with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
-        rows = ws.examples(data, **columns)
-        tests = ws.examples(test, **columns) if test else None
         if dry_run:
             from chiliad.workspace.plan import plan
 
-            typer.echo(plan(ws, rows, tests, base or DEFAULT_BASE, options))
-            return
-        dataset = ws.freeze(rows, source=data.name, test=tests, instruction=instruction)
-        _report(ws.train_on(name, dataset, base=base or DEFAULT_BASE, options=options), as_json=as_json)
+            ws.registry.check_name(name)
+            tests = ws.examples(test, **columns) if test else None
+            typer.echo(plan(ws, ws.examples(data, **columns), tests, on_base, options))
+        else:
+            expert = ws.train(name, data, test=test, **columns, instruction=instruction, base=on_base, options=options)
+            _report(expert, as_json=as_json)
 
 
 def correct(

@@ -48,6 +48,11 @@ def split_around(examples: Sequence[Example], test: Sequence[Example], *, by_ans
     """
     shared = keys_shared(examples, test)
     bundles = bundled([example for example in examples if example.key not in shared])
+    if len(bundles) < 2:
+        raise UnusableData(
+            "Nearly all rows share an input or a group with a test row, so too few are left to learn from.",
+            fix="Give test rows that are not among the training rows.",
+        )
     rows = sum(len(bundle.examples) for bundle in bundles)
     wanted = {TRAIN: rows - dev_rows(rows), DEV: dev_rows(rows)}
     parts = _divided(bundles, wanted, by_answer=by_answer)

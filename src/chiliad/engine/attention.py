@@ -86,38 +86,38 @@ class Continued:
 
 
 class Decode:
-    """One token each of a lane's sequences; rows between them that do not decode now are computed and dropped."""
+    """One token each of a lane's sequences; rows between them that do not decode now are computed and dropped.
+
+    Whole rows go into the products, past the end of their sequences too: PyTorch would copy anything narrower.
+    """
 
     def __init__(self, tokens: slice, lane: Lane, rows: list[int], lengths: list[int]) -> None:
         self._tokens = tokens
-        self._lane, self._length = lane, max(lengths)
-        self._first, self._stop = min(rows), max(rows) + 1
-        seen = torch.zeros(self._stop - self._first, dtype=torch.long)
-        places = torch.tensor(rows) - self._first
+        self._lane = lane
+        self._rows = slice(min(rows), max(rows) + 1)
+        seen = torch.zeros(self._rows.stop - self._rows.start, dtype=torch.long)
+        places = torch.tensor(rows) - self._rows.start
         seen[places] = torch.tensor(lengths)
-        hidden = torch.arange(self._length) >= seen.unsqueeze(-1)
+        hidden = torch.arange(lane.capacity) >= seen.unsqueeze(-1)
         self._mask = torch.zeros(hidden.shape, dtype=lane.keys.dtype).masked_fill_(hidden, -torch.inf).unsqueeze(1)
         self._places = None if len(rows) == len(seen) else places
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q = self._spread(q[self._tokens])
         rows, heads, width = q.shape
-        keys, values = self._cached(self._lane.keys, layer), self._cached(self._lane.values, layer)
+        keys = self._lane.keys[layer, self._rows].flatten(0, 1)  # [rows * kv_heads, capacity, head_dim]
+        values = self._lane.values[layer, self._rows].flatten(0, 1)
         queries = (q * width**-0.5).view(len(keys), -1, width)
         scores = torch.bmm(queries, keys.transpose(1, 2)).view(rows, heads, -1).add_(self._mask)
-        seen = torch.bmm(scores.softmax(-1).view(len(keys), -1, self._length), values).view(rows, heads * width)
+        seen = torch.bmm(scores.softmax(-1).view(len(keys), -1, self._lane.capacity), values).view(rows, heads * width)
         return seen if self._places is None else seen[self._places]
 
     def _spread(self, q: Tensor) -> Tensor:
         if self._places is None:
             return q
-        spread = q.new_zeros(self._stop - self._first, *q.shape[1:])
+        spread = q.new_zeros(len(self._mask), *q.shape[1:])
         spread[self._places] = q
         return spread
-
-    def _cached(self, cache: Tensor, layer: int) -> Tensor:
-        """[rows * kv_heads, length, head_dim]"""
-        return cache[layer, self._first : self._stop, :, : self._length].flatten(0, 1)
 
 
 def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:

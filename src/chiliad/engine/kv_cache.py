@@ -9,7 +9,7 @@ from chiliad.engine.runner import SequenceId
 from chiliad.engine.slots import DenseSlots
 from chiliad.models import LlamaConfig
 
-CAPACITY_FIRST = 256
+CAPACITY_FIRST = 64
 ROWS_FIRST = 4
 
 
@@ -47,10 +47,10 @@ class Lane:
 
 
 class KVCache:
-    """One lane for each power of two of tokens. A sequence moves to the next lane when it outgrows its own.
+    """Lanes of 64, 96, 128, 192, 256 ... tokens. A sequence moves to the next lane when it outgrows its own.
 
-    So rows of like length lie side by side: attention over a lane pads to its longest row, at most twice too much, and a
-    long sequence costs memory only for itself. Lanes grow with use and keep what they have taken.
+    So rows of like length lie side by side: attention reads whole rows, at most half of it in vain, and a long sequence
+    costs memory only for itself. Lanes grow with use and keep what they have taken.
     """
 
     def __init__(self, config: LlamaConfig, dtype: torch.dtype, device: torch.device, context_max: int) -> None:
@@ -107,13 +107,19 @@ class KVCache:
             lane.close_gaps(self._lengths)
 
     def _lane_for(self, length: int) -> Lane:
-        capacity = CAPACITY_FIRST
-        while capacity < length:
-            capacity *= 2
-        capacity = min(capacity, self._context_max)
+        capacity = min(_capacity(length), self._context_max)
         if capacity not in self._lanes:
             self._lanes[capacity] = Lane(self._config, capacity, self._dtype, self._device)
         return self._lanes[capacity]
+
+
+def _capacity(length: int) -> int:
+    """The smallest power of two, or one and a half of one, that holds `length`."""
+    capacity = CAPACITY_FIRST
+    while capacity < length:
+        capacity *= 2
+    smaller = capacity * 3 // 4
+    return smaller if smaller >= max(length, CAPACITY_FIRST) else capacity
 
 
 def copy_row(source: Lane, source_row: int, target: Lane, target_row: int, length: int) -> None:

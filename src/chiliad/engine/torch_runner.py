@@ -52,7 +52,7 @@ class TorchRunner:
         starts = _starts(ordered)
         attend = BatchAttention(self._cache, ordered)
         spans = [Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter) for c in ordered if c.adapter]
-        hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans, len(ids)))
+        hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans))
         rows = [row for chunk in chunks for row in _logit_rows(chunk, starts[chunk.sequence])]
         return self._base.logits(hidden[rows]).cpu()
 
@@ -64,14 +64,13 @@ class TorchRunner:
             self._lora.drop(adapter)
 
     def _make_room(self, chunks: Many[Chunk]) -> None:
-        """Place new sequences and their adapters, lengthen the others, then close what gaps are left."""
+        """Place new sequences, lengthen the others, then close what gaps are left."""
         for chunk in chunks:
             if chunk.adapter is not None and chunk.sequence not in self._cache:
-                self._lora.hold(chunk.adapter)
+                self._lora.hold(chunk.adapter.hash)
                 self._adapter_of[chunk.sequence] = chunk.adapter.hash
             self._cache.extend(chunk.sequence, chunk.end)
         self._cache.close_gaps()
-        self._lora.close_gaps()
 
     def _order(self, chunk: Chunk) -> tuple[int, int, int]:
         """Prompts that start now together, equal lengths side by side; decoding tokens last, in cache order."""

@@ -32,7 +32,7 @@ class CustomScore:
     def _one(self, prediction: str, reference: str, text: str) -> float:
         try:
             value = float(self.score(prediction, reference, text))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"The scorer {self.name} failed: {type(error).__name__}: {error}.", fix=_FIX) from error
         if not (math.isfinite(value) and 0 <= value <= 1):
             raise ConfigError(f"The scorer {self.name} returned {value}.", fix=_FIX)
@@ -59,6 +59,6 @@ def _run_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path} does not run: {type(error).__name__}: {error}.", fix=_FIX) from error
     return module

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
 def use_threads(count: int | None) -> None:
-    """Set the number for this thread; None leaves PyTorch's own choice, the number of cores."""
+    """Set the number for this thread, at most one for each core; None leaves PyTorch's own choice, the number of cores."""
     if count is not None:
-        torch.set_num_threads(count)
+        torch.set_num_threads(min(count, os.cpu_count() or 1))
 
 
 def available() -> int:

@@ -19,8 +19,16 @@ LOCK_NAME = ".lock"
 
 _DISK_FULL_CODES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_ACCESS_CODES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-# Native writers (safetensors, SQLite) report a full disk in words instead of an errno.
-_DISK_FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "storagefull", "file too large")
+_WRONG_PLACE_CODES = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
+# Native writers (safetensors, SQLite, numpy's "4096 requested and 1840 written") report a full disk without an errno.
+_DISK_FULL_WORDS = (
+    "no space left on device",
+    "disk quota exceeded",
+    "disk is full",
+    "storagefull",
+    "file too large",
+    "requested and",
+)
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -118,7 +126,7 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def explain_disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or missing rights, met while writing `path`, into a StoreError that says what to do."""
+    """Turn a full disk, missing rights or a wrong place, met while writing `path`, into a StoreError."""
     try:
         yield
     except ChiliadError:
@@ -133,6 +141,11 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
             raise StoreError(
                 f"{path} cannot be written: {error.strerror}.",
                 fix="Give yourself write access to that folder, or choose another workspace or cache folder.",
+            ) from error
+        if isinstance(error, OSError) and error.errno in _WRONG_PLACE_CODES:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}.",
+                fix="A file stands where a folder belongs, or a folder where a file does: choose another place.",
             ) from error
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from time import perf_counter
 
 from torch import Tensor
 
+from chiliad.errors import TrainingError
 from chiliad.training.checkpoint import Checkpoint, Progress
+from chiliad.training.memory import release_freed_memory
 from chiliad.training.recipe import Recipe
 from chiliad.training.rows import Row, epoch_batches, scoring_batches
 from chiliad.training.trainer import PASS_TOKENS_MAX, Score, Trainer
@@ -62,6 +65,8 @@ def fit(
     by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
     folder: holds the checkpoint; a run with the same rows, recipe and start that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
+
+    Raises TrainingError when the loss is not finite.
     """
     run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event, start, checkpoint_every_s)
     try:
@@ -118,6 +123,8 @@ class _Run:
     def _step(self, batch: Sequence[Row]) -> None:
         started = perf_counter()
         report = self.trainer.forward_backward(self.name, batch)
+        if not math.isfinite(report.nll):
+            raise _diverged(self.progress.step, self.recipe.learning_rate)
         rate = self.recipe.learning_rate_at(self.progress.step, self.steps)
         self.trainer.optim_step(self.name, learning_rate=rate)
         self.progress.step += 1
@@ -165,6 +172,7 @@ class _Run:
         self.on_event(StepEvent(epoch, self.recipe.epochs, progress.step, self.steps, loss, rate, left, dev))
 
     def _save(self) -> None:
+        release_freed_memory()
         tensors = {"best": self.best, "recent": _row(self.recent), **self.trainer.snapshot(self.name)}
         self.checkpoint.save(self.progress, tensors)
 
@@ -176,6 +184,13 @@ class _Run:
         self.best.copy_(tensors.pop("best"))
         self.recent = tensors.pop("recent").tolist()
         self.trainer.restore(self.name, tensors)
+
+
+def _diverged(step: int, learning_rate: float) -> TrainingError:
+    return TrainingError(
+        f"Training diverged: after {step} steps the loss is no number any more.",
+        fix=f"Give a learning rate below {learning_rate:g}, or leave it to be chosen.",
+    )
 
 
 def _row(values: Sequence[float]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from chiliad.workspace.served_base import ServedBase, turns_of
 TEMPLATE_FILE = "chat_template.jinja"
 DEV_ROWS_MAX = 500
 """dev rows scored after every epoch; more would cost time and change no choice"""
+CORRECTION_WEIGHT = 4
+"""ordinary rows that one correction counts for: it is rare, deliberate, and contradicts what the expert would say"""
 CONTINUED_EPOCHS = 3
 """of a training that continues from an earlier version with some rows added"""
 
@@ -34,9 +36,22 @@ class Lessons:
     skipped: int
 
 
-def make_lessons(dataset: Dataset, served: ServedBase, template: ChatTemplate, tokens_max: int) -> Lessons:
-    """Tokenise a dataset. Raises UnusableData when no training row fits."""
-    train = [row_of(example, served, template) for example in dataset.train]
+def make_lessons(
+    dataset: Dataset,
+    served: ServedBase,
+    template: ChatTemplate,
+    tokens_max: int,
+    corrections: Collection[str] = (),
+) -> Lessons:
+    """Tokenise a dataset; examples whose ids are among `corrections` count CORRECTION_WEIGHT times.
+
+    Raises UnusableData when no training row fits.
+    """
+    train = [
+        row_of(example, served, template)
+        for example in dataset.train
+        for _ in range(CORRECTION_WEIGHT if example.id in corrections else 1)
+    ]
     dev = [row_of(example, served, template) for example in dataset.dev[:DEV_ROWS_MAX]]
     fitting = [row for row in train if len(row.ids) <= tokens_max]
     if not fitting:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING
 
+from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Handle, OnEvent, SamplingParams
-from chiliad.errors import BaseModelError, ExpertNotFound, StoreError
 from chiliad.registry import ExpertVersion
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.served_base import ServedBase
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Told:
+    """What people are shown about a model."""
+
+    description: str
+    example: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,15 @@ class Model:
     served: ServedBase
     expert: Expert | None
     context_max: int
-    description: str = ""
-    example: str | None = None
+    told: Callable[[], Told]
+
+    @property
+    def description(self) -> str:
+        return self.told().description
+
+    @property
+    def example(self) -> str | None:
+        return self.told().example
 
     @property
     def root(self) -> str:
@@ -51,14 +67,19 @@ class Model:
 
 
 class WorkspaceService:
-    """Reads the registry at every question, so that a version promoted by another process answers at once."""
+    """Reads the registry at every question, so that a version promoted by another process answers at once.
+
+    May be asked by several threads at a time.
+    """
 
     def __init__(self, workspace: Workspace, bases: Sequence[str]) -> None:
         self._workspace = workspace
         self._numbers = count()
-        self._loaded = {*bases} | {version.base_id for version in self._live()}
-        for base_id in self._loaded:
-            workspace.served(base_id).engine  # noqa: B018 - reads the weights now rather than at the first request
+        self._told: dict[AdapterHash, Told] = {}
+        self._loaded: set[str] = set()
+        self._loading = Lock()
+        for base_id in {*bases, *(version.base_id for version in self._live())}:
+            self._load(base_id)
 
     def is_ready(self) -> bool:
         return True
@@ -71,9 +92,7 @@ class WorkspaceService:
         if model_id in self._loaded:
             return self._base(model_id)
         version = self._workspace.registry.get(model_id)
-        if version.base_id not in self._loaded:
-            self._workspace.served(version.base_id).engine  # noqa: B018 - loads a base that came later
-            self._loaded.add(version.base_id)
+        self._load(version.base_id)
         return self._expert(model_id, version)
 
     def render(self, model: Model, turns: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
@@ -103,23 +122,31 @@ class WorkspaceService:
     def _live(self) -> list[ExpertVersion]:
         return [summary.live for summary in self._workspace.registry.experts() if summary.live]
 
+    def _load(self, base_id: str) -> None:
+        """Read a base's weights and start its engine, once."""
+        with self._loading:
+            if base_id not in self._loaded:
+                self._workspace.served(base_id).engine  # noqa: B018 - what is read is kept
+                self._loaded.add(base_id)
+
     def _base(self, base_id: str) -> Model:
         served = self._workspace.served(base_id)
-        return Model(base_id, served, None, served.engine.context_max, served.base.note)
+        return Model(base_id, served, None, served.engine.context_max, lambda: Told(served.base.note))
 
     def _expert(self, model_id: str, version: ExpertVersion) -> Model:
         expert = self._workspace.expert(version.ref)
         served = expert.served
-        description, example = self._told(expert)
-        return Model(model_id, served, expert, served.engine.context_max, description, example)
+        return Model(model_id, served, expert, served.engine.context_max, lambda: self._about(expert))
 
-    def _told(self, expert: Expert) -> tuple[str, str | None]:
-        """The card's first line and a test input to try, where there are such."""
-        try:
-            card = expert.card
-            dataset_hash = expert.version.dataset_hash
+    def _about(self, expert: Expert) -> Told:
+        """The card's first line and a development input to try, where there are such. Read once per version."""
+        key = expert.version.adapter_hash
+        if key not in self._told:
+            card, dataset_hash = expert.card, expert.version.dataset_hash
             dataset = self._workspace.dataset(dataset_hash) if dataset_hash else None
-        except (StoreError, ExpertNotFound, BaseModelError):
-            return "", None
-        example = dataset.test[0].input if dataset and dataset.test else None
-        return (card.verdict.line if card else ""), example
+            example = dataset.dev[0].input if dataset and dataset.dev else None
+            told = Told(card.verdict.line if card else "", example)
+            if card is None:
+                return told
+            self._told[key] = told
+        return self._told[key]

@@ -132,8 +132,10 @@ class Workspace:
         still serves. A run that was killed continues when it is started again. `refusal` of the returned expert says
         why it is not live, if it is not.
         """
+        self.registry.check_name(name)
         rows = self.examples(data, input=input, output=output, group=group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
+        self.served(base)  # an unknown base is told before anything is written
         dataset = self.freeze(rows, source=_source(data), test=tests, instruction=instruction)
         return self.train_on(name, dataset, base=base, options=options)
 
@@ -149,10 +151,12 @@ class Workspace:
                 fix="Train it on a table of examples instead.",
             )
         before = self.dataset(live.dataset_hash)
-        examples = with_corrections(before, self.examples(corrections))
+        corrected = self.examples(corrections)
+        examples = with_corrections(before, corrected)
         source = f"{before.source} with corrections from {_source(corrections)}"
         dataset = self.freeze(examples, source=source, test=before.test, instruction=before.instruction)
-        return self.train_on(name, dataset, base=live.base_id, options=options, parent=live)
+        weights = frozenset(example.id for example in corrected)
+        return self.train_on(name, dataset, base=live.base_id, options=options, parent=live, corrections=weights)
 
     def train_on(
         self,
@@ -162,12 +166,16 @@ class Workspace:
         base: str = DEFAULT_BASE,
         options: TrainOptions | None = None,
         parent: ExpertVersion | None = None,
+        corrections: frozenset[str] = frozenset(),
     ) -> Expert:
-        """`train` for a dataset that is frozen already, continuing from `parent` if given."""
+        """`train` for a dataset that is frozen already, continuing from `parent` if given.
+
+        `corrections` are ids of examples that weigh more than others.
+        """
         self.registry.check_name(name)
         with self._reporter as reporter:
             options = options or TrainOptions()
-            expert = self._trained(name, dataset, self.served(base), options, parent, reporter)
+            expert = self._trained(name, dataset, self.served(base), options, parent, corrections, reporter)
             if options.baselines:
                 self._evaluated(expert, dataset, None, options.evaluation, reporter)
             return self._gated(expert, dataset, reporter)
@@ -252,11 +260,12 @@ class Workspace:
         served: ServedBase,
         options: TrainOptions,
         parent: ExpertVersion | None,
+        corrections: frozenset[str],
         reporter: Reporter,
     ) -> Expert:
         """Train and write a version. The run's folder is locked, so that two commands never share a checkpoint."""
         template = served.expert_template
-        lessons = make_lessons(dataset, served, template, self.settings.engine.context_max)
+        lessons = make_lessons(dataset, served, template, self.settings.engine.context_max, corrections)
         run = self.folder / "runs" / f"{name}-{dataset.hash[:12]}"
         with folder_lock(run, wait=False):
             earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
@@ -276,6 +285,7 @@ class Workspace:
         options: EvalOptions | None,
         reporter: Reporter,
     ) -> Card:
+        reporter.stage("small embedder", 0, 0)
         card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
         if dataset.hash == expert.version.dataset_hash and scorer is None:
             write_card(expert.folder, card)

@@ -1,0 +1,97 @@
+"""Import: a PEFT adapter from a folder or an exported archive becomes a new version, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from chiliad.adapters.merge import Deltas
+from chiliad.base import Base
+from chiliad.base.weights import read_weights
+from chiliad.errors import BrokenAdapter
+from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
+from chiliad.registry.export_peft import ADAPTER_FILES
+from chiliad.registry.merged import check_fit
+from chiliad.registry.registry import Registry
+
+ARCHIVE_BYTES_MAX = 4 << 30
+TEMPLATE_FILE = "chat_template.jinja"
+WANTED_FILES = (*ADAPTER_FILES, TEMPLATE_FILE, EXPERT_FILE)
+
+
+def import_adapter(
+    registry: Registry, name: str, source: Path, base: Base, *, choices: tuple[str, ...] | None = None
+) -> ExpertVersion:
+    """Register the adapter in `source`, a folder or a zip archive, as the next version of `name` for `base`.
+
+    What an exported `expert.json` says about kind, choices and training is kept; `choices` replaces its closed answers.
+    Its card is not: scores are computed here or not shown. Nothing becomes live. Raises BrokenAdapter (missing, cut
+    short, pickled, not finite, another kind), WrongBase, RegistryError (the name), StoreError.
+    """
+    registry.check_name(name)
+    with _opened(source) as folder:
+        deltas = Deltas.load(folder, base_fingerprint=base.fingerprint)
+        shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
+        check_fit(base, deltas, shapes)
+        facts = _facts(registry, folder, source, base)
+        facts = facts if choices is None else replace(facts, choices=choices, kind="labels" if choices else "text")
+        with registry.write_version(name, facts) as draft:
+            _copy(folder, draft.folder, base)
+    return registry.get(draft.ref)
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[Path]:
+    """The folder with the adapter's files; an archive is unpacked for as long as it is looked at."""
+    if source.is_dir():
+        yield source
+        return
+    if not zipfile.is_zipfile(source):
+        raise BrokenAdapter(
+            f"{source} is neither a folder nor a zip archive.",
+            fix="Give the folder that holds adapter_config.json, or an archive from `chiliad experts export`.",
+        )
+    with TemporaryDirectory(prefix="chiliad-import-") as folder:
+        _unpack(source, Path(folder))
+        yield Path(folder)
+
+
+def _unpack(source: Path, folder: Path) -> None:
+    """Take the files that an export writes, by name, and nothing else that an archive may hold."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            known = [info for info in archive.infolist() if info.filename in WANTED_FILES]
+            if sum(info.file_size for info in known) > ARCHIVE_BYTES_MAX:
+                raise BrokenAdapter(f"{source} unpacks to more than 4 GiB.", fix="Give an archive of one adapter.")
+            for info in known:
+                archive.extract(info, folder)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise BrokenAdapter(f"{source} is not a whole archive: {error}.", fix="Export it again.") from error
+
+
+def _facts(registry: Registry, folder: Path, source: Path, base: Base) -> ExpertFacts:
+    """What is known about an adapter: its own record if it was exported from Chiliad, else only where it came from."""
+    origin = {"imported_from": source.name}
+    if not (folder / EXPERT_FILE).is_file():
+        return ExpertFacts(base_id=base.id, base_fingerprint=base.fingerprint, kind="text", training=origin)
+    exported = ExpertVersion.read(folder)
+    exported.require_base(base.id, base.fingerprint)
+    dataset = exported.dataset_hash
+    known = dataset if dataset and any(dataset.startswith(name) for name in registry.datasets()) else None
+    return replace(
+        exported.facts, parent=None, dataset_hash=known, base_id=base.id, training={**exported.training, **origin}
+    )
+
+
+def _copy(folder: Path, target: Path, base: Base) -> None:
+    """Copy what belongs to a version. An adapter that brings no template was trained on the base's own."""
+    for name in (*ADAPTER_FILES, TEMPLATE_FILE):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+    if not (target / TEMPLATE_FILE).is_file():
+        (target / TEMPLATE_FILE).write_bytes(base.chat_template().source.encode("utf-8"))

@@ -1,0 +1,83 @@
+"""`chiliad train` and `chiliad correct`: what they print, write and make live."""
+
+import json
+import re
+
+import pytest
+
+from tests.cli.conftest import FAST, contents
+from tests.tiny import ROWS, write_table
+
+GOOD = ("--base", "tiny", "--rank", "4", "--epochs", "30", "--learning-rate", "0.02", "--no-baselines")
+"""options with which the tiny base learns the table by heart"""
+
+
+def test_a_first_training_says_what_came_of_it_and_how_to_go_on(chiliad, table):
+    done = chiliad("train", "tickets", "--data", table, *FAST)
+    assert done.code == 0, done.err
+    assert re.search(r"^tickets@1: 41 rows, 1 epochs, \d+ s of training \(\d+ tokens/s\), \d+\.\d MB$", done.out, re.M)
+    assert done.out.endswith('It is live. Try: chiliad ask tickets "..."\n')
+    assert "dev loss" in done.err
+    assert chiliad("ask", "tickets", "where is box 77").code == 0
+
+
+def test_one_json_object_for_programs(chiliad, table):
+    told = json.loads(chiliad("train", "tickets", "--data", table, *FAST, "--json").out)
+    assert told["expert"] == "tickets@1"
+    assert told["live"] is True
+    assert (told["card"], told["comparison"], told["refusal"]) == (None, None, None)
+    assert told["training"]["rows"] == 41
+    again = json.loads(chiliad("train", "tickets", "--data", table, *FAST, "--seed", "1", "--json").out)
+    assert again["expert"] == "tickets@2"
+    assert again["comparison"]["live"] == 1
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(chiliad, table, live):
+    before = contents(live)
+    planned = chiliad("train", "new", "--data", table, *FAST, "--dry-run")
+    assert planned.code == 0, planned.err
+    words = {line.split()[0] for line in planned.out.splitlines()}
+    assert {"Rows", "Answers", "Settings", "Tokens", "Time"} <= words
+    assert "41 for training, 10 dev, 21 test" in planned.out
+    assert planned.out.endswith("Nothing was written.\n")
+    assert contents(live) == before
+    chiliad("train", "Bad Name", "--data", table, *FAST, "--dry-run").refused("cannot be the name")
+
+
+def test_columns_and_test_rows_are_those_that_are_named(chiliad, tmp_path):
+    rows = [(label, f"c{n // 2}", text) for n, (text, label) in enumerate(ROWS)]
+    data = write_table(tmp_path / "a.csv", rows, ("b", "c", "a"))
+    test = write_table(tmp_path / "b.csv", [("status", "x", f"where is lid {n}") for n in range(9)], ("b", "c", "a"))
+    named = ("--input", "a", "--output", "b", "--group", "c", "--test", test)
+    planned = chiliad("train", "new", "--data", data, *named, *FAST, "--dry-run")
+    assert "9 test" in planned.out, planned.err
+    chiliad("train", "new", "--data", data, "--input", "z", "--output", "b", *FAST).refused("no column 'z'")
+
+
+def test_a_worse_version_is_kept_but_not_live_and_ends_as_an_error(chiliad, tmp_path, table):
+    assert chiliad("train", "tickets", "--data", table, *GOOD).code == 0
+    other = {"status": "refund", "refund": "damage", "damage": "status"}
+    poison = write_table(tmp_path / "poison.csv", [(text, other[label]) for text, label in ROWS])
+    refused = chiliad("correct", "tickets", "--data", poison, "--json")
+    refused.refused("significantly worse")
+    told = json.loads(refused.out)
+    assert told["live"] is False
+    assert told["comparison"]["p_value"] < 0.05
+    assert told["refusal"] in refused.err
+    assert json.loads(chiliad("ask", "tickets", "where is box 3", "--json").out)["expert"] == "tickets@1"
+    chiliad("experts", "promote", "tickets@2").refused("significantly worse")
+    assert chiliad("experts", "promote", "tickets@2", "--force").code == 0
+    assert "promote tickets@2 (forced)" in chiliad("experts", "show", "tickets").out
+    assert chiliad("experts", "rollback", "tickets").out == "tickets@1 is live again.\n"
+
+
+@pytest.mark.parametrize("name", ["Bad Name", "../evil", "tickets@2", "tiny", "base", "x" * 65, ""])
+def test_a_name_that_no_expert_can_have(chiliad, table, tmp_path, name):
+    chiliad("train", name, "--data", table, *FAST).refused("cannot be the name|is taken")
+    assert not list((tmp_path / "ws").glob("datasets/*"))
+
+
+def test_corrections_need_an_expert_with_examples(chiliad, live, tmp_path):
+    fixed = write_table(tmp_path / "fixed.csv", [("lid 3 is loose", "damage")])
+    chiliad("correct", "nobody", "--data", fixed).refused("no expert 'nobody'")
+    chiliad("correct", "tickets", "--data", tmp_path / "missing.csv").refused("cannot be read")
