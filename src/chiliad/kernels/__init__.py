@@ -6,7 +6,7 @@ from chiliad.kernels.linear import PackedLinear
 from chiliad.kernels.loss import cross_entropy_
 from chiliad.kernels.norm import rms_norm, rms_norm_backward
 from chiliad.kernels.rotary import rotate
-from chiliad.kernels.swiglu import swiglu, swiglu_backward
+from chiliad.kernels.gate import swiglu, swiglu_backward
 
 __all__ = [
     "PackedLinear",
