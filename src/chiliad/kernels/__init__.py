@@ -1,6 +1,6 @@
 """The operations between the layers of a model: compiled where the processor allows, each beside its plain PyTorch form."""
 
-from chiliad.kernels.attention import decode_attention
+from chiliad.kernels.attention import can_decode, decode_attention
 from chiliad.kernels.dispatch import path_in_use
 from chiliad.kernels.linear import PackedLinear
 from chiliad.kernels.loss import cross_entropy_
@@ -10,6 +10,7 @@ from chiliad.kernels.gate import swiglu, swiglu_backward
 
 __all__ = [
     "PackedLinear",
+    "can_decode",
     "cross_entropy_",
     "decode_attention",
     "path_in_use",

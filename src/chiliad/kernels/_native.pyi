@@ -2,7 +2,7 @@ PANEL: int
 
 def supported() -> bool: ...
 def threads_available() -> int: ...
-def linear(x: int, x_stride: int, packed: int, y: int, y_is_float: bool, m: int, n: int, k: int, /) -> None: ...
+def linear(x: int, x_stride: int, packed: int, y: int, m: int, n: int, k: int, /) -> None: ...
 def rms_norm(x: int, weight: int, eps: float, y: int, scale: int, rows: int, width: int, /) -> None: ...
 def rms_norm_backward(
     grad: int, x: int, weight: int, scale: int, out: int, rows: int, width: int, /
@@ -17,10 +17,8 @@ def cross_entropy(
 ) -> None: ...
 def decode_attention(
     q: int,
-    q_stride: int,
     keys: int,
     values: int,
-    row_stride: int,
     cache_rows: int,
     lengths: int,
     out: int,

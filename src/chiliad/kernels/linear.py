@@ -33,20 +33,18 @@ class PackedLinear:
     def nbytes(self) -> int:
         return self._packed.nbytes
 
-    def __call__(self, x: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-        """x: [rows, in] bfloat16 -> [rows, out] in bfloat16 or float32."""
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: [rows, in] bfloat16 -> [rows, out]."""
         x = x.contiguous()
         native = native_for(x)
         assert native is not None
         assert x.shape[1:] == (self._inputs,)
-        assert dtype in (torch.bfloat16, torch.float32)
-        y = torch.empty(len(x), self._outputs, dtype=dtype)
+        y = torch.empty(len(x), self._outputs, dtype=torch.bfloat16)
         native.linear(
             x.data_ptr(),
             self._inputs,
             self._packed.data_ptr(),
             y.data_ptr(),
-            dtype is torch.float32,
             len(x),
             self._outputs,
             self._inputs,

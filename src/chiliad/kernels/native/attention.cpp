@@ -56,20 +56,20 @@ void mix(const float *weights, const bf16 *values, long length, long dim, float 
 
 }  // namespace
 
-void decode_attention(const bf16 *q, long q_stride, const bf16 *keys, const bf16 *values, long row_stride,
-                      const std::int64_t *cache_rows, const std::int64_t *lengths, bf16 *out, long sequences,
-                      long kv_heads, long group, long capacity, long dim) {
+void decode_attention(const bf16 *q, const bf16 *keys, const bf16 *values, const std::int64_t *cache_rows,
+                      const std::int64_t *lengths, bf16 *out, long sequences, long kv_heads, long group, long capacity,
+                      long dim) {
     const float scale = 1.f / std::sqrt(static_cast<float>(dim));
     parallel_for(sequences * kv_heads, 1, [=](long begin, long end) {
         auto *scores = static_cast<float *>(std::malloc(static_cast<std::size_t>(capacity) * sizeof(float)));
         for (long job = begin; job < end; job++) {
             const long sequence = job / kv_heads, kv_head = job % kv_heads, length = lengths[sequence];
-            const long cached = cache_rows[sequence] * row_stride + kv_head * capacity * dim;
+            const long cached = (cache_rows[sequence] * kv_heads + kv_head) * capacity * dim;
             for (long head = kv_head * group; head < (kv_head + 1) * group; head++) {
-                const bf16 *query = q + sequence * q_stride + head * dim;
-                const float top = score(query, keys + cached, length, dim, scale, scores);
+                const long place = (sequence * kv_heads * group + head) * dim;
+                const float top = score(q + place, keys + cached, length, dim, scale, scores);
                 const float total = soften(scores, length, top);
-                mix(scores, values + cached, length, dim, total, out + (sequence * kv_heads * group + head) * dim);
+                mix(scores, values + cached, length, dim, total, out + place);
             }
         }
         std::free(scores);

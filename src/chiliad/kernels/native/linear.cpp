@@ -1,7 +1,5 @@
-#include "kernels.hpp"
 #include "threads.hpp"
-
-#include <immintrin.h>
+#include "vectors.hpp"
 
 namespace chiliad {
 namespace {
@@ -20,26 +18,15 @@ struct Ahead {
 };
 
 template <int ROWS>
-inline void store(const __m512 (&sums)[ROWS][VECTORS], void *y, bool y_is_float, long n, long first, long valid) {
-    for (int row = 0; row < ROWS; row++) {
-        for (int v = 0; v < VECTORS; v++) {
-            const long left = valid - 16 * v;
-            if (left <= 0) break;
-            const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-            const long place = row * n + first + 16 * v;
-            if (y_is_float) {
-                _mm512_mask_storeu_ps(static_cast<float *>(y) + place, mask, sums[row][v]);
-            } else {
-                const __m256i narrow = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums[row][v]));
-                _mm256_mask_storeu_epi16(static_cast<bf16 *>(y) + place, mask, narrow);
-            }
-        }
-    }
+inline void write(const __m512 (&sums)[ROWS][VECTORS], bf16 *y, long n, long valid) {
+    for (int row = 0; row < ROWS; row++)
+        for (int v = 0; v < VECTORS && 16 * v < valid; v++)
+            store(y + row * n + 16 * v, sums[row][v], lanes(valid - 16 * v));
 }
 
 template <int ROWS>
-void tile(const bf16 *x, long x_stride, const bf16 *panel, long pairs, Ahead ahead, void *y, bool y_is_float, long n,
-          long first, long valid) {
+void tile(const bf16 *x, long x_stride, const bf16 *panel, long pairs, Ahead ahead, bf16 *y, long n,
+          long valid) {
     __m512 sums[ROWS][VECTORS];
     for (auto &row : sums)
         for (auto &sum : row) sum = _mm512_setzero_ps();
@@ -58,7 +45,7 @@ void tile(const bf16 *x, long x_stride, const bf16 *panel, long pairs, Ahead ahe
             }
         }
     }
-    store<ROWS>(sums, y, y_is_float, n, first, valid);
+    write<ROWS>(sums, y, n, valid);
 }
 
 using Tile = decltype(&tile<1>);
@@ -66,7 +53,7 @@ constexpr Tile TILES[TILE_ROWS + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<
 
 }  // namespace
 
-void linear(const bf16 *x, long x_stride, const bf16 *packed, void *y, bool y_is_float, long m, long n, long k) {
+void linear(const bf16 *x, long x_stride, const bf16 *packed, bf16 *y, long m, long n, long k) {
     const long panels = (n + PANEL - 1) / PANEL, passes = (m + TILE_ROWS - 1) / TILE_ROWS, pairs = k / 2;
     const long lines = (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes;
     const long bursts = (pairs + STEPS_AHEAD - 1) / STEPS_AHEAD;
@@ -79,9 +66,8 @@ void linear(const bf16 *x, long x_stride, const bf16 *packed, void *y, bool y_is
             for (long pass = 0; pass < passes; pass++) {
                 const long row = pass * TILE_ROWS, rows = m - row < TILE_ROWS ? m - row : TILE_ROWS;
                 const Ahead ahead{next + pass * bursts * lines * 64, p + 1 < panels ? lines : 0};
-                void *place = y_is_float ? static_cast<void *>(static_cast<float *>(y) + row * n)
-                                         : static_cast<void *>(static_cast<bf16 *>(y) + row * n);
-                TILES[rows](x + row * x_stride, x_stride, panel, pairs, ahead, place, y_is_float, n, p * PANEL, valid);
+                TILES[rows](x + row * x_stride, x_stride, panel, pairs, ahead, y + row * n + p * PANEL, n,
+                            valid);
             }
         }
     });
