@@ -11,7 +11,7 @@ from chiliad.kernels.dispatch import native_for
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False) -> Tensor:
     """x: [tokens, heads, head_dim], heads dense within a token; cos, sin: [tokens, 1, head_dim]; halves layout."""
     native = native_for(x[:1], cos, sin)
-    if native is None or not len(x):
+    if native is None:
         return plain_rotate(x, cos, sin, back=back)
     tokens, heads, head_dim = x.shape
     y = torch.empty(tokens, heads, head_dim, dtype=x.dtype)
