@@ -38,7 +38,7 @@ def test_loss_falls_and_events_tell_it(tmp_path):
     assert [step for step, _ in result.progress.dev_losses] == [8, 16, 24, 32]
 
 
-UNEVEN = [Row((*range(3, 3 + n % 11), 40 + n % 7, 2), 1) for n in range(60)]
+UNEVEN = [Row((*range(3, 3 + n * n % 11), 40 + n % 7, 2), 1) for n in range(300)]
 UNEVEN_RECIPE = Recipe(rank=2, learning_rate=1e-3, epochs=5, rows_per_batch=8, batch_tokens_max=40, seed=1)
 
 
