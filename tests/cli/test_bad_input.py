@@ -210,7 +210,10 @@ def without_rights():
 def test_files_that_one_has_no_right_to(safe, settings, table, tmp_path, without_rights):
     options = {"before": without_rights, "env": environment(settings)}
     table.chmod(0)
-    process("train", "tickets", "--data", table, *FAST, **options).refused("Permission denied")
+    closed_file = process("data", "check", table, **options)
+    assert closed_file.code == 2
+    assert "is not readable" in " ".join(closed_file.err.split())
+    assert "Traceback" not in closed_file.err
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     process("experts", "list", "-w", closed / "ws", **options).refused("cannot be written")
