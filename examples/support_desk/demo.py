@@ -38,7 +38,7 @@ MINUTE_PRICE = 0.05 / 60
 """US dollars a minute: what a rented two-core machine costs at 5 cents an hour, which is dearer than most"""
 
 T = TypeVar("T")
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_an_expert_on_another_base_is_refused(chiliad, live, settings, tmp_path)
     chiliad("base", "remove", "tiny")
     chiliad("ask", "tickets", "where is box 3").refused("tiny is not on this machine")
     BaseStore(settings.cache_dir).pull(str(write_folder(tmp_path / "other", seed=5)), name="tiny")
-    chiliad("ask", "tickets", "where is box 3").refused("tickets@1 .*base")
+    chiliad("ask", "tickets", "where is box 3").refused("tickets@1 was made for tiny")
 
 
 @pytest.fixture
@@ -156,6 +156,13 @@ def test_an_adapter_for_another_base(chiliad, safe, adapter, settings, tmp_path)
     BaseStore(settings.cache_dir).pull(str(write_folder(tmp_path / "other", seed=5)), name="other")
     chiliad("experts", "import", "tickets", adapter, "--base", "other").refused("base")
     chiliad("experts", "import", "tickets", adapter).refused("not on this machine")
+
+
+def test_a_list_of_answers_that_cannot_be_read(chiliad, safe, adapter, tmp_path):
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    for name, cause in (("missing.txt", "No such file"), ("latin.txt", "not UTF-8")):
+        command = ("experts", "import", "tickets", adapter, "--base", "tiny", "--choices", tmp_path / name)
+        chiliad(*command).refused(cause)
 
 
 def test_a_version_whose_files_were_changed_is_not_served(chiliad, live):
@@ -203,7 +210,10 @@ def without_rights():
 def test_files_that_one_has_no_right_to(safe, settings, table, tmp_path, without_rights):
     options = {"before": without_rights, "env": environment(settings)}
     table.chmod(0)
-    process("train", "tickets", "--data", table, *FAST, **options).refused("Permission denied")
+    closed_file = process("data", "check", table, **options)
+    assert closed_file.code == 2
+    assert "is not readable" in " ".join(closed_file.err.split())
+    assert "Traceback" not in closed_file.err
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     process("experts", "list", "-w", closed / "ws", **options).refused("cannot be written")
@@ -218,9 +228,12 @@ def in_a_process(settings, table, *more):
     )  # fmt: skip
 
 
-def until(happened, process):
-    while not happened() and process.poll() is None:
+def halted(training, workspace):
+    """Wait until a training has its first checkpoint, and stop the clock for it there."""
+    while not list(workspace.glob("runs/*/checkpoint.safetensors")) and training.poll() is None:
         time.sleep(0.01)
+    training.send_signal(signal.SIGSTOP)
+    assert training.poll() is None, training.communicate()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
@@ -228,9 +241,10 @@ def test_a_training_that_is_stopped(chiliad, live, settings, tmp_path, stop):
     rows = write_table(tmp_path / "more.csv", [*ROWS, *((f"where is bag {n}", "status") for n in range(9))])
     experts = contents(live / "experts")
     with in_a_process(settings, rows, "--epochs", "60") as training:
-        until(lambda: list(live.glob("runs/*/checkpoint.safetensors")), training)
-        assert chiliad("ask", "tickets", "where is box 3").code == 0  # while it trains
+        halted(training, live)
+        assert chiliad("ask", "tickets", "where is box 3").code == 0  # in the middle of a training
         training.send_signal(stop)
+        training.send_signal(signal.SIGCONT)
         _, told = training.communicate()
     assert "Traceback" not in told
     if stop is signal.SIGINT:
@@ -245,9 +259,9 @@ def test_a_training_that_is_stopped(chiliad, live, settings, tmp_path, stop):
 
 
 def test_two_writers_of_one_training(chiliad, live, settings, table):
-    """The second is told that the first is at it; both versions of different trainings get their own number."""
+    """The second is told that the first is at it, and does it once the first is dead."""
     with in_a_process(settings, table, "--epochs", "60") as first:
-        until(lambda: list(live.glob("runs/*/checkpoint.safetensors")), first)
+        halted(first, live)
         chiliad("train", "tickets", "--data", table, *FAST).refused("in use by another process")
         first.kill()
         first.communicate()

@@ -12,12 +12,15 @@ def test_the_card_is_printed_and_kept_beside_the_version(chiliad, live, tmp_path
     done = chiliad("eval", "tickets", "--json", "--out", tmp_path / "cards")
     assert done.code == 0, done.err
     card = json.loads(done.out)
-    assert card["expert"]["score"] == pytest.approx(card["expert"]["score"])
+    assert 0 <= card["expert"]["low"] <= card["expert"]["score"] <= card["expert"]["high"] <= 1
     assert {"majority", "zero_shot", "few_shot", "nearest"} <= {row["name"] for row in card["baselines"]}
     written = {path.name for path in (live / "experts" / "tickets" / "1").glob("card.*")}
     assert written == {"card.json", "card.md", "card.html"} == {path.name for path in (tmp_path / "cards").iterdir()}
-    shown = chiliad("eval", "tickets@1", "--free")
-    assert shown.out.startswith("#")
+    before = contents(live / "experts")
+    free = chiliad("eval", "tickets@1", "--free").out
+    assert "baseline" in free.splitlines()[0]
+    assert "# tickets@1" in free
+    assert contents(live / "experts") == before, "the card tells how the version answers when it is asked"
 
 
 def test_other_rows_and_an_own_scorer_leave_the_version_alone(chiliad, live, tmp_path):
@@ -28,8 +31,8 @@ def test_other_rows_and_an_own_scorer_leave_the_version_alone(chiliad, live, tmp
     done = chiliad("eval", "tickets", "--data", rows, "--scorer", scorer, "--json")
     assert done.code == 0, done.err
     card = json.loads(done.out)
-    assert "first_letter" in done.out
-    assert card["test_rows"] == 30
+    assert card["metric"] == "first_letter"
+    assert card["provenance"]["test_rows"] == 30
     assert contents(live / "experts") == before
 
 

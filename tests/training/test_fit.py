@@ -12,6 +12,7 @@ import torch
 from chiliad.errors import TrainingError
 from chiliad.models import Llama, LlamaConfig
 from chiliad.training import Recipe, Row, Trainer, choose_recipe, fit
+from chiliad.training.rows import epoch_batches
 
 CONFIG = LlamaConfig(32, 48, 2, 4, 2, 8, 61, 64, 1e4, 1e-5, tied=True)
 TRAIN = [Row((a, b, 40 + (a + b) % 7, 2), 2) for a in range(8) for b in range(10, 18)]
@@ -35,6 +36,20 @@ def test_loss_falls_and_events_tell_it(tmp_path):
     assert losses[-1] < 0.8 * losses[0]
     assert events[-1].step == events[-1].steps == result.progress.step
     assert [step for step, _ in result.progress.dev_losses] == [8, 16, 24, 32]
+
+
+UNEVEN = [Row((*range(3, 3 + n * n % 11), 40 + n % 7, 2), 1) for n in range(300)]
+UNEVEN_RECIPE = Recipe(rank=2, learning_rate=1e-3, epochs=5, rows_per_batch=8, batch_tokens_max=40, seed=1)
+
+
+def test_every_epoch_trains_every_row_though_epochs_differ_in_batches(tmp_path):
+    counts = {len(epoch_batches(UNEVEN, rows_per_batch=8, tokens_max=40, seed=1_000_003 + epoch)) for epoch in range(5)}
+    assert len(counts) > 1, "the rows no longer show what this test is for"
+    events = []
+    trainer = Trainer(Llama.random(CONFIG, seed=1))
+    result = fit(trainer, "x", UNEVEN, [], UNEVEN_RECIPE, by_exact=False, folder=tmp_path, on_event=events.append)
+    assert events[-1].step == events[-1].steps
+    assert result.progress.tokens == 5 * sum(len(row.ids) - 1 for row in UNEVEN)
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):

@@ -122,10 +122,11 @@ def import_expert(
 ) -> None:
     """Take in a PEFT adapter as a new version. It becomes live by `experts promote`."""
     from chiliad.base import DEFAULT_BASE, BaseStore
+    from chiliad.data import read_lines
     from chiliad.registry.import_ import import_adapter
 
     found = BaseStore(Settings.load().cache_dir).get(base or DEFAULT_BASE)
-    answers = tuple(line for line in choices.read_text("utf-8").splitlines() if line) if choices else None
+    answers = read_lines(choices) if choices else None
     with _registry(workspace) as registry:
         version = import_adapter(registry, expert, source, found, choices=answers)
     typer.echo(f"{version.ref} is here. `chiliad experts promote {version.ref}` makes it live.")

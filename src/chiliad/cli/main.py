@@ -80,7 +80,8 @@ def _mistake(error: Exception) -> tuple[str, str]:
     except OSError:
         traceback.print_exception(error)
         where = "the lines above"
-    cause = f"Chiliad failed in a way that it does not know, {type(error).__name__}: {error}"
+    first_line, _, _ = str(error).partition("\n")
+    cause = f"Chiliad failed in a way that it does not know, {type(error).__name__}: {first_line}"
     return cause, f"Please report it with {where}, which tells where. What was live still serves."
 
 

@@ -5,7 +5,7 @@ from chiliad.data.columns import Columns, find_columns
 from chiliad.data.convert import to_examples
 from chiliad.data.dataset import Dataset, assemble, freeze
 from chiliad.data.example import Example, Message
-from chiliad.data.read import read_table
+from chiliad.data.read import read_lines, read_table
 from chiliad.data.table import Table, table_from_frame, table_from_rows
 from chiliad.data.task import TaskKind, task_kind
 
@@ -22,6 +22,7 @@ __all__ = [
     "check",
     "find_columns",
     "freeze",
+    "read_lines",
     "read_table",
     "table_from_frame",
     "table_from_rows",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from chiliad.data.decode import read_text
 from chiliad.data.delimited import read_delimited
 from chiliad.data.excel import read_excel
 from chiliad.data.json_lines import read_json_lines
@@ -37,9 +39,21 @@ def read_table(path: Path) -> Table:
             f"{path.name} has no ending that Chiliad knows.",
             fix=f"Save it as CSV, JSONL, Parquet or Excel ({', '.join(READERS)}).",
         )
-    try:
+    with _explained(path):
         path.open("rb").close()  # so that a missing file is called missing whatever its kind
         return reader(path)
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """Read the lines of a text file that are not blank. Raises UnreadableFile."""
+    with _explained(path):
+        return tuple(line for line in read_text(path).splitlines() if line.strip())
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UnreadableFile(
             f"{path} cannot be read: {error.strerror or error}.", fix="Check the path and your rights to the file."

@@ -12,7 +12,7 @@ from pathlib import Path
 from chiliad.errors import ExpertNotFound, RegistryError
 from chiliad.registry.ids import ExpertRef
 from chiliad.registry.registry import Registry
-from chiliad.store.files import LOCK_NAME, orphaned_stages, remove_folder, remove_stage
+from chiliad.store.files import LOCK_NAME, is_locked, orphaned_stages, remove_folder, remove_stage
 
 KEEP_DEFAULT = 3
 DATASET_AGE_MIN = timedelta(hours=1)
@@ -63,7 +63,7 @@ def _unreachable(registry: Registry, name: str, keep: int) -> list[ExpertRef]:
 
 def _unused_datasets(registry: Registry, leaving: frozenset[ExpertRef], now: datetime) -> list[Path]:
     """Datasets that no staying version and no unfinished run names, and that are not brand-new."""
-    names = [folder.name for folder in _folders(registry.workspace / "runs") if _has_content(folder)]
+    names = [folder.name for folder in _folders(registry.workspace / "runs") if _is_unfinished(folder)]
     for expert in registry.experts():
         names += [v.dataset_hash or "" for v in registry.versions(expert.name) if v.ref not in leaving]
     newest = (now - DATASET_AGE_MIN).timestamp()
@@ -86,8 +86,9 @@ def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
 
 
-def _has_content(folder: Path) -> bool:
-    return any(entry.name != LOCK_NAME for entry in folder.iterdir())
+def _is_unfinished(run: Path) -> bool:
+    """It trains now, or holds a checkpoint to continue from."""
+    return is_locked(run) or any(entry.name != LOCK_NAME for entry in run.iterdir())
 
 
 def _bytes(path: Path) -> int:

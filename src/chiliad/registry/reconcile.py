@@ -14,7 +14,7 @@ from chiliad.errors import RegistryError
 from chiliad.registry.alias import ALIAS_FILE, Alias
 from chiliad.registry.expert import ExpertVersion
 from chiliad.registry.ids import is_name
-from chiliad.store import PromotionRow, Store
+from chiliad.store import PromotionRow, Store, VersionRow
 from chiliad.store.files import folder_lock
 
 DATASET_FILE = "dataset.json"
@@ -57,10 +57,7 @@ def numbers_in(folder: Path) -> frozenset[int]:
 
 
 def _index(store: Store) -> dict[str, _Indexed]:
-    numbers: dict[str, set[int]] = {}
-    for row in store.versions():
-        numbers.setdefault(row.name, set()).add(row.number)
-    aliases, histories = store.aliases(), store.histories()
+    numbers, aliases, histories = store.numbers(), store.aliases(), store.histories()
     names = numbers.keys() | aliases.keys() | histories.keys()
     return {
         name: _Indexed(frozenset(numbers.get(name, ())), aliases.get(name), tuple(histories.get(name, ())))
@@ -79,13 +76,16 @@ def _agrees(folder: Path, indexed: _Indexed | None) -> bool:
 
 def _take_expert(store: Store, folder: Path) -> list[Unreadable]:
     """Record one expert as its folder has it now; its lock is held."""
-    name, found, unreadable = folder.name, numbers_in(folder), []
+    name, found = folder.name, numbers_in(folder)
+    unreadable: list[Unreadable] = []
+    rows: list[VersionRow] = []
     indexed = {row.number for row in store.versions(name)}
     for number in sorted(found - indexed):
         try:
-            store.put_version(_read_version(folder, number).to_row())
+            rows.append(_read_version(folder, number).to_row())
         except RegistryError as error:
             unreadable.append(Unreadable(folder / str(number), error.cause))
+    store.put_versions(rows)
     for number in indexed - found:
         store.remove_version(name, number)
     try:

@@ -21,7 +21,7 @@ from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
 from chiliad.registry.gate import Action, Comparison, Promotion, judge
 from chiliad.registry.ids import ExpertName, ExpertRef, check_name
 from chiliad.registry.reconcile import Unreadable, numbers_in, reconcile
-from chiliad.store import Document, Store, VersionRow
+from chiliad.store import Document, Store
 from chiliad.store.files import folder_lock, remove_folder, staged_folder, write_atomic
 
 Clock = Callable[[], datetime]
@@ -83,7 +83,7 @@ class Registry:
             yield Draft(ref, stage)
             version = self._described(ref, facts, stage)
             write_atomic(stage / EXPERT_FILE, json.dumps(version.to_document(), indent=2, ensure_ascii=False) + "\n")
-        self._store.put_version(version.to_row())
+        self._store.put_versions([version.to_row()])
 
     def check_name(self, name: str) -> ExpertName:
         """Raises RegistryError unless a new version may be called so."""
@@ -107,11 +107,15 @@ class Registry:
 
     def experts(self) -> list[ExpertSummary]:
         """All experts by name, each with its live version."""
-        aliases = self._store.aliases()
-        rows: dict[str, list[VersionRow]] = {}
-        for row in self._store.versions():
-            rows.setdefault(row.name, []).append(row)
-        return [_summary(name, group, aliases.get(name)) for name, group in rows.items()]
+        live = self._store.live_versions()
+        return [
+            ExpertSummary(
+                name=ExpertName(name),
+                live=ExpertVersion.from_document(live[name].document) if name in live else None,
+                numbers=tuple(sorted(numbers)),
+            )
+            for name, numbers in self._store.numbers().items()
+        ]
 
     def folder(self, ref: ExpertRef) -> Path:
         """Where a version's files are."""
@@ -239,12 +243,12 @@ class Registry:
         return step
 
     def _refuse(self, ref: ExpertRef) -> NoReturn:
-        known = sorted({row.name for row in self._store.versions()})
+        known = self._store.numbers()
         if ref.name not in known:
             near = get_close_matches(ref.name, known, n=1)
             fix = f"Did you mean {near[0]!r}?" if near else "`chiliad experts list` shows the experts that there are."
             raise ExpertNotFound(f"There is no expert {ref.name!r}.", fix=fix)
-        numbers = ", ".join(str(row.number) for row in self._store.versions(ref.name))
+        numbers = ", ".join(map(str, sorted(known[ref.name])))
         if ref.number is None:
             raise ExpertNotFound(
                 f"{ref.name} has no live version.",
@@ -256,12 +260,3 @@ class Registry:
 def _key(ref: ExpertRef) -> tuple[ExpertName, int]:
     assert ref.number is not None, "an alias has no folder of its own"
     return ref.name, ref.number
-
-
-def _summary(name: str, rows: list[VersionRow], live: int | None) -> ExpertSummary:
-    alive = [row for row in rows if row.number == live]
-    return ExpertSummary(
-        name=ExpertName(name),
-        live=ExpertVersion.from_document(alive[0].document) if alive else None,
-        numbers=tuple(row.number for row in rows),
-    )

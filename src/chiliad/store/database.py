@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.store.tables import comparisons, datasets, experts, migrate, promotions, versions
 
 BUSY_TIMEOUT_MS = 30_000
+
+_LIVE = select(versions).join(experts, (experts.c.name == versions.c.name) & (experts.c.live == versions.c.number))
 
 Document = dict[str, Any]
 """what a JSON object is in Python"""
@@ -74,14 +76,11 @@ class Store:
             _put_expert(connection, name, next_number=number + 1)
         return number
 
-    def put_version(self, row: VersionRow) -> None:
-        """Record a version whose folder is in place. Doing it twice changes nothing."""
+    def put_versions(self, rows: Sequence[VersionRow]) -> None:
+        """Record versions whose folders are in place. Doing it twice changes nothing."""
         with self._write() as connection:
-            key = (versions.c.name == row.name) & (versions.c.number == row.number)
-            connection.execute(versions.delete().where(key))
-            connection.execute(versions.insert().values(**asdict(row)))
-            taken = connection.scalar(select(experts.c.next_number).where(experts.c.name == row.name))
-            _put_expert(connection, row.name, next_number=max(taken or 1, row.number + 1))
+            for row in rows:
+                _put_version(connection, row)
 
     def version(self, name: str, number: int) -> VersionRow | None:
         query = select(versions).where(versions.c.name == name, versions.c.number == number)
@@ -91,20 +90,28 @@ class Store:
 
     def live_version(self, name: str) -> VersionRow | None:
         """The version that the alias points at."""
-        query = select(versions).join(
-            experts, (experts.c.name == versions.c.name) & (experts.c.live == versions.c.number)
-        )
         with self._read() as connection:
-            row = connection.execute(query.where(experts.c.name == name)).one_or_none()
+            row = connection.execute(_LIVE.where(experts.c.name == name)).one_or_none()
         return _version_row(row) if row else None
 
-    def versions(self, name: str | None = None) -> list[VersionRow]:
-        """All versions, or those of one expert, by name and number."""
-        query = select(versions).order_by(versions.c.name, versions.c.number)
-        if name is not None:
-            query = query.where(versions.c.name == name)
+    def versions(self, name: str) -> list[VersionRow]:
+        """The versions of an expert, by number."""
+        query = select(versions).where(versions.c.name == name).order_by(versions.c.number)
         with self._read() as connection:
             return [_version_row(row) for row in connection.execute(query)]
+
+    def live_versions(self) -> dict[str, VersionRow]:
+        """expert name -> the version that its alias points at."""
+        with self._read() as connection:
+            return {row.name: _version_row(row) for row in connection.execute(_LIVE)}
+
+    def numbers(self) -> dict[str, set[int]]:
+        """expert name -> the numbers of its versions, for experts that have any."""
+        found: dict[str, set[int]] = {}
+        with self._read() as connection:
+            for row in connection.execute(select(versions.c.name, versions.c.number).order_by(versions.c.name)):
+                found.setdefault(row.name, set()).add(row.number)
+        return found
 
     def remove_version(self, name: str, number: int) -> None:
         with self._write() as connection:
@@ -257,6 +264,13 @@ def _explanation(path: Path, words: str) -> StoreError | None:
         f"The database {path} cannot be used: {words}.",
         fix="Move the file away: experts, aliases and datasets are rebuilt from the workspace's folders.",
     )
+
+
+def _put_version(connection: Connection, row: VersionRow) -> None:
+    connection.execute(versions.delete().where(versions.c.name == row.name, versions.c.number == row.number))
+    connection.execute(versions.insert().values(**vars(row)))
+    taken = connection.scalar(select(experts.c.next_number).where(experts.c.name == row.name))
+    _put_expert(connection, row.name, next_number=max(taken or 1, row.number + 1))
 
 
 def _put_expert(connection: Connection, name: str, **values: int | None) -> None:

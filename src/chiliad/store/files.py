@@ -92,6 +92,15 @@ def folder_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
         os.close(lock)
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether some process holds a folder's lock at this moment."""
+    try:
+        handle = os.open(path / LOCK_NAME, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    return not _released(handle)
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that no reader sees half of it: it leaves its name first, then its content goes."""
     doomed = path.with_name(_stage_name(path))
@@ -115,7 +124,7 @@ def orphaned_stages(parent: Path) -> list[Path]:
         return []
     with _directory_lock(parent, fcntl.LOCK_EX):
         stages = sorted(p for p in parent.iterdir() if p.name.startswith(STAGE_PREFIX))
-        return [stage for stage in stages if _is_unlocked(stage)]
+        return [stage for stage in stages if _is_orphan(stage)]
 
 
 def sha256_file(path: Path) -> str:
@@ -211,11 +220,16 @@ def _lock(handle: int, path: Path, *, wait: bool) -> None:
         ) from error
 
 
-def _is_unlocked(stage: Path) -> bool:
+def _is_orphan(stage: Path) -> bool:
     try:
         handle = os.open(stage, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    return _released(handle)
+
+
+def _released(handle: int) -> bool:
+    """Nobody holds a lock on an open file or folder; closes it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -100,8 +100,8 @@ class _Run:
         self.progress = Progress()
         self.recent: list[float] = []
         self._resume()
-        self.steps_per_epoch = len(self._batches(0))
-        self.steps = self.steps_per_epoch * recipe.epochs
+        self.epoch_steps = [len(self._batches(epoch)) for epoch in range(recipe.epochs)]
+        self.steps = sum(self.epoch_steps)
 
     def finish(self) -> FitResult:
         while self.progress.epochs_done < self.recipe.epochs and not self.progress.stopped_early:
@@ -112,15 +112,16 @@ class _Run:
 
     def _epoch(self, epoch: int) -> None:
         saved_at = perf_counter()
-        for batch in self._batches(epoch)[self.progress.step - epoch * self.steps_per_epoch :]:
-            self._step(batch)
+        done = self.progress.step - sum(self.epoch_steps[:epoch])
+        for batch in self._batches(epoch)[done:]:
+            self._step(batch, epoch)
             if perf_counter() - saved_at > self.checkpoint_every_s:
                 self._save()
                 saved_at = perf_counter()
         self._judge(epoch)
         self._save()
 
-    def _step(self, batch: Sequence[Row]) -> None:
+    def _step(self, batch: Sequence[Row], epoch: int) -> None:
         started = perf_counter()
         report = self.trainer.forward_backward(self.name, batch)
         if not math.isfinite(report.nll):
@@ -131,10 +132,10 @@ class _Run:
         self.progress.tokens += report.tokens
         self.progress.seconds += perf_counter() - started
         self.recent.append(report.nll / report.answers)
-        if self.progress.step % max(1, self.steps_per_epoch // LOSS_POINTS_PER_EPOCH) == 0:
+        if self.progress.step % max(1, self.epoch_steps[0] // LOSS_POINTS_PER_EPOCH) == 0:
             self.progress.losses.append((self.progress.step, sum(self.recent) / len(self.recent)))
             self.recent.clear()
-            self._tell()
+            self._tell(epoch)
 
     def _judge(self, epoch: int) -> None:
         """Score the dev rows, keep the weights if they are the best yet, and decide whether to stop."""
@@ -152,7 +153,7 @@ class _Run:
             self.best.copy_(self.state.master)
         assert progress.best_epoch is not None
         progress.stopped_early = epoch - progress.best_epoch >= self.recipe.patience
-        self._tell(score)
+        self._tell(epoch, score)
 
     def _batches(self, epoch: int) -> list[list[Row]]:
         recipe = self.recipe
@@ -161,14 +162,13 @@ class _Run:
             self.train, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=seed
         )
 
-    def _tell(self, dev: Score | None = None) -> None:
+    def _tell(self, epoch: int, dev: Score | None = None) -> None:
         if self.on_event is None:
             return
         progress = self.progress
         rate = progress.tokens / max(progress.seconds, 1e-9)
         left = (self.steps - progress.step) * progress.seconds / max(progress.step, 1)
         loss = progress.losses[-1][1] if progress.losses else float("nan")
-        epoch = (progress.step - 1) // self.steps_per_epoch
         self.on_event(StepEvent(epoch, self.recipe.epochs, progress.step, self.steps, loss, rate, left, dev))
 
     def _save(self) -> None:

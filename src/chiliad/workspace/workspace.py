@@ -188,7 +188,11 @@ class Workspace:
         scorer: CustomScore | None = None,
         options: EvalOptions | None = None,
     ) -> Card:
-        """Score a version beside its baselines. On its own frozen test rows, the card is written beside the version."""
+        """Score a version beside its baselines.
+
+        The card is written beside the version if it tells how that answers when asked: on its own frozen test rows, with
+        the closed answer set kept and without a scorer of the user's.
+        """
         with self._reporter as reporter:
             return self._evaluated(expert, dataset or self.own_dataset(expert), scorer, options, reporter)
 
@@ -287,7 +291,8 @@ class Workspace:
     ) -> Card:
         reporter.stage("small embedder", 0, 0)
         card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
-        if dataset.hash == expert.version.dataset_hash and scorer is None:
+        as_asked = scorer is None and (options is None or options.constrain)
+        if as_asked and dataset.hash == expert.version.dataset_hash:
             write_card(expert.folder, card)
         return card
 

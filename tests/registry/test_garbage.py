@@ -1,0 +1,118 @@
+"""What gc finds, what it never touches, and that looking changes nothing."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chiliad.registry.garbage import collect, find_garbage
+from chiliad.store.files import folder_lock, staged_folder, write_atomic
+from tests.registry.conftest import FACTS, add
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+HASH = {letter: letter * 64 for letter in "abcd"}
+
+
+@pytest.fixture
+def found(registry):
+    return lambda keep=1: find_garbage(registry, now=NOW, keep=keep)
+
+
+def freeze(workspace, letter, *, age=timedelta(days=1)):
+    """A dataset's folder as `chiliad.data` names it."""
+    folder = workspace / "datasets" / HASH[letter][:12]
+    write_atomic(folder / "dataset.json", f'{{"hash": "{HASH[letter]}"}}')
+    made = (NOW - age).timestamp()
+    os.utime(folder, (made, made))
+    return folder
+
+
+def test_an_empty_workspace_has_no_garbage(found):
+    assert not found()
+
+
+def test_versions_that_were_live_or_are_new_stay(registry, found):
+    for seed in range(6):
+        add(registry, "tickets", seed=seed)
+    registry.promote("tickets", 2)
+    registry.promote("tickets", 4, force=True)
+    assert [str(ref) for ref in found(keep=1).versions] == ["tickets@1", "tickets@3", "tickets@5"]
+    assert [str(ref) for ref in found(keep=2).versions] == ["tickets@1", "tickets@3"]
+    assert found(keep=6).versions == ()
+
+
+def test_finding_changes_nothing_and_collecting_removes(registry, workspace, found):
+    for seed in range(3):
+        add(registry, "tickets", seed=seed)
+    registry.promote("tickets", 3)
+    before = sorted(workspace.rglob("*"))
+    garbage = found()
+    assert sorted(workspace.rglob("*")) == before
+    assert garbage.bytes == sum(
+        path.stat().st_size for number in "12" for path in (workspace / "experts" / "tickets" / number).iterdir()
+    )
+    collect(registry, garbage)
+    assert [version.number for version in registry.versions("tickets")] == [3]
+    assert not found()
+
+
+def test_what_became_live_after_the_look_stays(registry, found):
+    for seed in range(3):
+        add(registry, "tickets", seed=seed)
+    garbage = found()
+    registry.promote("tickets", 1)
+    collect(registry, garbage)
+    assert [version.number for version in registry.versions("tickets")] == [1, 3]
+    assert registry.get("tickets").number == 1
+
+
+def test_unused_datasets_go_and_used_or_fresh_ones_stay(registry, workspace, found):
+    used, unused, training = (freeze(workspace, letter) for letter in "abc")
+    fresh = freeze(workspace, "d", age=timedelta(minutes=5))
+    add(registry, "tickets", facts=replace(FACTS, dataset_hash=HASH["a"]))
+    write_atomic(workspace / "runs" / f"orders-{training.name}" / "checkpoint.bin", b"half-way")
+    registry.reconcile()
+    garbage = found()
+    assert garbage.datasets == (unused,)
+    collect(registry, garbage)
+    assert not unused.exists()
+    assert all(folder.is_dir() for folder in (used, training, fresh))
+    assert registry.datasets().keys() == {used.name, training.name, fresh.name}
+
+
+def test_a_dataset_of_a_run_that_is_just_starting_stays(registry, workspace, found):
+    starting = freeze(workspace, "a")
+    with folder_lock(workspace / "runs" / f"tickets-{starting.name}"):
+        assert found().datasets == ()
+    assert found().datasets == (starting,)
+
+
+def test_a_dataset_goes_with_the_last_version_that_used_it(registry, workspace, found):
+    folder = freeze(workspace, "a")
+    add(registry, "tickets", facts=replace(FACTS, dataset_hash=HASH["a"]))
+    add(registry, "tickets", seed=1)
+    assert found().datasets == (folder,)
+
+
+def test_leftovers_of_killed_writers_go_and_live_ones_stay(registry, workspace, found):
+    add(registry, "tickets")
+    code = """
+import os, sys
+from pathlib import Path
+from chiliad.store.files import staged_folder
+stages = [staged_folder(Path(place)) for place in sys.argv[1:]]
+for stage in stages:
+    stage.__enter__()
+os.kill(os.getpid(), 9)
+"""
+    places = [workspace / "experts" / "tickets" / "7", workspace / "datasets" / "abc", workspace / "runs" / "x"]
+    subprocess.run([sys.executable, "-c", code, *map(str, places)], timeout=120, check=False)
+    with staged_folder(workspace / "experts" / "tickets" / "8") as writing:
+        garbage = found()
+        assert sorted(stage.parent.name for stage in garbage.stages) == ["datasets", "runs", "tickets"]
+        collect(registry, garbage)
+        assert writing.is_dir()
+    assert [path.name for path in workspace.rglob(".staging-*")] == []
