@@ -28,9 +28,7 @@ def cross_entropy_(logits: Tensor, targets: Tensor, *, slope: bool) -> CrossEntr
     rows, vocab = logits.shape
     assert targets.shape == (rows,)
     nll, correct = torch.empty(rows), torch.empty(rows, dtype=torch.bool)
-    native.cross_entropy(
-        logits.data_ptr(), targets.data_ptr(), nll.data_ptr(), correct.data_ptr(), slope, rows, vocab
-    )
+    native.cross_entropy(logits.data_ptr(), targets.data_ptr(), nll.data_ptr(), correct.data_ptr(), slope, rows, vocab)
     return CrossEntropy(nll, correct, logits if slope else None)
 
 

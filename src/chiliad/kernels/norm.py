@@ -15,9 +15,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         return plain_rms_norm(x, weight, eps)
     width = x.shape[-1]
     y, scale = torch.empty_like(x), torch.empty(*x.shape[:-1], 1, dtype=torch.float32)
-    native.rms_norm(
-        x.data_ptr(), weight.data_ptr(), eps, y.data_ptr(), scale.data_ptr(), x.numel() // width, width
-    )
+    native.rms_norm(x.data_ptr(), weight.data_ptr(), eps, y.data_ptr(), scale.data_ptr(), x.numel() // width, width)
     return y, scale
 
 
