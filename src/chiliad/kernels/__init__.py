@@ -2,11 +2,11 @@
 
 from chiliad.kernels.attention import can_decode, decode_attention
 from chiliad.kernels.dispatch import path_in_use
+from chiliad.kernels.gate import swiglu, swiglu_backward
 from chiliad.kernels.linear import PackedLinear
 from chiliad.kernels.loss import cross_entropy_
 from chiliad.kernels.norm import rms_norm, rms_norm_backward
 from chiliad.kernels.rotary import rotate
-from chiliad.kernels.gate import swiglu, swiglu_backward
 
 __all__ = [
     "PackedLinear",

@@ -1,7 +1,8 @@
 """The three small operations between the matrix products, each with a hand-written backward.
 
 PyTorch's own autograd through the obvious formula keeps several float32 copies per layer and, on CPU, spends more time on
-them than on the arithmetic. The arithmetic is in `chiliad.kernels`; the obvious formulas stand in `tests/models/test_ops.py` and are compared with these.
+them than on the arithmetic. The arithmetic is in `chiliad.kernels`; the obvious formulas stand in
+`tests/models/test_ops.py` and are compared with these.
 """
 
 from __future__ import annotations
