@@ -1,7 +1,8 @@
 """Attention of one step: every token sees its own sequence up to itself, in the cache.
 
 A prompt's chunk goes through PyTorch's fused attention. With one query for each sequence that is the slow path on a CPU;
-decoding tokens go through a kernel of our own or, where there is none, two batched matrix products over the rows of a lane, padded to the longest.
+decoding tokens go through a kernel of our own or, where there is none, two batched matrix products over the rows of a
+lane, padded to the longest.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Linear = Callable[[Tensor], Tensor]
 
 
 class PackedBase:
-    """A model's projections and head. In bf16 on a CPU it holds a second copy of the weights, in the order of the products."""
+    """A model's projections and head. In bf16 on a CPU it holds a second copy of the weights, in the products' order."""
 
     def __init__(self, model: Llama) -> None:
         self._model = model
