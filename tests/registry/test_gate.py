@@ -37,7 +37,7 @@ def test_significantly_worse_is_refused_with_numbers_and_fix():
     ids=["missing", "with another live version", "of another candidate"],
 )
 def test_no_evidence_is_refused(comparison):
-    with pytest.raises(PromotionRefused, match="(?i)promote tickets@2"):
+    with pytest.raises(PromotionRefused, match=r"(?i)promote tickets@2"):
         judge(CANDIDATE, 1, comparison)
 
 
