@@ -89,4 +89,5 @@ def test_alias_file(tmp_path):
     alias = steps((P, 1), (P, 2), (R, 1))
     alias.write(tmp_path)
     assert Alias.read(tmp_path) == alias
-    assert alias.ever_live() == {1, 2}
+    assert alias.number_max() == 2
+    assert alias.without(7).number_max() == 7
