@@ -10,7 +10,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: setup demo test check lint types imports wheel clean
+.PHONY: setup demo test sanitize check lint types imports wheel clean
 
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
@@ -21,6 +21,12 @@ test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: lint types imports wheel test  ## what CI runs; the tests come last
+
+sanitize: .venv/ready-dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds them anew before and after
+	$(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=ON -e .
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  UBSAN_OPTIONS=halt_on_error=1 $(BIN)/python -m pytest tests/kernels; \
+	  status=$$?; $(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=OFF -e . && exit $$status
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Check Python, PyTorch, the base model, the database, write access and one generated token."""
+    """Check Python, PyTorch, the kernels, the base model, the database, write access and one generated token."""
     settings = Settings.load(workspace=workspace)
     findings = [_run(name, check, settings) for name, check in CHECKS.items()]
     if as_json:
@@ -64,6 +64,12 @@ def _torch(_: Settings) -> str:
     from chiliad.models import threads
 
     return f"PyTorch {version('torch')}, {threads.available()} threads"
+
+
+def _kernels(_: Settings) -> str:
+    from chiliad.kernels import path_in_use
+
+    return path_in_use()
 
 
 def _cache(settings: Settings) -> str:
@@ -115,6 +121,7 @@ def _token(settings: Settings) -> str:
 CHECKS: dict[str, Callable[[Settings], str]] = {
     "python": _python,
     "torch": _torch,
+    "kernels": _kernels,
     "cache": _cache,
     "base weights": _base,
     "database": _database,

@@ -1,7 +1,8 @@
 """Attention of one step: every token sees its own sequence up to itself, in the cache.
 
 A prompt's chunk goes through PyTorch's fused attention. With one query for each sequence that is the slow path on a CPU;
-decoding tokens are therefore two batched matrix products over the rows of a lane, padded to the longest.
+decoding tokens go through a kernel of our own or, where there is none, two batched matrix products over the rows of a
+lane, padded to the longest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from chiliad.engine.kv_cache import KVCache, Lane
 from chiliad.engine.runner import Chunk
+from chiliad.kernels import can_decode, decode_attention
 
 
 class BatchAttention:
@@ -26,7 +28,7 @@ class BatchAttention:
 
     def __init__(self, cache: KVCache, chunks: list[Chunk]) -> None:
         self._writes = _writes(cache, chunks)
-        self._parts: list[Fresh | Continued | Decode] = _parts(cache, chunks)
+        self._parts: list[Part] = _parts(cache, chunks)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         for write in self._writes:
@@ -85,6 +87,19 @@ class Continued:
         return cache[layer, self._row, :, : self._end].unsqueeze(0)
 
 
+class NativeDecode:
+    """One token each of a lane's sequences, each over its own length."""
+
+    def __init__(self, tokens: slice, lane: Lane, rows: list[int], lengths: list[int]) -> None:
+        self._tokens = tokens
+        self._lane = lane
+        self._rows, self._lengths = torch.tensor(rows), torch.tensor(lengths)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys, values = self._lane.keys[layer], self._lane.values[layer]
+        return decode_attention(q[self._tokens], keys, values, self._rows, self._lengths)
+
+
 class Decode:
     """One token each of a lane's sequences; rows between them that do not decode now are computed and dropped.
 
@@ -120,6 +135,9 @@ class Decode:
         return spread
 
 
+Part = Fresh | Continued | NativeDecode | Decode
+
+
 def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:
     """One write for each lane that a step touches."""
     places: dict[int, tuple[Lane, list[int], list[int], list[int]]] = {}
@@ -135,9 +153,9 @@ def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:
     return [Write(*place) for place in places.values()]
 
 
-def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Fresh | Continued | Decode]:
+def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Part]:
     """Neighbours that can be computed together are one part."""
-    parts: list[Fresh | Continued | Decode] = []
+    parts: list[Part] = []
     token = 0
     for _, group in groupby(chunks, key=partial(_together, cache)):
         mine = list(group)
@@ -146,7 +164,8 @@ def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Fresh | Continued | Deco
         token = tokens.stop
         if len(first.tokens) == 1:
             rows = [lane.slots[chunk.sequence] for chunk in mine]
-            parts.append(Decode(tokens, lane, rows, [chunk.end for chunk in mine]))
+            decode = NativeDecode if can_decode(lane.keys) else Decode
+            parts.append(decode(tokens, lane, rows, [chunk.end for chunk in mine]))
         elif first.start == 0:
             parts.append(Fresh(tokens, len(mine)))
         else:

@@ -1,17 +1,18 @@
 """The three small operations between the matrix products, each with a hand-written backward.
 
 PyTorch's own autograd through the obvious formula keeps several float32 copies per layer and, on CPU, spends more time on
-them than on the arithmetic. The obvious formulas stand in `tests/models/test_ops.py` and are compared with these.
+them than on the arithmetic. The arithmetic is in `chiliad.kernels`; the obvious formulas stand in
+`tests/models/test_ops.py` and are compared with these.
 """
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+
+from chiliad import kernels
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -32,50 +33,32 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class _RmsNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.to(torch.float32, copy=True)
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+        y, scale = kernels.rms_norm(x, weight, eps)
         ctx.save_for_backward(x, weight, scale)
-        return wide.mul_(scale).to(x.dtype) * weight
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        x, weight, scale = ctx.saved_tensors
-        normed = x.float() * scale
-        inner = (grad * weight).float()
-        dot = (inner * normed).mean(-1, keepdim=True)
-        return inner.sub_(normed.mul_(dot)).mul_(scale).to(x.dtype), None, None
+        return kernels.rms_norm_backward(grad, *ctx.saved_tensors), None, None
 
 
 class _SwiGlu(Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)
-        gate, up = gate_up.chunk(2, dim=-1)
-        return F.silu(gate) * up
+        return kernels.swiglu(gate_up)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (gate_up,) = ctx.saved_tensors
-        gate, up = gate_up.chunk(2, dim=-1)
-        out = torch.empty_like(gate_up)
-        grad_gate, grad_up = out.chunk(2, dim=-1)
-        torch.mul(grad, F.silu(gate), out=grad_up)
-        grad_gate.copy_(torch.ops.aten.silu_backward(grad * up, gate))
-        return out
+        return kernels.swiglu_backward(grad, *ctx.saved_tensors)
 
 
 class _Rotate(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _turn(x, cos, sin)
+        return kernels.rotate(x, cos, sin)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _turn(grad, cos, -sin), None, None
-
-
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+        return kernels.rotate(grad, *ctx.saved_tensors, back=True), None, None

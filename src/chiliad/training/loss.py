@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-CHUNK = 256  # answer tokens whose logits exist at once: 50 MB in float32 for 49,152 words
+from chiliad.kernels import cross_entropy_
+
+CHUNK = 256  # answer tokens whose logits exist at once: 25 MB in bfloat16 for 49,152 words
 
 
 @dataclass
@@ -36,18 +38,10 @@ class _AnswerLoss(Function):
         grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), CHUNK):
             part = slice(start, start + CHUNK)
-            wanted = targets[part].unsqueeze(1)
-            logits = F.linear(hidden[part], head)
-            top, best = logits.max(dim=-1, keepdim=True)
-            scaled = torch.sub(logits, top.float())  # float32, largest 0
-            of_target = scaled.gather(1, wanted)
-            total = scaled.exp_().sum(dim=-1, keepdim=True)
-            tally.nll[part] = (total.log() - of_target).squeeze(1)
-            tally.correct[part] = (best == wanted).squeeze(1)
-            if grad is not None:
-                slope = scaled.div_(total)
-                slope.scatter_add_(1, wanted, torch.full_like(of_target, -1))
-                grad[part] = torch.mm(slope.to(hidden.dtype), head)
+            outcome = cross_entropy_(F.linear(hidden[part], head), targets[part], slope=grad is not None)
+            tally.nll[part], tally.correct[part] = outcome.nll, outcome.correct
+            if grad is not None and outcome.slope is not None:
+                torch.mm(outcome.slope, head, out=grad[part])
         ctx.grad = grad
         return tally.nll.sum()
 

@@ -1,0 +1,42 @@
+// What the compiled files offer to module.cpp. Matrices are dense and row-major; a stride counts elements between rows.
+// bfloat16 numbers travel as their 16 bits; all arithmetic is in float32.
+#pragma once
+
+#include <cstdint>
+
+namespace chiliad {
+
+using bf16 = std::uint16_t;
+
+constexpr long PANEL = 48;      // outputs that one pass over x computes
+constexpr long TILE_ROWS = 8;   // rows of x whose sums are in registers at once: 8 * 48 / 16 = 24 of 32
+
+// y[m, n] = sum over k of x[m, k] * w[n, k]. packed: [panels, k / 2, PANEL, 2], zeros past n.
+// Every sum runs over k in order in one accumulator, whatever m, the tile and the thread.
+void linear(const bf16 *x, long x_stride, const bf16 *packed, bf16 *y, long m, long n, long k);
+
+// y = x * scale * weight with scale = 1 / sqrt(mean(x^2) + eps), kept for the way back.
+void rms_norm(const bf16 *x, const bf16 *weight, float eps, bf16 *y, float *scale, long rows, long width);
+void rms_norm_backward(const bf16 *grad, const bf16 *x, const bf16 *weight, const float *scale, bf16 *out, long rows,
+                       long width);
+
+// gate_up: [rows, 2 * width], gate first; y: [rows, width] = silu(gate) * up.
+void swiglu(const bf16 *gate_up, bf16 *y, long rows, long width);
+void swiglu_backward(const bf16 *grad, const bf16 *gate_up, bf16 *out, long rows, long width);
+
+// x: [rows, heads * dim], rows x_stride apart; cos, sin: [rows, dim]; y dense. `turn` is 1 forward and -1 backward.
+void rotate(const bf16 *x, long x_stride, const bf16 *cos, const bf16 *sin, float turn, bf16 *y, long rows, long heads,
+            long dim);
+
+// nll[row] = log(sum(exp(logits))) - logits[target]; correct[row]: the target is the first of the largest.
+// With `slope`, softmax(logits) - onehot(target) takes the place of the logits.
+void cross_entropy(bf16 *logits, const std::int64_t *targets, float *nll, bool *correct, bool slope, long rows,
+                   long vocab);
+
+// One query for each sequence against its cached keys and values, [rows, kv_heads, capacity, dim].
+// q, out: [sequences, kv_heads * group, dim]; cache_rows, lengths: [sequences]. dim is a multiple of 32, at most 256.
+void decode_attention(const bf16 *q, const bf16 *keys, const bf16 *values, const std::int64_t *cache_rows,
+                      const std::int64_t *lengths, bf16 *out, long sequences, long kv_heads, long group, long capacity,
+                      long dim);
+
+}  // namespace chiliad
