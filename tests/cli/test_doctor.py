@@ -7,7 +7,7 @@ import pytest
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.config import Settings
 
-CHECKS = ["python", "torch", "cache", "base weights", "database", "one token"]
+CHECKS = ["python", "torch", "kernels", "cache", "base weights", "database", "one token"]
 
 
 def test_a_missing_base_is_named_with_the_command_that_fetches_it(chiliad, tmp_path):
