@@ -15,7 +15,7 @@ endif
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
 demo: .venv/ready  ## the whole circle on the example support desk; DATA=my.csv puts your own file beside it
-	$(BIN)/python examples/support_desk/demo.py $(if $(DATA),--data $(DATA))
+	$(BIN)/python examples/support_desk/demo.py $(if $(DATA),--data '$(DATA)')
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(WORKERS)

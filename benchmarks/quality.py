@@ -96,10 +96,10 @@ def _result(task: str, expert: Expert) -> dict[str, Any]:
 
 
 def _keep(result: dict[str, Any]) -> None:
-    """Replace the task's earlier result in the committed file."""
+    """Add a result to the committed file; earlier ones of the same task stay, so that every look at test rows shows."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    results = [*(other for other in known if other["task"] != result["task"]), result]
+    results = [*known, result]
     RESULTS.write_text(json.dumps(sorted(results, key=lambda r: r["task"]), indent=1) + "\n")
 
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -52,7 +54,7 @@ class Asked:
 def main() -> None:
     options = _arguments()
     started = time.perf_counter()
-    shutil.rmtree(options.workspace, ignore_errors=True)
+    _clear(options.workspace)
     with chiliad.open(options.workspace) as workspace:
         experts = train_all(workspace, options.data)
         mixed_batch(workspace, experts)
@@ -62,11 +64,18 @@ def main() -> None:
         offer(workspace, wait=sys.stdin.isatty() and sys.stdout.isatty())
 
 
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demo left, and nothing else."""
+    if folder.exists() and not (folder / "chiliad.db").is_file() and any(folder.iterdir()):
+        sys.exit(f"{folder} is not a workspace of an earlier demo: name another folder with --workspace.")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def train_all(workspace: Workspace, data: Path | None) -> list[Expert]:
     """Four experts from four small tables (and one from the user's), each evaluated beside its baselines."""
     files = {name: (HERE / file, instruction) for name, (file, instruction) in FILES.items()}
     if data is not None:
-        files[re.sub(r"[^a-z0-9]+", "-", data.stem.lower()).strip("-") or "mine"] = (data, "")
+        files["my-" + (re.sub(r"[^a-z0-9]+", "-", data.stem.lower()).strip("-") or "data")] = (data, "")
     experts = []
     for name, (file, instruction) in files.items():
         console.rule(f"[bold]{name}[/] from {file.name}")
@@ -97,8 +106,7 @@ def mixed_batch(workspace: Workspace, experts: Sequence[Expert]) -> None:
     )
     right, wrong = _score(workspace, asked, together), _score(workspace, asked, shuffled)
     console.print(f"Score {right:.2f}; with the adapters shuffled (control) {wrong:.2f}.")
-    if wrong >= right:
-        sys.exit("The control failed: shuffled adapters answered as well as the right ones.")
+    _require(wrong < right, "the control failed: shuffled adapters answered as well as the right ones")
 
 
 def corrections(workspace: Workspace) -> None:
@@ -110,6 +118,7 @@ def corrections(workspace: Workspace) -> None:
     after = workspace.score(expert, unseen)
     console.print(f"Unseen cases of that kind: {before:.0%} right before, {after:.0%} after.")
     _tell_gate(expert)
+    _require(after > before and expert.refusal is None, "the corrections did not make a better version")
 
 
 def poison(workspace: Workspace) -> None:
@@ -118,6 +127,7 @@ def poison(workspace: Workspace) -> None:
     expert = workspace.correct("triage", HERE / "corrections_poisoned.csv", options=WITHOUT_BASELINES)
     _tell_gate(expert)
     console.print(f"triage still answers as {workspace.expert('triage').ref}.")
+    _require(expert.refusal is not None, "the gate let poisoned corrections go live")
 
 
 def summary(workspace: Workspace, experts: Sequence[Expert], seconds: float) -> None:
@@ -148,7 +158,7 @@ def summary(workspace: Workspace, experts: Sequence[Expert], seconds: float) -> 
 
 def offer(workspace: Workspace, *, wait: bool) -> None:
     """Start `chiliad serve` and ask it once over HTTP; at a terminal it stays until Ctrl-C."""
-    command = [sys.executable, "-m", "chiliad", "serve", "-w", str(workspace.folder)]
+    command = [sys.executable, "-m", "chiliad", "serve", "-w", str(workspace.folder), "--port", str(_free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -167,6 +177,14 @@ def offer(workspace: Workspace, *, wait: bool) -> None:
             server.terminate()
     if not wait:
         console.print(f"(Not at a terminal, so it has stopped again. chiliad serve -w {workspace.folder} starts it.)")
+
+
+def _free_port() -> int:
+    """8321 if it is free, else any other."""
+    for port in (8321, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    sys.exit("No port is free on this machine.")
 
 
 def _ask_over_http(address: str, question: str) -> str:
@@ -194,6 +212,12 @@ def _score(workspace: Workspace, asked: Sequence[Asked], answers: Sequence[str])
         judge = make_judge(workspace.own_dataset(one.expert).kind, None)
         scores.append(judge([answer], [one.example]).value)
     return sum(scores) / len(scores)
+
+
+def _require(held: bool, otherwise: str) -> None:
+    """The demo claims what it shows: it ends as a failure when that does not hold."""
+    if not held:
+        sys.exit(f"The demo failed: {otherwise}.")
 
 
 def _tell_gate(expert: Expert) -> None:

@@ -1,28 +1,28 @@
 """Every exception that Chiliad raises on purpose.
 
-    ChiliadError
-    ├── ConfigError            a setting is unknown or has a bad value
-    ├── StoreError             disk full, database unreadable, a file that cannot be written
-    ├── BaseModelError
-    │   ├── BaseNotFound
-    │   └── BrokenBase         truncated, unsupported or tampered base model file
-    ├── AdapterError
-    │   ├── BrokenAdapter      truncated, pickled, NaN or malformed adapter file
-    │   └── WrongBase          made for a base with another fingerprint
-    ├── DataError
-    │   ├── UnreadableFile
-    │   ├── ColumnsNotFound
-    │   └── UnusableData       empty, one class only, too few rows
-    ├── TrainingError
-    ├── EngineError            a step failed; its requests ended, the engine goes on
-    ├── RegistryError
-    │   ├── ExpertNotFound
-    │   ├── VersionConflict    two writers of one version
-    │   └── PromotionRefused
-    └── RequestError
-        ├── BadRequest
-        ├── PromptTooLong
-        └── Overloaded
+ChiliadError
+├── ConfigError            a setting is unknown or has a bad value
+├── StoreError             disk full, database unreadable, a file that cannot be written
+├── BaseModelError
+│   ├── BaseNotFound
+│   └── BrokenBase         truncated, unsupported or tampered base model file
+├── AdapterError
+│   ├── BrokenAdapter      truncated, pickled, NaN or malformed adapter file
+│   └── WrongBase          made for a base with another fingerprint
+├── DataError
+│   ├── UnreadableFile
+│   ├── ColumnsNotFound
+│   └── UnusableData       empty, one class only, too few rows
+├── TrainingError
+├── EngineError            a step failed; its requests ended, the engine goes on
+├── RegistryError
+│   ├── ExpertNotFound
+│   ├── VersionConflict    two writers of one version
+│   └── PromotionRefused
+└── RequestError
+    ├── BadRequest
+    ├── PromptTooLong
+    └── Overloaded
 """
 
 from __future__ import annotations

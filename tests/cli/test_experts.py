@@ -43,10 +43,10 @@ def test_a_version_comes_in_goes_live_and_back(chiliad, live, adapter):
     chiliad("experts", "rollback", "tickets").refused("no earlier live version")
 
 
-def test_a_version_without_rows_to_compare_on_needs_force(chiliad, live, adapter):
+def test_an_import_is_judged_on_the_live_versions_test_rows(chiliad, live, adapter):
     (adapter / "expert.json").unlink()
     chiliad("experts", "import", "tickets", adapter, "--base", "tiny")
-    chiliad("experts", "promote", "tickets@2").refused("never compared")
+    chiliad("experts", "promote", "tickets@2").refused("tickets@2 is significantly worse than the live version 1")
     assert json.loads(chiliad("experts", "show", "tickets", "--json").out)["number"] == 1
     assert chiliad("experts", "promote", "tickets@2", "--force").code == 0
     assert "promote tickets@2 (forced)" in chiliad("experts", "show", "tickets").out

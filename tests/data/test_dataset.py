@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from chiliad.data import Dataset, Example, Message, TaskKind, assemble, freeze, read_table
+from chiliad.data import Dataset, Example, Message, TaskKind, amend, assemble, freeze, read_table, renew
 from chiliad.data.dataset import ROWS_MIN
 from chiliad.errors import StoreError, UnreadableFile, UnusableData
 
@@ -152,3 +152,53 @@ def test_a_full_disk_leaves_nothing_behind(small_disk):
     with pytest.raises(StoreError, match="disk is full"):
         freeze(examples, small_disk, source="a.csv")
     assert not list(small_disk.iterdir())
+
+
+def _dataset(tmp_path, count=60):
+    rows = [Example.of([Message("user", f"question {n}")], "ab"[n % 2]) for n in range(count)]
+    return rows, freeze(rows, tmp_path, source="first.csv")
+
+
+def test_the_same_table_again_is_the_same_dataset(tmp_path):
+    rows, first = _dataset(tmp_path)
+    assert renew(first, rows, tmp_path, source="first.csv") == first
+
+
+def test_a_grown_table_moves_no_row_between_parts(tmp_path):
+    rows, first = _dataset(tmp_path)
+    more = [Example.of([Message("user", f"new question {n}")], "ab"[n % 2]) for n in range(40)]
+    grown = renew(first, [*more, *rows], tmp_path, source="second.csv")
+    assert (grown.test, grown.dev) == (first.test, first.dev)
+    assert {e.id for e in grown.train} == {e.id for e in (*first.train, *more)}
+    assert Dataset.load(tmp_path, grown.hash) == grown
+
+
+def test_a_relabelled_table_leaves_the_test_answers_alone(tmp_path):
+    rows, first = _dataset(tmp_path)
+    turned = [Example.of(row.messages, {"a": "b", "b": "a"}[row.answer]) for row in rows]
+    again = renew(first, turned, tmp_path, source="turned.csv")
+    assert again.test == first.test
+    assert {e.key for e in again.train} == {e.key for e in first.train}
+    assert not {e.id for e in again.train} & {e.id for e in first.train}
+
+
+def test_corrections_go_to_training_and_never_touch_the_test(tmp_path):
+    _, first = _dataset(tmp_path)
+    asked = [
+        Example.of([Message("user", "something else")], "a"),
+        Example.of(first.train[0].messages, "b" if first.train[0].answer == "a" else "a"),
+        Example.of(first.dev[0].messages, "b"),
+        Example.of(first.test[0].messages, "b"),
+        Example.of([Message("user", "no answer")], " "),
+    ]
+    amended = amend(first, asked, tmp_path, source="corrected")
+    assert {e.id for e in amended.used} == {e.id for e in asked[:3]} <= {e.id for e in amended.dataset.train}
+    assert (amended.of_test_rows, amended.blank) == (1, 1)
+    assert amended.dataset.test == first.test
+    assert {e.key for e in amended.dataset.dev} == {e.key for e in first.dev[1:]}
+
+
+def test_corrections_of_test_rows_only_are_refused(tmp_path):
+    _, first = _dataset(tmp_path)
+    with pytest.raises(UnusableData, match="tested on"):
+        amend(first, [Example.of(first.test[0].messages, "b")], tmp_path, source="corrected")

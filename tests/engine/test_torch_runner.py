@@ -109,11 +109,16 @@ def test_an_adapter_for_other_widths_is_refused_by_name(tiny, runner):
     adapter = tiny.adapters["all linear, r=4"]
     narrow = {key: (a[:, :-1], b) for key, (a, b) in adapter.factors.items()}
     with pytest.raises(BrokenAdapter, match=r"does not fit this base at \w+_proj of layer"):
-        runner.check(replace(adapter, factors=narrow))
+        runner.prepare(replace(adapter, factors=narrow))
     deep = {(layer + 2, site): pair for (layer, site), pair in adapter.factors.items()}
     with pytest.raises(BrokenAdapter, match=r"of layer [23]"):
-        runner.check(replace(adapter, factors=deep))
-    runner.check(adapter)
+        runner.prepare(replace(adapter, factors=deep))
+
+
+def test_an_adapter_comes_in_the_models_precision(tiny):
+    model = Llama(tiny.model.config, tiny.reference.state_dict(), torch.bfloat16)
+    prepared = TorchRunner(model, SETTINGS).prepare(tiny.adapters["r=2 on q and v"])
+    assert {factor.dtype for pair in prepared.factors.values() for factor in pair} == {torch.bfloat16}
 
 
 def test_release_leaves_nothing_behind(tiny, runner):
@@ -129,9 +134,18 @@ def test_bf16_stays_near_float32(tiny):
     """Packed weights, batched attention and stacked factors in bf16, against the plain float32 forward."""
     model = Llama(tiny.model.config, tiny.reference.state_dict(), torch.bfloat16)
     runner = TorchRunner(model, SETTINGS)
+    adapters = [runner.prepare(tiny.adapters[name]) if name else None for name in NAMES]
     prompts = [prompt(i, 6) for i in range(6)]
-    runner.run([chunk(tiny, i, name, p) for i, (name, p) in enumerate(zip(NAMES, prompts, strict=True))])
-    logits = runner.run([chunk(tiny, i, name, [7], 6) for i, name in enumerate(NAMES)])
-    for name, p, row in zip(NAMES, prompts, logits, strict=True):
+
+    def run(start, tokens_of):
+        return runner.run(
+            [
+                Chunk(SequenceId(i), tuple(tokens), start, adapter, Logits.LAST)
+                for i, (adapter, tokens) in enumerate(zip(adapters, tokens_of, strict=True))
+            ]
+        )
+
+    run(0, prompts)
+    for name, p, row in zip(NAMES, prompts, run(6, [[7]] * 6), strict=True):
         wanted = tiny.logprobs(name, [*p, 7])[-1]
         assert (row.log_softmax(-1) - wanted).abs().max() < 0.05 * (wanted.max() - wanted.min())

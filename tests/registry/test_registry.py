@@ -199,6 +199,14 @@ def test_everything_comes_back_from_the_files(registry, workspace):
     assert add(again, "a").number == 3
 
 
+def test_a_number_never_comes_back_even_without_the_database(registry, workspace):
+    add(registry, "a"), add(registry, "a", seed=1)
+    registry.delete(ExpertRef("a", 2))
+    for path in workspace.glob("chiliad.db*"):
+        path.unlink()
+    assert add(open_registry(workspace), "a").number == 3
+
+
 def test_rebuild_says_what_it_cannot_read_and_keeps_the_rest(registry, workspace):
     full_registry(registry, workspace)
     (workspace / "experts" / "a" / "2" / "expert.json").write_text("{")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from chiliad.errors import BrokenAdapter, ExpertNotFound, PromotionRefused, RegistryError, StoreError, WrongBase
+from chiliad.evals import EvalOptions, Outcome
 from chiliad.registry import Comparison
 from chiliad.store.files import folder_lock
 from chiliad.workspace import TrainOptions, Workspace
@@ -178,7 +179,59 @@ def test_a_correction_weighs_as_much_as_several_rows(workspace, expert):
     dataset, served = workspace.own_dataset(expert), expert.served
     corrected = dataset.train[0]
     plain = make_lessons(dataset, served, expert.template, 128)
-    weighted = make_lessons(dataset, served, expert.template, 128, {corrected.id})
+    weighted = make_lessons(dataset, served, expert.template, 128, [corrected])
     row = row_of(corrected, served, expert.template)
     assert len(weighted.train) - len(plain.train) == weighted.train.count(row) - 1 == CORRECTION_WEIGHT - 1
     assert weighted.dev == plain.dev
+
+
+def test_a_relabelled_table_is_judged_by_the_live_versions_test_rows(workspace, expert, tmp_path):
+    turned = {"status": "refund", "refund": "damage", "damage": "status"}
+    table = write_table(tmp_path / "turned.csv", [(text, turned[label]) for text, label in ROWS])
+    candidate = workspace.train("tickets", table, base="tiny", options=QUICK)
+    live_test = workspace.own_dataset(expert).test
+    assert workspace.own_dataset(candidate).test == live_test
+    assert candidate.comparison.n == len(live_test)
+
+
+def test_other_test_rows_that_were_trained_on_void_the_score(workspace, expert, tmp_path):
+    own = workspace.own_dataset(expert)
+    seen = write_table(tmp_path / "seen.csv", [(e.input, e.answer) for e in own.train[:12]])
+    card = workspace.evaluate(expert, workspace.test_on(expert, seen), options=EvalOptions(base_rows_max=4))
+    assert card.leaks.exact == 12
+    assert card.verdict.outcome is Outcome.VOID
+
+
+def test_a_run_is_not_continued_on_another_base(workspace, table, expert, tmp_path):
+    workspace.bases.pull(str(write_folder(tmp_path / "second", seed=9, max_position_embeddings=512)), name="second")
+    other = workspace.train("elsewhere", table, base="second", options=QUICK)
+    assert other.version.training["run"] != expert.version.training["run"]
+    assert other.version.dataset_hash == expert.version.dataset_hash
+
+
+def test_an_evaluation_that_fails_does_not_cost_the_training(workspace, table, monkeypatch):
+    options = TrainOptions(rank=2, epochs=1, evaluation=EvalOptions(base_rows_max=4))
+
+    def broken(*_: object, **__: object) -> None:
+        raise StoreError("The disk is full.", fix="Free some space.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chiliad.workspace.workspace.prove", broken)
+        with pytest.raises(StoreError):
+            workspace.train("tickets", table, base="tiny", options=options)
+    with pytest.raises(ExpertNotFound):
+        workspace.expert("tickets")
+    expert = workspace.train("tickets", table, base="tiny", options=options)
+    assert expert.ref.number == 1
+    assert expert.card is not None
+    assert workspace.expert("tickets").ref == expert.ref
+
+
+def test_corrections_are_read_by_the_columns_of_the_training_table(workspace):
+    rows = [{"subj": text, "memo": f"note {n}", "verdict": label} for n, (text, label) in enumerate(ROWS)]
+    columns = {"input": ["subj", "memo"], "output": "verdict"}
+    workspace.train("notes", rows, base="tiny", options=QUICK, **columns)
+    fixed = [{"verdict": "damage", "memo": "dented", "subj": "box 500 came flat"}]
+    corrected = workspace.correct("notes", fixed, options=QUICK)
+    inputs = {example.input for example in workspace.own_dataset(corrected).train}
+    assert "subj: box 500 came flat\nmemo: dented" in inputs

@@ -100,6 +100,12 @@ def _tell(expert: Expert) -> None:
         f"{expert.ref}: {facts['rows']} rows, {facts['epochs']} epochs, {facts['seconds']:.0f} s of training "
         f"({facts['tokens_per_second']} tokens/s), {megabytes:.1f} MB"
     )
+    if "corrections" in facts:
+        left = facts["corrections_left_out"]
+        typer.echo(
+            f"{facts['corrections']} corrections used; left out: {left['of_test_rows']} of test rows, "
+            f"{left['blank']} without input or answer"
+        )
     if expert.comparison:
         typer.echo(f"Against version {expert.comparison.live}: {expert.comparison}")
     if card:

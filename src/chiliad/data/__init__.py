@@ -3,13 +3,14 @@
 from chiliad.data.checks import Finding, Report, check
 from chiliad.data.columns import Columns, find_columns
 from chiliad.data.convert import to_examples
-from chiliad.data.dataset import Dataset, assemble, freeze
+from chiliad.data.dataset import Amended, Dataset, amend, assemble, freeze, renew
 from chiliad.data.example import Example, Message
 from chiliad.data.read import read_lines, read_table
 from chiliad.data.table import Table, table_from_frame, table_from_rows
 from chiliad.data.task import TaskKind, task_kind
 
 __all__ = [
+    "Amended",
     "Columns",
     "Dataset",
     "Example",
@@ -18,12 +19,14 @@ __all__ = [
     "Report",
     "Table",
     "TaskKind",
+    "amend",
     "assemble",
     "check",
     "find_columns",
     "freeze",
     "read_lines",
     "read_table",
+    "renew",
     "table_from_frame",
     "table_from_rows",
     "task_kind",

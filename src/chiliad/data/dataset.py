@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,80 @@ def freeze(
     The same content a second time, or at the same time in another process, gives the dataset that is there. Raises
     UnusableData, and StoreError when the disk does not take it.
     """
-    dataset = assemble(examples, test=test, source=source, instruction=instruction)
+    return _written(assemble(examples, test=test, source=source, instruction=instruction), root)
+
+
+@dataclass(frozen=True)
+class Amended:
+    """A dataset with corrections. Left out are those of test inputs, and those with a blank input or answer."""
+
+    dataset: Dataset
+    used: tuple[Example, ...]
+    of_test_rows: int
+    blank: int
+
+
+def amend(dataset: Dataset, corrections: Sequence[Example], root: Path, *, source: str) -> Amended:
+    """Freeze a dataset anew with corrections among its training rows; a corrected input loses its old answer.
+
+    Development and test rows stay what they were, so that scores before and after compare. Raises UnusableData when
+    no correction is left to use, and StoreError when the disk does not take it.
+    """
+    tested = {example.key for example in dataset.test}
+    usable = [example for example in corrections if example.usable]
+    used = {example.key: example for example in usable if example.key not in tested}
+    if not used:
+        raise UnusableData(
+            f"Of {len(corrections)} corrections, {len(usable)} have an input and an answer, and all of those correct "
+            "rows that the expert is tested on.",
+            fix="Give corrections of other inputs: what an expert is tested on cannot be taught to it.",
+        )
+    train, dev = (
+        tuple(example for example in part if example.key not in used) for part in (dataset.train, dataset.dev)
+    )
+    frozen = _written(_with_rows(dataset, (*train, *used.values()), dev, source, dataset.instruction), root)
+    of_test_rows = sum(example.key in tested for example in usable)
+    return Amended(frozen, tuple(used.values()), of_test_rows, len(corrections) - len(usable))
+
+
+def renew(
+    dataset: Dataset, examples: Sequence[Example], root: Path, *, source: str, instruction: str | None = None
+) -> Dataset:
+    """Freeze the next dataset of the same task, from a table that has grown or changed.
+
+    The test rows stay, development rows stay development rows, everything else is for training: no row ever moves into a
+    part that makes a score look better. The same table gives the same dataset. Raises UnusableData and StoreError.
+    """
+    tested = {example.key for example in dataset.test} | {example.group for example in dataset.test if example.group}
+    held = {example.key for example in dataset.dev}
+    rows = {example.id: example for example in examples if example.usable}
+    free = [example for example in rows.values() if example.key not in tested and example.group not in tested]
+    _require_enough(free, " beside the test rows of the live version")
+    dev = [example for example in free if example.key in held]
+    return _written(
+        _with_rows(dataset, [example for example in free if example.key not in held], dev, source, instruction), root
+    )
+
+
+def _with_rows(
+    dataset: Dataset, train: Sequence[Example], dev: Sequence[Example], source: str, instruction: str | None
+) -> Dataset:
+    """The dataset with other rows to learn from, named by its new content."""
+    rows = [*train, *dev]
+    kind = task_kind(rows)
+    draft = replace(
+        dataset,
+        kind=kind,
+        labels=tuple(sorted(label_counts(rows))) if kind is TaskKind.LABELS else (),
+        train=tuple(sorted(train, key=lambda example: example.id)),
+        dev=tuple(sorted(dev, key=lambda example: example.id)),
+        instruction=instruction,
+        source=source,
+    )
+    return replace(draft, hash=_hash(_lines(draft), instruction))
+
+
+def _written(dataset: Dataset, root: Path) -> Dataset:
     folder = root / dataset.hash[:12]
     try:
         with staged_folder(folder) as stage:

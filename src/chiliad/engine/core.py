@@ -41,7 +41,7 @@ class EngineCore:
         self._tokenizer = tokenizer
         self._load_adapter = load_adapter
         self._clock = clock
-        self._pool = AdapterPool(self._load_checked, settings.adapter_cache_bytes)
+        self._pool = AdapterPool(self._load_prepared, settings.adapter_cache_bytes)
         self._scheduler = Scheduler(settings, self._pool)
         self._sequences: dict[SequenceId, Sequence] = {}
 
@@ -101,7 +101,9 @@ class EngineCore:
                 self._end(sequence, Failed(logits))
             return
         last = _settle_chunks(plan, logits)
-        drawn = sample(logits[list(last.values())], [sequence.draw() for sequence in last])
+        rows = list(last.values())
+        last_logits = logits if len(rows) == len(logits) else logits[rows]
+        drawn = sample(last_logits, [sequence.draw() for sequence in last])
         for sequence, one in zip(last, drawn, strict=True):
             self._advance(sequence, one)
 
@@ -133,17 +135,15 @@ class EngineCore:
             return False
         return True
 
-    def _load_checked(self, adapter: AdapterHash) -> LoraAdapter:
+    def _load_prepared(self, adapter: AdapterHash) -> LoraAdapter:
         try:
-            loaded = self._load_adapter(adapter)
-            self._runner.check(loaded)
+            return self._runner.prepare(self._load_adapter(adapter))
         except ChiliadError:
             raise
         except Exception as error:
             raise BrokenAdapter(
                 f"The adapter {adapter[:12]} cannot be loaded: {error}.", fix="Look at its files, or train it again."
             ) from error
-        return loaded
 
 
 def _settle_chunks(plan: Plan, logits: Tensor) -> dict[Sequence, int]:

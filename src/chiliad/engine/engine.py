@@ -11,8 +11,6 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 
-import torch
-
 from chiliad.base import Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import LoadAdapter
@@ -32,7 +30,7 @@ from chiliad.engine.request import (
 from chiliad.engine.runner import SequenceId
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import EngineError, Overloaded
-from chiliad.models import Llama
+from chiliad.models import Llama, use_threads
 
 log = logging.getLogger(__name__)
 
@@ -160,8 +158,7 @@ class Engine:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        if self._compute_threads:
-            torch.set_num_threads(self._compute_threads)
+        use_threads(self._compute_threads)
         while self._take_inbox():
             try:
                 self._core.step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -46,9 +46,9 @@ class MixedLora:
         """Distinct adapters in use."""
         return len(self._users)
 
-    def check(self, adapter: LoraAdapter) -> None:
-        """Raises BrokenAdapter when a tensor does not fit the model."""
-        config = self._model.config
+    def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
+        """The adapter in the model's precision, beside the model. Raises BrokenAdapter when a tensor does not fit it."""
+        config, like = self._model.config, self._model.embedding
         for (layer, site), (a, b) in adapter.factors.items():
             width_in, width_out = config.widths(site) if layer < config.num_layers and site in SITES else (0, 0)
             if a.shape != (adapter.rank, width_in) or b.shape != (width_out, adapter.rank):
@@ -56,6 +56,7 @@ class MixedLora:
                     f"The adapter {adapter.hash[:12]} does not fit this base at {site} of layer {layer}.",
                     fix="Serve it with the base that it was trained on.",
                 )
+        return replace(adapter, factors={key: (a.to(like), b.to(like)) for key, (a, b) in adapter.factors.items()})
 
     def hold(self, adapter: AdapterHash) -> None:
         """Count a sequence that uses this adapter."""

@@ -32,6 +32,7 @@ class Chunk:
     start: int
     """position of the first token: how many of the sequence's tokens have been run before"""
     adapter: LoraAdapter | None
+    """what `Runner.prepare` has returned"""
     logits: Logits
 
     @property
@@ -51,8 +52,8 @@ class Runner(Protocol):
     Adapters are told apart by their hash. Called from one thread at a time.
     """
 
-    def check(self, adapter: LoraAdapter) -> None:
-        """Raises BrokenAdapter when the adapter's tensors do not fit the model."""
+    def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
+        """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model."""
         ...
 
     def run(self, chunks: Many[Chunk]) -> Tensor:

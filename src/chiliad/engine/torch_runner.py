@@ -38,8 +38,8 @@ class TorchRunner:
         """Distinct adapters in use."""
         return len(self._lora)
 
-    def check(self, adapter: LoraAdapter) -> None:
-        self._lora.check(adapter)
+    def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
+        return self._lora.prepare(adapter)
 
     @torch.inference_mode()
     def run(self, chunks: Many[Chunk]) -> Tensor:
@@ -54,7 +54,7 @@ class TorchRunner:
         spans = [Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter) for c in ordered if c.adapter]
         hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans))
         rows = [row for chunk in chunks for row in _logit_rows(chunk, starts[chunk.sequence])]
-        return self._base.logits(hidden[rows]).cpu()
+        return self._base.logits(hidden if rows == list(range(len(ids))) else hidden[rows]).cpu()
 
     @torch.inference_mode()
     def release(self, sequence: SequenceId) -> None:

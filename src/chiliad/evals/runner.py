@@ -142,10 +142,13 @@ def run_expert(
 
 
 def run_baseline(make: Callable[[], Baseline], dataset: Dataset, judge: Judge, options: EvalOptions) -> Result:
-    """Train a baseline, score it on development rows, then on test rows. `seconds` covers all three."""
+    """Train a baseline, score it on development rows, then on test rows. `seconds` covers all three.
+
+    All baselines are scored on the same development rows, however many test rows each is asked.
+    """
     started = time.perf_counter()
     baseline = make()
-    dev = [dataset.dev[row] for row in choose_rows(dataset.dev, baseline.rows_max, options.seed)]
+    dev = [dataset.dev[row] for row in choose_rows(dataset.dev, options.base_rows_max, options.seed)]
     dev_score = judge(baseline.predict(dev), dev).value if dev else None
     rows = choose_rows(dataset.test, baseline.rows_max, options.seed)
     test = [dataset.test[row] for row in rows]

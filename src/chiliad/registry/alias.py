@@ -20,6 +20,8 @@ ALIAS_FILE = "alias.json"
 class Alias:
     live: int | None = None
     history: tuple[Promotion, ...] = ()
+    deleted_max: int = 0
+    """the highest number of a deleted version; it is not given out again"""
 
     def moved(self, step: Promotion) -> Alias:
         """The alias after one more step."""
@@ -27,21 +29,27 @@ class Alias:
             self, live=None if step.action is Action.WITHDRAW else step.version, history=(*self.history, step)
         )
 
+    def without(self, number: int) -> Alias:
+        """The alias after the deletion of a version that is not live."""
+        return replace(self, deleted_max=max(self.deleted_max, number))
+
     def previous(self, existing: Collection[int]) -> int | None:
         """The version that a rollback makes live: the one before this, of those that still exist."""
         stack = self._stack()
         below = stack if self.live is None else stack[:-1]
         return next((number for number in reversed(below) if number in existing and number != self.live), None)
 
-    def ever_live(self) -> frozenset[int]:
-        return frozenset(step.version for step in self.history)
+    def number_max(self) -> int:
+        """The highest version number that it knows of."""
+        return max((self.deleted_max, *(step.version for step in self.history)))
 
     def rows(self) -> list[PromotionRow]:
         """The history as the database keeps it."""
         return [PromotionRow(**step.to_document()) for step in self.history]
 
     def write(self, folder: Path) -> None:
-        document = {"live": self.live, "history": [step.to_document() for step in self.history]}
+        history = [step.to_document() for step in self.history]
+        document = {"live": self.live, "deleted_max": self.deleted_max, "history": history}
         write_atomic(folder / ALIAS_FILE, json.dumps(document, indent=2) + "\n")
 
     @classmethod
@@ -50,7 +58,8 @@ class Alias:
         path = folder / ALIAS_FILE
         try:
             document = json.loads(path.read_text("utf-8"))
-            return cls(document["live"], tuple(Promotion.from_document(step) for step in document["history"]))
+            history = tuple(Promotion.from_document(step) for step in document["history"])
+            return cls(document["live"], history, document.get("deleted_max", 0))
         except FileNotFoundError:
             return cls()
         except (OSError, KeyError, TypeError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -65,7 +65,7 @@ class ExpertVersion(ExpertFacts):
 
     def to_document(self) -> dict[str, Any]:
         """The JSON object of `expert.json`."""
-        return {**asdict(self), "choices": list(self.choices), "created": self.created.isoformat()}
+        return {**vars(self), "choices": list(self.choices), "created": self.created.isoformat()}
 
     def to_row(self) -> VersionRow:
         """This version as the database keeps it."""

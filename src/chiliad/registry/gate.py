@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -44,7 +44,7 @@ class Comparison:
         )
 
     def to_document(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -70,7 +70,7 @@ class Promotion:
 
     def to_document(self) -> dict[str, Any]:
         comparison = self.comparison.to_document() if self.comparison else None
-        return {**asdict(self), "at": self.at.isoformat(), "comparison": comparison}
+        return {**vars(self), "at": self.at.isoformat(), "comparison": comparison}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -91,13 +91,13 @@ def judge(candidate: ExpertRef, live: int | None, comparison: Comparison | None)
     if comparison is None:
         raise PromotionRefused(
             f"{candidate} was never compared with the live version {live}.",
-            fix=f"Run `chiliad eval {candidate}` first, or promote it with --force (which is recorded).",
+            fix=f"`chiliad experts promote {candidate}` compares them first; --force goes past the gate (and is recorded).",
         )
     if (comparison.candidate, comparison.live) != (candidate.number, live) or comparison.n == 0:
         raise PromotionRefused(
             f"The comparison is of version {comparison.candidate} with version {comparison.live} "
             f"on {comparison.n} rows, but {live} is live now.",
-            fix=f"Run `chiliad eval {candidate}` again: the alias moved meanwhile.",
+            fix=f"Promote {candidate} again: the alias moved meanwhile.",
         )
     if comparison.significantly_worse:
         raise PromotionRefused(

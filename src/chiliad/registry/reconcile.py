@@ -7,6 +7,7 @@ half-recorded, and fills an empty database from the files alone.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,4 +122,8 @@ def _take_datasets(store: Store, root: Path) -> list[Unreadable]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return [entry for entry in root.iterdir() if entry.is_dir()] if root.is_dir() else []
+    """Sub-folders, asked of the directory alone: there may be thousands."""
+    if not root.is_dir():
+        return []
+    with os.scandir(root) as entries:
+        return [root / entry.name for entry in entries if entry.is_dir()]

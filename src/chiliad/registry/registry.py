@@ -165,17 +165,20 @@ class Registry:
 
     def delete(self, ref: ExpertRef, *, force: bool = False) -> None:
         """Delete one version. The live one only by force; its expert then has no live version until one is promoted."""
-        ref = self.get(ref).ref
+        name, number = _key(self.get(ref).ref)
+        ref = ExpertRef(name, number)
         with self._alias(ref) as alias:
-            if alias.live == ref.number:
-                if not force:
-                    raise RegistryError(
-                        f"{ref} is live.",
-                        fix=f"Promote another version or `chiliad experts rollback {ref.name}` first, or delete "
-                        "it with --force, or the whole expert with --all.",
-                    )
+            if alias.live != number:
+                alias.without(number).write(self.experts_root / name)
+            elif force:
                 self._move(ref, alias, Action.WITHDRAW, forced=True)
-            self._store.remove_version(*_key(ref))
+            else:
+                raise RegistryError(
+                    f"{ref} is live.",
+                    fix=f"Promote another version or `chiliad experts rollback {name}` first, or delete "
+                    "it with --force, or the whole expert with --all.",
+                )
+            self._store.remove_version(name, number)
             remove_folder(self.folder(ref))
 
     def delete_expert(self, name: str) -> None:
@@ -203,7 +206,7 @@ class Registry:
     def _number_max(self, name: ExpertName) -> int:
         """The highest number in use among the files, known to the database or not."""
         folder = self.experts_root / name
-        return max(numbers_in(folder) | Alias.read(folder).ever_live(), default=0)
+        return max(numbers_in(folder) | {Alias.read(folder).number_max()})
 
     def _described(self, ref: ExpertRef, facts: ExpertFacts, folder: Path) -> ExpertVersion:
         from chiliad.adapters import content_hash  # loads PyTorch, which only writers need

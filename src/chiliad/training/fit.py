@@ -21,6 +21,8 @@ from chiliad.training.trainer import PASS_TOKENS_MAX, Score, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LOSS_POINTS_PER_EPOCH = 40
+RUN_FORMAT = 2
+"""raised when the loop changes what it does with the same rows and settings"""
 
 
 Factors = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
@@ -45,6 +47,9 @@ class StepEvent:
 class FitResult:
     factors: dict[tuple[int, str], tuple[Tensor, Tensor]]
     progress: Progress
+    identity: str
+    """of the run: equal for equal rows, settings, start and base"""
+    resumed: bool
 
 
 def fit(
@@ -58,17 +63,20 @@ def fit(
     folder: Path,
     on_event: Callable[[StepEvent], None] | None = None,
     start: Factors | None = None,
+    base_fingerprint: str = "",
     checkpoint_every_s: float = 20.0,
 ) -> FitResult:
     """Train one expert and return its best factors (unscaled, float32).
 
     by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
-    folder: holds the checkpoint; a run with the same rows, recipe and start that died there is continued.
+    folder: holds the checkpoint; a run with the same rows, recipe, start and base that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
 
     Raises TrainingError when the loss is not finite.
     """
-    run = _Run(trainer, name, train, dev, recipe, by_exact, folder, on_event, start, checkpoint_every_s)
+    run = _Run(
+        trainer, name, train, dev, recipe, by_exact, folder, on_event, start, base_fingerprint, checkpoint_every_s
+    )
     try:
         return run.finish()
     finally:
@@ -87,18 +95,20 @@ class _Run:
         folder: Path,
         on_event: Callable[[StepEvent], None] | None,
         start: Factors | None,
+        base_fingerprint: str,
         checkpoint_every_s: float,
     ) -> None:
         self.trainer, self.name, self.train, self.recipe = trainer, name, train, recipe
         self.by_exact, self.on_event, self.checkpoint_every_s = by_exact, on_event, checkpoint_every_s
         self.dev_batches = scoring_batches(dev, tokens_max=PASS_TOKENS_MAX)
-        self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe, start))
+        self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe, start, base_fingerprint))
         self.state = trainer.add(name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
         if start is not None:
             self.state.load(start)
         self.best = self.state.master.clone()
         self.progress = Progress()
         self.recent: list[float] = []
+        self.resumed = False
         self._resume()
         self.epoch_steps = [len(self._batches(epoch)) for epoch in range(recipe.epochs)]
         self.steps = sum(self.epoch_steps)
@@ -108,7 +118,7 @@ class _Run:
             self._epoch(self.progress.epochs_done)
         self.state.master.copy_(self.best)
         factors = {key: (a.clone(), b.clone()) for key, (a, b) in self.state.factors().items()}
-        return FitResult(factors, self.progress)
+        return FitResult(factors, self.progress, self.checkpoint.identity, self.resumed)
 
     def _epoch(self, epoch: int) -> None:
         saved_at = perf_counter()
@@ -178,6 +188,7 @@ class _Run:
 
     def _resume(self) -> None:
         saved = self.checkpoint.load()
+        self.resumed = saved is not None
         if saved is None:
             return
         self.progress, tensors = saved
@@ -199,8 +210,11 @@ def _row(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _identity(train: Sequence[Row], dev: Sequence[Row], recipe: Recipe, start: Factors | None) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
+def _identity(
+    train: Sequence[Row], dev: Sequence[Row], recipe: Recipe, start: Factors | None, base_fingerprint: str
+) -> str:
+    about = {"format": RUN_FORMAT, "recipe": asdict(recipe), "base": base_fingerprint}
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for part in (train, dev):
         digest.update(json.dumps([(row.ids, row.prompt_length) for row in part]).encode())
     for key in sorted(start or ()):

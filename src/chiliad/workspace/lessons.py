@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.registry import DatasetHash, ExpertFacts
 from chiliad.training import FitResult, Recipe, Row, Trainer, choose_recipe, fit
+from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.machine import machine
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.progress import Reporter
@@ -41,16 +42,17 @@ def make_lessons(
     served: ServedBase,
     template: ChatTemplate,
     tokens_max: int,
-    corrections: Collection[str] = (),
+    corrections: Sequence[Example] = (),
 ) -> Lessons:
-    """Tokenise a dataset; examples whose ids are among `corrections` count CORRECTION_WEIGHT times.
+    """Tokenise a dataset; those among `corrections` count CORRECTION_WEIGHT times.
 
     Raises UnusableData when no training row fits.
     """
+    corrected = {example.id for example in corrections}
     train = [
         row_of(example, served, template)
         for example in dataset.train
-        for _ in range(CORRECTION_WEIGHT if example.id in corrections else 1)
+        for _ in range(CORRECTION_WEIGHT if example.id in corrected else 1)
     ]
     dev = [row_of(example, served, template) for example in dataset.dev[:DEV_ROWS_MAX]]
     fitting = [row for row in train if len(row.ids) <= tokens_max]
@@ -81,6 +83,7 @@ def learn(
         folder=folder,
         on_event=reporter.step,
         start=parent.unscaled() if parent else None,
+        base_fingerprint=served.base.fingerprint,
     )
 
 
@@ -104,9 +107,10 @@ def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe
 
 
 def facts_of(
-    dataset: Dataset, served: ServedBase, lessons: Lessons, recipe: Recipe, result: FitResult, parent: int | None
+    assignment: Assignment, served: ServedBase, lessons: Lessons, recipe: Recipe, result: FitResult
 ) -> ExpertFacts:
     """What the registry and the card record about a training."""
+    dataset, columns = assignment.dataset, assignment.columns
     progress = result.progress
     training: dict[str, Any] = {
         "rows": len(lessons.train),
@@ -123,10 +127,16 @@ def facts_of(
         "seconds": round(progress.seconds, 1),
         "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9)),
         "machine": machine(),
+        "run": result.identity,
+        "columns": {"inputs": columns.inputs, "output": columns.output} if columns and columns.output else None,
         "loss": progress.losses,
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    amended = assignment.corrections
+    if amended:
+        training["corrections"] = len(amended.used)
+        training["corrections_left_out"] = {"of_test_rows": amended.of_test_rows, "blank": amended.blank}
     return ExpertFacts(
         base_id=served.base.id,
         base_fingerprint=served.base.fingerprint,
@@ -134,7 +144,7 @@ def facts_of(
         choices=dataset.labels,
         instruction=dataset.instruction,
         dataset_hash=DatasetHash(dataset.hash),
-        parent=parent,
+        parent=assignment.parent.number if assignment.parent else None,
         training=training,
     )
 
@@ -142,10 +152,3 @@ def facts_of(
 def row_of(example: Example, served: ServedBase, template: ChatTemplate) -> Row:
     prompt = served.prompt(template, turns_of(example.messages))
     return Row((*prompt, *served.answer_tokens(example.answer)), len(prompt))
-
-
-def with_corrections(dataset: Dataset, corrections: Sequence[Example]) -> list[Example]:
-    """The training and development examples with corrections put in: a corrected input keeps only its new answer."""
-    corrected = {example.key for example in corrections}
-    kept = [example for example in (*dataset.train, *dataset.dev) if example.key not in corrected]
-    return [*kept, *corrections]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
@@ -62,7 +62,8 @@ class ServedBase:
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
         return (*self.tokenizer.encode(answer), self.end_token)
 
-    def choices(self, answers: Sequence[str]) -> tuple[tuple[int, ...], ...] | None:
+    @lru_cache(maxsize=256)  # noqa: B019 - lives as long as the process, like the bases themselves
+    def choices(self, answers: tuple[str, ...]) -> tuple[tuple[int, ...], ...] | None:
         """A closed answer set as tokens; None for no set."""
         return tuple(self.answer_tokens(answer) for answer in answers) or None
 

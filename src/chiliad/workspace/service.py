@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Handle, OnEvent, SamplingParams
-from chiliad.registry import ExpertVersion
+from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.served_base import ServedBase
 
@@ -75,7 +75,7 @@ class WorkspaceService:
     def __init__(self, workspace: Workspace, bases: Sequence[str]) -> None:
         self._workspace = workspace
         self._numbers = count()
-        self._told: dict[AdapterHash, Told] = {}
+        self._told: dict[tuple[ExpertRef, AdapterHash], Told] = {}
         self._loaded: set[str] = set()
         self._loading = Lock()
         for base_id in {*bases, *(version.base_id for version in self._live())}:
@@ -140,7 +140,7 @@ class WorkspaceService:
 
     def _about(self, expert: Expert) -> Told:
         """The card's first line and a development input to try, where there are such. Read once per version."""
-        key = expert.version.adapter_hash
+        key = (expert.ref, expert.version.adapter_hash)
         if key not in self._told:
             card, dataset_hash = expert.card, expert.version.dataset_hash
             dataset = self._workspace.dataset(dataset_hash) if dataset_hash else None

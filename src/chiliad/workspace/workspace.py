@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,12 +15,15 @@ from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
 from chiliad.data import (
+    Columns,
     Dataset,
     Example,
     Table,
+    amend,
     find_columns,
     freeze,
     read_table,
+    renew,
     table_from_frame,
     table_from_rows,
     to_examples,
@@ -29,10 +33,11 @@ from chiliad.errors import ExpertNotFound, PromotionRefused, UnusableData
 from chiliad.evals import Card, EvalOptions
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
-from chiliad.registry import ExpertRef, ExpertVersion, Promotion, Registry
+from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
 from chiliad.store import Store, sqlite_url
 from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
+from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.lessons import (
     TEMPLATE_FILE,
@@ -40,7 +45,6 @@ from chiliad.workspace.lessons import (
     learn,
     make_lessons,
     recipe_for,
-    with_corrections,
     write_files,
 )
 from chiliad.workspace.options import TrainOptions
@@ -96,19 +100,7 @@ class Workspace:
         group: str | None = None,
     ) -> list[Example]:
         """Read examples from a file, a DataFrame or rows. Raises DataError."""
-        table = _table(data)
-        return to_examples(table, find_columns(table, input=input, output=output, group=group))
-
-    def freeze(
-        self,
-        examples: Sequence[Example],
-        *,
-        source: str,
-        test: Sequence[Example] | None = None,
-        instruction: str | None = None,
-    ) -> Dataset:
-        """Freeze examples into a dataset of this workspace."""
-        return freeze(examples, self.folder / "datasets", test=test, source=source, instruction=instruction)
+        return self._read(data, input, output, group)[1]
 
     def dataset(self, dataset_hash: str) -> Dataset:
         return Dataset.load(self.folder / "datasets", dataset_hash)
@@ -133,52 +125,29 @@ class Workspace:
         why it is not live, if it is not.
         """
         self.registry.check_name(name)
-        rows = self.examples(data, input=input, output=output, group=group)
+        columns, rows = self._read(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
-        dataset = self.freeze(rows, source=_source(data), test=tests, instruction=instruction)
-        return self.train_on(name, dataset, base=base, options=options)
+        dataset = self._frozen(name, rows, tests, _source(data), instruction)
+        return self._run(Assignment(name, dataset, base, options or TrainOptions(), columns))
 
     def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
-        """Continue from the live version with corrected answers added to its examples.
+        """Continue from the live version with corrected answers added to its training examples.
 
-        The test rows stay those of the live version, so that the gate compares like with like.
+        The test rows stay those of the live version, so that the gate compares like with like; corrections of them are
+        left out. Raises UnusableData when no correction is left.
         """
-        live = self.registry.get(name)
-        if live.dataset_hash is None:
-            raise UnusableData(
-                f"{live.ref} was imported, so its examples are not here.",
-                fix="Train it on a table of examples instead.",
-            )
-        before = self.dataset(live.dataset_hash)
-        corrected = self.examples(corrections)
-        examples = with_corrections(before, corrected)
-        source = f"{before.source} with corrections from {_source(corrections)}"
-        dataset = self.freeze(examples, source=source, test=before.test, instruction=before.instruction)
-        weights = frozenset(example.id for example in corrected)
-        return self.train_on(name, dataset, base=live.base_id, options=options, parent=live, corrections=weights)
-
-    def train_on(
-        self,
-        name: str,
-        dataset: Dataset,
-        *,
-        base: str = DEFAULT_BASE,
-        options: TrainOptions | None = None,
-        parent: ExpertVersion | None = None,
-        corrections: frozenset[str] = frozenset(),
-    ) -> Expert:
-        """`train` for a dataset that is frozen already, continuing from `parent` if given.
-
-        `corrections` are ids of examples that weigh more than others.
-        """
-        self.registry.check_name(name)
-        with self._reporter as reporter:
-            options = options or TrainOptions()
-            expert = self._trained(name, dataset, self.served(base), options, parent, corrections, reporter)
-            if options.baselines:
-                self._evaluated(expert, dataset, None, options.evaluation, reporter)
-            return self._gated(expert, dataset, reporter)
+        live = self.expert(name)
+        before = self.own_dataset(live)
+        columns = columns_of(live.version)
+        given = (
+            self._read(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
+        )
+        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {_source(corrections)}")
+        chosen = options or TrainOptions()
+        return self._run(
+            Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended)
+        )
 
     def evaluate(
         self,
@@ -196,22 +165,28 @@ class Workspace:
         with self._reporter as reporter:
             return self._evaluated(expert, dataset or self.own_dataset(expert), scorer, options, reporter)
 
-    def test_on(self, expert: Expert, data: Data, *, input: str | Sequence[str] | None, output: str | None) -> Dataset:  # noqa: A002
-        """The expert's own training rows with other test rows. Raises DataError."""
-        own = self.own_dataset(expert)
-        tests = self.examples(data, input=input, output=output)
-        return self.freeze([*own.train, *own.dev], source=_source(data), test=tests, instruction=own.instruction)
+    def test_on(
+        self,
+        expert: Expert,
+        data: Data,
+        *,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+    ) -> Dataset:
+        """The expert's own training rows beside other test rows; nothing is frozen. Raises DataError."""
+        tests = tuple(example for example in self.examples(data, input=input, output=output) if example.usable)
+        digest = sha256("".join(example.id for example in tests).encode()).hexdigest()
+        return replace(self.own_dataset(expert), hash=digest, test=tests, source=_source(data))
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
-        """Make a version live, after comparing it with the live one on its test rows. Raises PromotionRefused."""
+        """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
+
+        Raises PromotionRefused.
+        """
         expert = self.expert(reference)
-        name, number = expert.version.name, expert.version.number
-        live = self._live(name)
-        comparison = None
-        if live and live.number != number and expert.version.dataset_hash:
-            with self._reporter as reporter:
-                comparison = compare_versions(expert, self.expert(live.ref), self.own_dataset(expert), reporter)
-        return self.registry.promote(name, number, comparison, force=force)
+        with self._reporter as reporter:
+            comparison = None if force else self._compared(expert, reporter)
+        return self.registry.promote(expert.version.name, expert.version.number, comparison, force=force)
 
     def score(self, expert: Expert, examples: Sequence[Example]) -> float:
         """Mean score of an expert's answers to examples, by the main metric of its kind of task. Nothing is recorded."""
@@ -257,29 +232,69 @@ class Workspace:
         except ExpertNotFound:
             return None
 
-    def _trained(
+    def _read(
         self,
-        name: str,
-        dataset: Dataset,
-        served: ServedBase,
-        options: TrainOptions,
-        parent: ExpertVersion | None,
-        corrections: frozenset[str],
-        reporter: Reporter,
-    ) -> Expert:
-        """Train and write a version. The run's folder is locked, so that two commands never share a checkpoint."""
-        template = served.expert_template
-        lessons = make_lessons(dataset, served, template, self.settings.engine.context_max, corrections)
-        run = self.folder / "runs" / f"{name}-{dataset.hash[:12]}"
-        with folder_lock(run, wait=False):
-            earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
-            recipe = recipe_for(lessons, options, earlier)
-            result = learn(served, lessons, dataset, recipe, run, reporter, earlier)
-            facts = facts_of(dataset, served, lessons, recipe, result, parent.number if parent else None)
-            with self.registry.write_version(name, facts) as draft:
-                write_files(draft.folder, served, template, recipe, result)
+        data: Data,
+        input: str | Sequence[str] | None,  # noqa: A002
+        output: str | None,
+        group: str | None,
+    ) -> tuple[Columns, list[Example]]:
+        table = _table(data)
+        columns = find_columns(table, input=input, output=output, group=group)
+        return columns, to_examples(table, columns)
+
+    def _frozen(
+        self, name: str, rows: list[Example], tests: list[Example] | None, source: str, instruction: str | None
+    ) -> Dataset:
+        """The dataset of the next version. What the live version is tested on is never trained on."""
+        live, root = self._live(name), self.folder / "datasets"
+        if live is None or live.dataset_hash is None:
+            return freeze(rows, root, test=tests, source=source, instruction=instruction)
+        before = self.dataset(live.dataset_hash)
+        if tests is None:
+            return renew(before, rows, root, source=source, instruction=instruction)
+        protected = {example.key for example in before.test}
+        kept = [row for row in rows if row.key not in protected]
+        return freeze(kept, root, test=tests, source=source, instruction=instruction)
+
+    def _run(self, assignment: Assignment) -> Expert:
+        """Train, evaluate and gate. The run's folder is locked, so that two commands never share a checkpoint."""
+        run = self.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
+        with self._reporter as reporter, folder_lock(run, wait=False):
+            if assignment.options.baselines:
+                reporter.stage("small embedder", 0, 0)
+                _ = self.embedder  # fetched before the long work: without it there is no card
+            expert = self._trained(assignment, run, reporter)
+            if assignment.options.baselines:
+                self._evaluated(expert, assignment.dataset, None, assignment.options.evaluation, reporter)
+            gated = self._gated(expert, reporter)
             (run / CHECKPOINT_FILE).unlink(missing_ok=True)
+            return gated
+
+    def _trained(self, assignment: Assignment, run: Path, reporter: Reporter) -> Expert:
+        """Train and write a version, or take the one that this very run wrote before it was stopped in its evaluation."""
+        served, dataset, parent = self.served(assignment.base), assignment.dataset, assignment.parent
+        template, room = served.expert_template, self.settings.engine.context_max
+        amended = assignment.corrections
+        lessons = make_lessons(dataset, served, template, room, amended.used if amended else ())
+        earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
+        recipe = recipe_for(lessons, assignment.options, earlier)
+        result = learn(served, lessons, dataset, recipe, run, reporter, earlier)
+        unfinished = self._written_by(assignment.name, result.identity) if result.resumed else None
+        if unfinished is not None:
+            return self.expert(unfinished.ref)
+        facts = facts_of(assignment, served, lessons, recipe, result)
+        with self.registry.write_version(assignment.name, facts) as draft:
+            write_files(draft.folder, served, template, recipe, result)
         return self.expert(draft.ref)
+
+    def _written_by(self, name: str, identity: str) -> ExpertVersion | None:
+        """The newest version that a run with this identity wrote."""
+        try:
+            versions = self.registry.versions(name)
+        except ExpertNotFound:
+            return None
+        return next((v for v in reversed(versions) if v.training.get("run") == identity), None)
 
     def _evaluated(
         self,
@@ -289,18 +304,16 @@ class Workspace:
         options: EvalOptions | None,
         reporter: Reporter,
     ) -> Card:
-        reporter.stage("small embedder", 0, 0)
         card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
         as_asked = scorer is None and (options is None or options.constrain)
         if as_asked and dataset.hash == expert.version.dataset_hash:
             write_card(expert.folder, card)
         return card
 
-    def _gated(self, expert: Expert, dataset: Dataset, reporter: Reporter) -> Expert:
-        """Compare with the live version on the frozen test rows, and promote unless that is significantly worse."""
+    def _gated(self, expert: Expert, reporter: Reporter) -> Expert:
+        """Compare with the live version on its frozen test rows, and promote unless that is significantly worse."""
         name, number = expert.version.name, expert.version.number
-        live = self._live(name)
-        comparison = compare_versions(expert, self.expert(live.ref), dataset, reporter) if live else None
+        comparison = self._compared(expert, reporter)
         if comparison:
             self.registry.record_comparison(name, comparison)
         try:
@@ -308,6 +321,14 @@ class Workspace:
         except PromotionRefused as refusal:
             return replace(expert, comparison=comparison, refusal=refusal)
         return replace(expert, comparison=comparison)
+
+    def _compared(self, candidate: Expert, reporter: Reporter) -> Comparison | None:
+        """With the live version, on the rows that it was tested on; on the candidate's own only if it was imported."""
+        live = self._live(candidate.version.name)
+        if live is None or live.number == candidate.version.number:
+            return None
+        judge = self.expert(live.ref) if live.dataset_hash else candidate
+        return compare_versions(candidate, self.expert(live.ref), self.own_dataset(judge), reporter)
 
 
 def _table(data: Data) -> Table:

@@ -1,0 +1,29 @@
+"""One training that is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chiliad.data import Amended, Columns, Dataset
+from chiliad.registry import ExpertVersion
+from chiliad.workspace.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Assignment:
+    name: str
+    dataset: Dataset
+    base: str
+    options: TrainOptions
+    columns: Columns | None
+    """where the examples stood in the user's table; None if that is not known"""
+    parent: ExpertVersion | None = None
+    """the version to continue from"""
+    corrections: Amended | None = None
+    """what was corrected: those examples weigh more than others"""
+
+
+def columns_of(version: ExpertVersion) -> Columns | None:
+    """The columns that a version was trained on, for reading its corrections; None for chats and older versions."""
+    told = version.training.get("columns")
+    return Columns(tuple(told["inputs"]), told["output"]) if told else None
