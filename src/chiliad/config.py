@@ -19,7 +19,7 @@ from chiliad.errors import ConfigError
 
 ENV_PREFIX = "CHILIAD_"
 ENV_ALIASES = {"CACHE": "cache_dir"}
-ENV_RESERVED = {"DATA", "API_KEY"}  # read elsewhere: benchmark data, the server's key
+ENV_RESERVED = {"DATA", "API_KEY", "NATIVE"}  # read elsewhere: benchmark data, the server's key, which kernels compute
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pytest
 
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.config import Settings
+from chiliad.kernels import path_in_use
 
 CHECKS = ["python", "torch", "kernels", "cache", "base weights", "database", "one token"]
 
@@ -49,3 +50,10 @@ def test_on_a_machine_with_the_default_base_everything_is_well(chiliad, monkeypa
     assert seen.code == 0, seen.out
     assert [line[:3] for line in seen.out.splitlines()] == ["ok "] * len(CHECKS)
     assert "generated" in seen.out
+
+
+def test_the_path_of_the_kernels_is_told_and_can_be_set(chiliad, monkeypatch):
+    findings = {finding["check"]: finding for finding in json.loads(chiliad("doctor", "--json").out)}
+    assert findings["kernels"]["told"] == path_in_use()
+    monkeypatch.setenv("CHILIAD_NATIVE", "0")
+    assert "no setting" not in chiliad("doctor", "--json").err
