@@ -78,10 +78,6 @@ class KVCache:
     def lane(self, sequence: SequenceId) -> Lane:
         return self._lane_of[sequence]
 
-    def length(self, sequence: SequenceId) -> int:
-        """Tokens of a sequence, those of the running step included."""
-        return self._lengths[sequence]
-
     def extend(self, sequence: SequenceId, length: int) -> None:
         """Make room for `length` tokens of a sequence, new or known."""
         lane = self._lane_of.get(sequence)

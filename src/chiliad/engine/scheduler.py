@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chiliad.config import EngineSettings
@@ -40,18 +39,9 @@ class Scheduler:
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
 
-    def __iter__(self) -> Iterator[Sequence]:
-        """All sequences that have not ended."""
-        yield from self._running
-        yield from self._waiting
-
     @property
     def waiting(self) -> int:
         return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        return not (self._waiting or self._running)
 
     def add(self, sequence: Sequence) -> None:
         self._waiting.append(sequence)
