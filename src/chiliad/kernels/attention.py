@@ -54,4 +54,5 @@ def plain_decode_attention(q: Tensor, keys: Tensor, values: Tensor, rows: Tensor
     queries = (q * q.shape[-1] ** -0.5).unflatten(1, (keys.shape[1], -1))
     unseen = torch.arange(longest, device=q.device) >= lengths.unsqueeze(-1)
     scores = (queries @ keys.transpose(-1, -2)).masked_fill(unseen[:, None, None], -torch.inf)
-    return (scores.softmax(-1) @ values).flatten(1)
+    seen: Tensor = scores.softmax(-1) @ values
+    return seen.flatten(1)
