@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from chiliad.adapters import LoraShape
 from chiliad.models import SITES, Group, Llama, LlamaConfig
 from chiliad.training import Row, Trainer
-from chiliad.training.rows import epoch_batches
+from chiliad.training.rows import epoch_batches, make_batch
 
 CONFIG = LlamaConfig(32, 48, 2, 4, 2, 8, 61, 64, 1e4, 1e-5, tied=True)
 ROWS = [
@@ -16,6 +16,9 @@ ROWS = [
     Row((20, 21, 22, 23, 24, 25, 26, 27), 5),
     Row((30, 31, 32, 33, 34), 1),
 ]
+
+ALIKE = [Row((7, 8, 9, *row.ids), row.prompt_length + 3) for row in ROWS]
+"""rows that share their beginning, which a batch then holds once"""
 
 
 @pytest.fixture
@@ -49,7 +52,8 @@ def _plain_loss(model, factors, scale, rows):
 
 @pytest.mark.parametrize("targets", [SITES, ("q_proj", "down_proj")])
 @pytest.mark.parametrize("rslora", [False, True])
-def test_gradients_equal_plain_autograd(targets, rslora):
+@pytest.mark.parametrize("rows", [ROWS, ALIKE, ALIKE[:1]], ids=["different", "alike", "one"])
+def test_gradients_equal_plain_autograd(rows, targets, rslora):
     trainer = Trainer(Llama.random(CONFIG, seed=1))
     state = trainer.add("x", LoraShape(3, 6.0, rslora, targets), seed=2)
     state.master.add_(torch.randn(state.parameters, generator=torch.Generator().manual_seed(3)) * 0.1)
@@ -63,9 +67,9 @@ def test_gradients_equal_plain_autograd(targets, rslora):
         for layer in range(CONFIG.num_layers)
         for site in SITES
     }
-    loss = _plain_loss(trainer.model, factors, state.shape.scale, ROWS)
+    loss = _plain_loss(trainer.model, factors, state.shape.scale, rows)
     loss.backward()
-    report = trainer.forward_backward("x", ROWS)
+    report = trainer.forward_backward("x", rows)
     assert report.nll / report.answers == pytest.approx(loss.item(), rel=1e-5)
     place = state._places
     for key in state.factors():
@@ -73,10 +77,11 @@ def test_gradients_equal_plain_autograd(targets, rslora):
         torch.testing.assert_close(place[key].up(state.grad), factors[key][1].grad, atol=1e-5, rtol=1e-4)
 
 
-def test_a_row_scores_the_same_alone_and_packed(trainer):
-    packed = trainer.score("x", [ROWS])
-    alone = [trainer.score("x", [[row]]) for row in ROWS]
-    answers = [row.answer_length for row in ROWS]
+@pytest.mark.parametrize("rows", [ROWS, ALIKE], ids=["different", "alike"])
+def test_a_row_scores_the_same_alone_and_packed(trainer, rows):
+    packed = trainer.score("x", [rows])
+    alone = [trainer.score("x", [[row]]) for row in rows]
+    answers = [row.answer_length for row in rows]
     mean = sum(s.loss * n for s, n in zip(alone, answers, strict=True)) / sum(answers)
     assert packed.loss == pytest.approx(mean, rel=1e-5)
     assert packed.exact == sum(s.exact for s in alone) / len(alone)
@@ -89,6 +94,10 @@ def test_experts_in_one_trainer_do_not_touch_each_other(trainer):
     trainer.optim_step("x", learning_rate=0.1)
     assert torch.equal(other.master, before)
     assert not other.grad.any()
+
+
+def test_a_shared_beginning_is_computed_once():
+    assert len(make_batch(ALIKE).ids) == 3 + len(make_batch(ROWS).ids)
 
 
 def test_training_learns_the_rows(trainer):

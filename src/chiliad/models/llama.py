@@ -153,18 +153,23 @@ class Llama:
         attend: Attend | None = None,
         project: Project | None = None,
         *,
+        keep: Tensor | None = None,
         track_gradient: bool = False,
     ) -> Tensor:
         """Run the decoder over `ids` [tokens] at `positions` [tokens]; returns [tokens, hidden] after the last norm.
 
-        Without `attend`, the tokens are one sequence and attention is causal. `track_gradient` makes the embedded tokens
-        the leaf from which autograd starts: the base itself is frozen.
+        Without `attend`, the tokens are one sequence and attention is causal. `keep`: [kept] the tokens whose result is
+        wanted, [kept, hidden]; the others take part until the last attention has seen them. `track_gradient` makes the
+        embedded tokens the leaf from which autograd starts: the base itself is frozen.
         """
         attend, project = attend or attend_causal, project or self.project
         cos, sin = self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
         x = F.embedding(ids, self.embedding).requires_grad_(track_gradient)
         for i, layer in enumerate(self.layers):
-            x = x + self._attention(i, self._norm(x, layer.attention_norm), cos, sin, attend, project)
+            seen = self._attention(i, self._norm(x, layer.attention_norm), cos, sin, attend, project)
+            if keep is not None and i == len(self.layers) - 1:
+                x, seen = x[keep], seen[keep]
+            x = x + project(i, Group.O, seen)
             x = x + self._mlp(i, self._norm(x, layer.mlp_norm), project)
         return self._norm(x, self.final_norm)
 
@@ -178,7 +183,7 @@ class Llama:
         q = rotate(q.unflatten(-1, (c.num_heads, c.head_dim)), cos, sin)
         k = rotate(k.unflatten(-1, (c.num_kv_heads, c.head_dim)), cos, sin)
         v = v.unflatten(-1, (c.num_kv_heads, c.head_dim))
-        return project(layer, Group.O, attend(layer, q, k, v))
+        return attend(layer, q, k, v)
 
     def _mlp(self, layer: int, x: Tensor, project: Project) -> Tensor:
         return project(layer, Group.DOWN, swiglu(project(layer, Group.GATE_UP, x)))

@@ -39,24 +39,28 @@ class PackedAttention:
         return self._gather(out.permute(0, 3, 1, 2, 4).reshape(rows * width, heads * head_dim))
 
     def _spread(self, x: Tensor) -> Tensor:
-        return cast(Tensor, _Pick.apply(x.flatten(1), self.grid.cells, self.grid.slots))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _Pick.apply(x.flatten(1), self.grid))  # type: ignore[no-untyped-call]
 
     def _gather(self, x: Tensor) -> Tensor:
         return cast(Tensor, _Scatter.apply(x, self.grid.slots))  # type: ignore[no-untyped-call]
 
 
 class _Pick(Function):
-    """tokens -> cells. Filled-up cells receive no gradient, so the way back is a plain selection of the real cells."""
+    """tokens -> cells. Filled-up cells receive no gradient, so the way back selects the real cells; what the rows share
+    receives the sum of theirs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cells: Tensor, slots: Tensor) -> Tensor:
-        ctx.save_for_backward(slots)
-        return x[cells]
+    def forward(ctx: Any, x: Tensor, grid: Grid) -> Tensor:
+        ctx.grid = grid
+        return x[grid.cells]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (slots,) = ctx.saved_tensors
-        return grad[slots], None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        grid = ctx.grid
+        out = grad[grid.slots]
+        if grid.shared:
+            out[: grid.shared] = grad.view(grid.rows, grid.width, -1)[:, : grid.shared].sum(0)
+        return out, None
 
 
 class _Scatter(Function):

@@ -1,7 +1,8 @@
 """Examples as token rows, and rows as batches.
 
 A batch is a flat run of tokens without padding; rows of like length stand together, so that attention, the only part that
-needs rectangles, wastes little.
+needs rectangles, wastes little. What all rows of a batch begin with is in it once: under causal attention those tokens mean
+the same in every row.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows laid end to end.
+    """Their common beginning, then the rest of each row, laid end to end.
 
     ids, positions: [tokens]; predicts: [answers] indices of the tokens whose next token is an answer token; targets:
     [answers] those next tokens; answer_row: [answers] the row of each; grid: how attention arranges the tokens.
@@ -47,32 +48,35 @@ class Batch:
 class Grid:
     """Tokens as a rectangle [rows, width], short rows filled up at the end with copies of their last token.
 
-    cells: [rows * width] the token of each cell; slots: [tokens] the cell of each token.
+    cells: [rows * width] the token of each cell; slots: [tokens] a cell of each token, for the `shared` first tokens, which
+    stand in every row, that of the first row.
     Filling at the end is exact under causal attention: no real token looks at a later cell.
     """
 
     rows: int
     width: int
+    shared: int
     cells: Tensor
     slots: Tensor
 
 
 def make_batch(rows: Sequence[Row]) -> Batch:
     """Lay rows end to end. The last token of a row is never an input: nothing follows it."""
-    lengths = [len(row.ids) - 1 for row in rows]
-    starts = [sum(lengths[:i]) for i in range(len(rows))]
+    shared = _shared_beginning(rows)
+    lengths = [len(row.ids) - 1 - shared for row in rows]
+    starts = [shared + sum(lengths[:i]) for i in range(len(rows))]
     predicts = [
-        start + i
+        start + i - shared
         for start, row in zip(starts, rows, strict=True)
         for i in range(row.prompt_length - 1, len(row.ids) - 1)
     ]
     return Batch(
-        ids=torch.tensor([token for row in rows for token in row.ids[:-1]]),
-        positions=torch.cat([torch.arange(length) for length in lengths]),
+        ids=torch.tensor([*rows[0].ids[:shared], *(token for row in rows for token in row.ids[shared:-1])]),
+        positions=torch.cat([torch.arange(shared), *(torch.arange(shared, shared + length) for length in lengths)]),
         predicts=torch.tensor(predicts),
         targets=torch.tensor([token for row in rows for token in row.ids[row.prompt_length :]]),
         answer_row=torch.tensor([i for i, row in enumerate(rows) for _ in range(row.answer_length)]),
-        grid=_grid(lengths, starts),
+        grid=_grid(lengths, starts, shared),
         rows=len(rows),
     )
 
@@ -114,11 +118,20 @@ def cut(rows: Sequence[Row], *, tokens_max: int, rows_max: int | None = None) ->
     return groups
 
 
-def _grid(lengths: Sequence[int], starts: Sequence[int]) -> Grid:
-    width = max(lengths)
-    column = torch.arange(width)
+def _shared_beginning(rows: Sequence[Row]) -> int:
+    """How many tokens all rows begin with; the last token of a prompt, which predicts, is never among them."""
+    if len(rows) == 1:
+        return 0
+    longest = min(row.prompt_length for row in rows) - 1
+    first = rows[0].ids
+    return next((i for i in range(longest) if any(row.ids[i] != first[i] for row in rows)), longest)
+
+
+def _grid(lengths: Sequence[int], starts: Sequence[int], shared: int) -> Grid:
+    width = shared + max(lengths)
+    column = torch.arange(width) - shared
     length, start = torch.tensor(lengths).unsqueeze(1), torch.tensor(starts).unsqueeze(1)
-    cells = start + torch.minimum(column, length - 1)
-    real = column < length
+    cells = torch.where(column < 0, column + shared, start + torch.minimum(column, length - 1))
+    real = (column < length) & (column >= 0)
     cell_index = torch.arange(len(lengths) * width).view(len(lengths), width)
-    return Grid(len(lengths), width, cells.flatten(), cell_index[real])
+    return Grid(len(lengths), width, shared, cells.flatten(), torch.cat((torch.arange(shared), cell_index[real])))

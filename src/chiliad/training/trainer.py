@@ -16,7 +16,7 @@ from chiliad.training.lora_state import LoraState
 from chiliad.training.loss import LossTally, answer_loss
 from chiliad.training.rows import Batch, Row, cut, make_batch
 
-PASS_TOKENS_MAX = 640
+PASS_TOKENS_MAX = 1024
 """tokens whose activations exist at once: large enough for full speed of the matrix products, small in memory"""
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -24,7 +24,7 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class StepReport:
-    """nll: summed over answer tokens; tokens: all that went through the model."""
+    """nll: summed over answer tokens; tokens: of the rows, also where rows share some of them."""
 
     nll: float
     answers: int
@@ -70,7 +70,7 @@ class Trainer:
             batch = make_batch(part)
             loss, tally = self._loss(batch, state, train=True)
             (loss / answers).backward()
-            nll, tokens = nll + float(tally.nll.sum()), tokens + len(batch.ids)
+            nll, tokens = nll + float(tally.nll.sum()), tokens + sum(len(row.ids) - 1 for row in part)
         return StepReport(nll, answers, tokens)
 
     def optim_step(self, name: str, *, learning_rate: float, clip: float = 1.0) -> float:
@@ -113,6 +113,6 @@ class Trainer:
     def _loss(self, batch: Batch, state: LoraState, *, train: bool) -> tuple[Tensor, LossTally]:
         project = GroupedLora(self.model, state)
         hidden = self.model.hidden(
-            batch.ids, batch.positions, PackedAttention(batch.grid), project, track_gradient=train
+            batch.ids, batch.positions, PackedAttention(batch.grid), project, keep=batch.predicts, track_gradient=train
         )
-        return answer_loss(hidden[batch.predicts], self.model.head, batch.targets)
+        return answer_loss(hidden, self.model.head, batch.targets)
