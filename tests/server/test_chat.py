@@ -189,7 +189,6 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
     ("field", "value"),
     [
         ("tools", [TOOL]),
-        ("response_format", {"type": "json_object"}),
         ("frequency_penalty", 0.5),
         ("presence_penalty", -1),
         ("logit_bias", {"1": 5}),

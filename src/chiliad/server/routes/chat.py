@@ -30,6 +30,8 @@ async def create_chat_completion(body: wire.ChatBody, request: Request, state: S
     turns = body.turns()
     model = await state.resolve(body.model)
     prompt = await asyncio.to_thread(state.service.render, model, turns)
+    if body.grammar is not None:
+        await asyncio.to_thread(state.service.compile, model, body.grammar)
     starts = [_start(state.service, model, prompt, body, choice) for choice in range(body.choices)]
     writer = _Writer(model, body, prompt_tokens=len(prompt))
     if not body.stream:
@@ -46,7 +48,7 @@ def _start(service: AnyService, model: ServedModel, prompt: tuple[int, ...], bod
         room=model.context_max - len(prompt),
         logprobs=body.logprobs_top,
     )
-    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True)
+    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)
 
 
 class _Writer:

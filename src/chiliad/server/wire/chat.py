@@ -8,8 +8,11 @@ from typing import Annotated, ClassVar, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from chiliad.engine import Grammar
 from chiliad.server.errors import HttpError
-from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing, Text
+from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing
+from chiliad.server.wire.structure import ResponseFormat, only_one
+from chiliad.server.wire.text import Text
 from chiliad.server.wire.usage import Usage
 
 MESSAGES_MAX = 1024
@@ -60,7 +63,6 @@ class ChatBody(GenerationBody):
         "function_call": Missing("Tool calling", harmless=("none", "auto")),
         "functions": Missing("Tool calling"),
         "modalities": Missing("Output other than text", harmless=(["text"],)),
-        "response_format": Missing("A response format other than text", harmless=({"type": "text"},)),
         "tool_choice": Missing("Tool calling", harmless=("none", "auto")),
         "tools": Missing("Tool calling"),
         "web_search_options": Missing("Web search"),
@@ -71,6 +73,13 @@ class ChatBody(GenerationBody):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=TOP_LOGPROBS_MAX)
+    response_format: ResponseFormat | None = None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the answer has to look like. Raises HttpError (400)."""
+        asked = self.response_format.grammar if self.response_format else None
+        return only_one([asked, *self.guided] if asked else self.guided)
 
     @property
     def answer_tokens_max(self) -> int | None:
