@@ -57,6 +57,10 @@ class Request:
     """tokens that end the answer"""
     prompt_logprobs: int | None = None
     """report the prompt's own log-probabilities, with so many of the likeliest tokens at each place"""
+    share: str = ""
+    """whose request it is: those of different shares take turns"""
+    priority: int = 0
+    """higher comes first; waiting makes up for it"""
     deadline_s: float | None = None
     """on the engine's clock (`time.monotonic`): aborted when it passes"""
 

@@ -70,7 +70,7 @@ class Sequence:
         self._draw = Random(request.sampling.seed)
         self._constraint = constraint
         self._text = text
-        self._submitted_s = now
+        self.submitted_s = now
         self._started_s = now
         self._first_token_s = now
 
@@ -133,7 +133,7 @@ class Sequence:
 
     def completion(self, finish: FinishReason, now: float) -> Completion:
         """The whole answer, once it has ended."""
-        submitted = self._submitted_s
+        submitted = self.submitted_s
         return Completion(
             request=self.request.id,
             text=self._text.text,

@@ -87,6 +87,7 @@ class ServedBase:
             grammar=grammar,
             eos_ids=self.tokenizer.eos_ids,
             prompt_logprobs=prompt_logprobs,
+            share=adapter or "",
         )
 
     def answerer(self, version: ExpertVersion | None, template: ChatTemplate) -> Answers:
