@@ -15,7 +15,8 @@ from chiliad.workspace import Workspace
 from tests.cli.conftest import process
 from tests.tiny import write_table
 
-HEAVY = ("torch", "numpy", "sklearn", "fastapi", "sqlalchemy", "transformers", "pandas", "pyarrow", "uvicorn")
+HEAVY = ("torch", "numpy", "sklearn", "fastapi", "sqlalchemy", "transformers", "pandas", "pyarrow", "uvicorn",
+         "rich")  # fmt: skip
 
 
 def all_commands(command=None, path=()):
@@ -49,18 +50,43 @@ def test_the_version(chiliad):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("bogus",), ("train", "tickets"), ("ask", "tickets"), ("train", "tickets", "--data", "x.csv", "--rank", "0"),
-     ("train", "tickets", "--data", "x.csv", "--rank", "100000"), ("experts", "list", "--jsn"),
-     ("serve", "--port", "99999")],
-)  # fmt: skip
-def test_wrong_use_is_told_on_standard_error_and_does_nothing(chiliad, tmp_path, arguments):
+    ("arguments", "cause"),
+    [
+        (("bogus",), "No such command 'bogus'"),
+        (("--bogus",), "No such option: --bogus"),
+        (("train", "tickets"), "Missing option '--data'"),
+        (("ask", "tickets"), "Missing argument 'text'"),
+        (("ask", "a", "b", "c"), "unexpected extra argument"),
+        (("train", "tickets", "--data", "x.csv", "--rank", "0"), "'--rank'.*greater than or equal to 1"),
+        (("train", "tickets", "--data", "x.csv", "--rank", "100000"), "'--rank'.*less than or equal to 256"),
+        (("train", "tickets", "--data"), "'--data' requires an argument"),
+        (("experts", "list", "--jsn"), "No such option: --jsn .*--json"),
+        (("experts", "export", "tickets", "--out", "x", "--format", "zip"), "'zip' is not one of"),
+        (("serve", "--port", "99999"), "'--port'"),
+        (("serve", "--port", "many"), "'--port'"),
+    ],
+)
+def test_wrong_use_is_told_as_cause_and_fix_and_does_nothing(chiliad, tmp_path, arguments, cause):
     ended = chiliad(*arguments)
-    assert ended.code == 2
+    ended.refused(cause, code=2)
     assert ended.out == ""
     assert "--help" in ended.err
-    assert "Traceback" not in ended.err
     assert not (tmp_path / "ws").exists()
+
+
+def test_a_value_that_does_not_fit_is_told_with_what_the_option_is_for(chiliad):
+    assert "'--rank' is: LoRA rank" in chiliad("train", "tickets", "--data", "x.csv", "--rank", "0").err
+
+
+@pytest.mark.parametrize("path", [(), ("experts",), ("data",), ("base",)])
+def test_a_noun_without_a_command_shows_its_help_and_fails(chiliad, path):
+    ended = chiliad(*path)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == chiliad(*path, "--help").out
+
+
+def test_the_help_tells_of_each_command_in_whole_words(chiliad):
+    assert "make it live if it is not worse" in " ".join(chiliad("--help").out.split())
 
 
 @pytest.mark.parametrize(
@@ -136,6 +162,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_the_help_of_every_command_loads_nothing_heavy():
+    """`rich` among it: drawing boxes took longer than all the rest."""
     helps = [[*path, "--help"] for path, _ in all_commands()]
     script = f"""
 from chiliad.cli import main

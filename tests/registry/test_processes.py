@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
+from chiliad.errors import ExpertNotFound, StoreError
 from chiliad.store.files import orphaned_stages
-from tests.registry.conftest import add
+from tests.registry.conftest import FACTS, add, open_registry
+from tests.registry.tiny import write_adapter
 
 OPEN = """
 import shutil, sys
@@ -68,3 +72,48 @@ with registry.write_version("tickets", facts) as draft:
     assert registry.get("tickets") == version
     assert len(orphaned_stages(workspace / "experts" / "tickets")) == 1
     assert add(registry, "tickets", seed=1).number > 1
+
+
+def test_an_expert_deleted_under_its_writer_ends_the_writer_with_one_clear_error(registry, workspace):
+    add(registry, "tickets")
+    with pytest.raises(StoreError, match="was removed while"), registry.write_version("tickets", FACTS) as draft:
+        write_adapter(draft.folder)
+        open_registry(workspace).delete_expert("tickets")
+    assert registry.experts() == []
+    assert not (workspace / "experts" / "tickets").exists()
+    assert add(registry, "tickets").number > 1
+
+
+def test_deleting_an_expert_twice_at_once_deletes_it_and_says_so_to_the_other(registry, workspace):
+    """Each delete meets the other at any of its steps; nobody sees a raw error."""
+    code = """
+from chiliad.errors import ExpertNotFound, StoreError
+for line in sys.stdin:
+    try:
+        if line == "delete\\n":
+            registry.delete_expert("tickets")
+        else:
+            with registry.write_version("tickets", facts) as draft:
+                shutil.copytree(workspace / "adapter", draft.folder, dirs_exist_ok=True)
+        print("done", flush=True)
+    except (ExpertNotFound, StoreError) as error:
+        print(type(error).__name__, flush=True)
+"""
+    (workspace / "adapter").mkdir()
+    write_adapter(workspace / "adapter")
+    others = [start(workspace, code) for _ in range(3)]
+    for _ in range(20):
+        add(registry, "tickets")
+        for process, order in zip(others, ("delete\n", "delete\n", "write\n"), strict=True):
+            process.stdin.write(order)
+            process.stdin.flush()
+        answers = [process.stdout.readline().strip() for process in others]
+        assert answers[2] in ("done", "StoreError")
+        assert "done" in answers[:2]
+        assert set(answers[:2]) <= {"done", "ExpertNotFound"}
+    for process in others:
+        process.communicate(timeout=60)
+    assert registry.rebuild() == ()
+    with pytest.raises(ExpertNotFound):
+        while True:
+            registry.delete_expert("tickets")

@@ -194,3 +194,48 @@ def test_a_real_full_disk_leaves_nothing_behind(small_disk):
     with pytest.raises(StoreError, match="disk is full"), staged_folder(small_disk / "1") as stage:
         (stage / "file").write_bytes(b"x" * 2_000_000)
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_folder_whose_place_is_removed_while_it_is_written_is_told_as_that(tmp_path):
+    target = tmp_path / "tickets" / "3"
+    with pytest.raises(StoreError, match=r"tickets was removed while 3 was being written"), staged_folder(target):
+        remove_folder(target.parent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_removing_a_folder_that_is_gone_is_no_error(tmp_path):
+    remove_folder(tmp_path / "gone")
+    assert orphaned_stages(tmp_path / "gone") == []
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from chiliad.errors import StoreError
+from chiliad.store.files import folder_lock
+path, create = Path(sys.argv[1]), sys.argv[2] == "create"
+print("ready", flush=True)
+try:
+    with folder_lock(path, create=create):
+        print("held", path.is_dir(), flush=True)
+        sys.stdin.readline()
+except StoreError as error:
+    print(error.cause)
+"""
+
+
+def test_who_waits_for_the_lock_of_a_folder_that_is_removed_does_not_get_the_dead_lock(tmp_path):
+    folder = tmp_path / "tickets"
+    with folder_lock(folder):
+        waiting = [python(WAITING, folder, how) for how in ("no", "create")]
+        for process in waiting:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        remove_folder(folder)
+    without, creating = waiting
+    assert "is not there" in without.communicate(timeout=60)[0]
+    assert creating.stdout is not None
+    assert creating.stdout.readline() == "held True\n"
+    with pytest.raises(StoreError, match="in use"), folder_lock(folder, wait=False):
+        pass
+    creating.communicate("\n", timeout=60)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.usage import new_app
 from chiliad.config import Settings
 from chiliad.errors import BrokenBase
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from chiliad.base import Base, BaseStore
     from chiliad.base.checkpoint import OnProgress
 
-app = typer.Typer(help="Fetch and look after base models.", no_args_is_help=True)
+app = new_app("Fetch and look after base models.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The base model's name, as `base list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.usage import new_app
+
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
@@ -16,12 +18,7 @@ if TYPE_CHECKING:
 
 LABELS_SHOWN_MAX = 20
 
-app = typer.Typer(no_args_is_help=True)
-
-
-@app.callback()
-def data() -> None:
-    """Look at tables of examples before training on them."""
+app = new_app("Look at tables of examples before training on them.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.usage import new_app
 from chiliad.config import Settings
 from chiliad.errors import RegistryError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from chiliad.registry.garbage import Garbage
     from chiliad.registry.merged import Parity
 
-app = typer.Typer(help="List, promote, export and import experts.", no_args_is_help=True)
+app = new_app("List, promote, export and import experts.")
 
 
 class Form(StrEnum):

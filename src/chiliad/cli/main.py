@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-import traceback
 from collections.abc import Sequence
-from tempfile import NamedTemporaryFile
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,15 +16,13 @@ from chiliad.cli.doctor import doctor
 from chiliad.cli.evaluate import evaluate
 from chiliad.cli.serve import serve
 from chiliad.cli.train import correct, train
+from chiliad.cli.usage import explained, new_app
 from chiliad.errors import ChiliadError
 
 MISTAKE, STOPPED = 70, 130
 
-app = typer.Typer(
-    help="Small expert language models on one shared base: trained, proved, served and improved on your own machine.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = new_app(
+    "Small expert language models on one shared base: trained, proved, served and improved on your own machine."
 )
 app.add_typer(base.app, name="base")
 app.add_typer(data.app, name="data")
@@ -48,15 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     _use_any_terminal()
     try:
-        app(arguments)
+        code = app(arguments, standalone_mode=False) or 0
     except ChiliadError as error:
         _end(error.cause, error.fix, error.exit_code)
-    except SystemExit as end:
-        if end.code == STOPPED:  # what typer makes of Ctrl-C
-            typer.echo("Stopped. Nothing is half-written; the same command continues a training.", err=True)
-        raise
+    except typer.TyperException as error:
+        _end(*explained(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - a user can do nothing with a traceback, whoever mends it can
         _end(*_mistake(error), MISTAKE)
+    if code == STOPPED:  # what typer makes of Ctrl-C
+        typer.echo("Stopped. Nothing is half-written; the same command continues a training.", err=True)
+    sys.exit(code)
 
 
 def _use_any_terminal() -> None:
@@ -73,6 +70,9 @@ def _end(cause: str, fix: str, code: int) -> NoReturn:
 
 def _mistake(error: Exception) -> tuple[str, str]:
     """Cause and fix of what nobody foresaw. The traceback goes into a file, or to the terminal if that can't be written."""
+    import traceback
+    from tempfile import NamedTemporaryFile
+
     try:
         with NamedTemporaryFile("w", prefix="chiliad-error-", suffix=".txt", errors="replace", delete=False) as file:
             traceback.print_exception(error, file=file)

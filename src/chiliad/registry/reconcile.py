@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from chiliad.errors import RegistryError
+from chiliad.errors import RegistryError, StoreError
 from chiliad.registry.alias import ALIAS_FILE, Alias
 from chiliad.registry.expert import ExpertVersion
 from chiliad.registry.ids import is_name
@@ -45,8 +45,7 @@ def reconcile(store: Store, experts_root: Path, datasets_root: Path) -> tuple[Un
     names = {folder.name for folder in _folders(experts_root) if is_name(folder.name)}
     for name in sorted(names):
         if not _agrees(experts_root / name, indexed.get(name)):
-            with folder_lock(experts_root / name):
-                unreadable += _take_expert(store, experts_root / name)
+            unreadable += _take_expert(store, experts_root / name)
     for name in indexed.keys() - names:
         store.remove_expert(name)
     return (*unreadable, *_take_datasets(store, datasets_root))
@@ -76,7 +75,17 @@ def _agrees(folder: Path, indexed: _Indexed | None) -> bool:
 
 
 def _take_expert(store: Store, folder: Path) -> list[Unreadable]:
-    """Record one expert as its folder has it now; its lock is held."""
+    """Record one expert as its folder has it, unless it is deleted at this moment."""
+    try:
+        with folder_lock(folder, create=False):
+            return _take_locked(store, folder)
+    except StoreError:
+        if folder.is_dir():
+            raise
+        return []
+
+
+def _take_locked(store: Store, folder: Path) -> list[Unreadable]:
     name, found = folder.name, numbers_in(folder)
     unreadable: list[Unreadable] = []
     rows: list[VersionRow] = []
@@ -123,7 +132,8 @@ def _take_datasets(store: Store, root: Path) -> list[Unreadable]:
 
 def _folders(root: Path) -> list[Path]:
     """Sub-folders, asked of the directory alone: there may be thousands."""
-    if not root.is_dir():
+    try:
+        with os.scandir(root) as entries:
+            return [root / entry.name for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):  # not there yet, or not there any more
         return []
-    with os.scandir(root) as entries:
-        return [root / entry.name for entry in entries if entry.is_dir()]

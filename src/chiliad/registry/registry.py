@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from chiliad.errors import ExpertNotFound, RegistryError
+from chiliad.errors import ExpertNotFound, RegistryError, StoreError
 from chiliad.registry.alias import Alias
 from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
 from chiliad.registry.gate import Action, Comparison, Promotion, judge
@@ -183,11 +183,10 @@ class Registry:
 
     def delete_expert(self, name: str) -> None:
         """Delete all versions of an expert, its alias and its history. Raises ExpertNotFound."""
-        self.versions(name)
-        folder = self.experts_root / name
-        with folder_lock(folder):
+        with self._locked(name):
+            self.versions(name)
             self._store.remove_expert(name)
-            remove_folder(folder)
+            remove_folder(self.experts_root / name)
 
     def datasets(self) -> dict[str, Document]:
         """hash -> `dataset.json` of every frozen dataset in the workspace."""
@@ -224,10 +223,22 @@ class Registry:
     def _alias(self, ref: ExpertRef) -> Iterator[Alias]:
         """The alias of an expert, held so that no other process moves it; `ref` exists all the while."""
         self.get(ref)
-        folder = self.experts_root / ref.name
-        with folder_lock(folder):
+        with self._locked(ref.name):
             self.get(ref)
-            yield Alias.read(folder)
+            yield Alias.read(self.experts_root / ref.name)
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """An expert's folder, for this process alone. Raises ExpertNotFound if there is none, or none any more."""
+        self.versions(name)
+        with ExitStack() as held:
+            try:
+                held.enter_context(folder_lock(self.experts_root / name, create=False))
+            except StoreError:
+                self.reconcile()  # so that what somebody removed by hand is not found either
+                self.versions(name)
+                raise
+            yield
 
     def _move(
         self,

@@ -58,35 +58,35 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
     After an exception, Ctrl-C included, nothing of it is left; after kill -9 an orphan is left that no listing
     shows and `orphaned_stages` finds. Raises VersionConflict when `target` exists by then, StoreError when the
-    disk is full or cannot be written.
+    disk is full or cannot be written, or when somebody removed the parent folder meanwhile.
     """
     with explain_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise _already_there(target)
-        stage, lock = _open_stage(target, folder=True)
-        try:
-            yield stage
-            _sync_tree(stage)
-            _become(stage, target)
-        except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
-            raise
-        finally:
-            os.close(lock)
+        with _lost_if_removed(target):
+            stage, lock = _open_stage(target, folder=True)
+            try:
+                yield stage
+                _sync_tree(stage)
+                _become(stage, target)
+            except BaseException:
+                shutil.rmtree(stage, ignore_errors=True)
+                raise
+            finally:
+                os.close(lock)
 
 
 @contextmanager
-def folder_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+def folder_lock(path: Path, *, wait: bool = True, create: bool = True) -> Iterator[None]:
     """Hold the one lock of a folder, across processes; the system frees it when the holder dies.
 
-    The folder is created if missing. With `wait=False` a lock held by another process raises StoreError.
+    The folder is created if missing; with `create=False` StoreError is raised for a missing one, also for one that
+    was removed while waiting. With `wait=False` a lock held by another process raises StoreError.
     """
     with explain_disk_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = _locked(path, wait=wait, create=create)
     try:
-        _lock(lock, path, wait=wait)
         yield
     finally:
         os.close(lock)
@@ -102,10 +102,16 @@ def is_locked(path: Path) -> bool:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that no reader sees half of it: it leaves its name first, then its content goes."""
+    """Remove a folder so that no reader sees half of it: it leaves its name first, then its content goes.
+
+    That another process has removed it meanwhile is no error.
+    """
     doomed = path.with_name(_stage_name(path))
     with explain_disk_errors(path):
-        path.rename(doomed)
+        try:
+            path.rename(doomed)
+        except FileNotFoundError:
+            return
         _sync(path.parent)
         remove_stage(doomed)
 
@@ -120,11 +126,12 @@ def remove_stage(stage: Path) -> None:
 
 def orphaned_stages(parent: Path) -> list[Path]:
     """Return what killed writers left in `parent`; a stage whose writer is alive is not among them."""
-    if not parent.is_dir():
+    try:
+        with _directory_lock(parent, fcntl.LOCK_EX):
+            stages = sorted(p for p in parent.iterdir() if p.name.startswith(STAGE_PREFIX))
+            return [stage for stage in stages if _is_orphan(stage)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with _directory_lock(parent, fcntl.LOCK_EX):
-        stages = sorted(p for p in parent.iterdir() if p.name.startswith(STAGE_PREFIX))
-        return [stage for stage in stages if _is_orphan(stage)]
 
 
 def sha256_file(path: Path) -> str:
@@ -211,6 +218,41 @@ def _directory_lock(path: Path, kind: int) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def _lost_if_removed(target: Path) -> Iterator[None]:
+    """What fails because the folder that `target` is written into was removed meanwhile is told as that."""
+    try:
+        yield
+    except Exception as error:
+        if target.parent.exists():
+            raise
+        raise StoreError(
+            f"{target.parent} was removed while {target.name} was being written.",
+            fix="Nothing is half-written. Run it again if it is still wanted.",
+        ) from error
+
+
+def _locked(path: Path, *, wait: bool, create: bool) -> int:
+    """The folder's lock file, open and locked. One that its folder took along when that was removed does not count."""
+    while True:
+        if create:
+            path.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            if create:
+                continue
+            raise StoreError(f"{path} is not there (any more).", fix="Nothing is left to do there.") from None
+        try:
+            _lock(handle, path, wait=wait)
+            if _is_open_at(handle, path / LOCK_NAME):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
 def _lock(handle: int, path: Path, *, wait: bool) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,6 +260,13 @@ def _lock(handle: int, path: Path, *, wait: bool) -> None:
         raise StoreError(
             f"{path} is in use by another process.", fix="Wait until it is done, or stop it, and run it again."
         ) from error
+
+
+def _is_open_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _is_orphan(stage: Path) -> bool:
