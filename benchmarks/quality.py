@@ -112,16 +112,18 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
     rows = "\n".join(_table_row(result) for result in results)
     return f"""# Experts on public data
 
-One expert of the default base for each row, beside its six baselines. Everything is chosen on development rows, the test rows are answered once
-per row of this table, and every run that ever looked at them is here. Prompted baselines are measured on at most 200 test rows. Brackets:
-95 % bootstrap interval. {wins} of {len(results)} experts win against their best baseline; the others say so on the first line of their cards.
+One expert of the default base for each row, beside its six baselines. Everything is chosen on development rows, the test
+rows are answered once per row of this table, and every run that ever looked at them is here. Prompted baselines are
+measured on at most 200 test rows. Brackets: 95 % bootstrap interval. {wins} of {len(results)} experts win against their
+best baseline; the others say so on the first line of their cards.
 
 | task | test rows | metric | expert | best baseline | five-shot base | verdict | training |
 |---|---|---|---|---|---|---|---|
 {rows}
 
-Made from [quality.json](quality.json), which holds all baselines, the settings, the machine, the date and the command of each run
-(`CHILIAD_DATA=... python benchmarks/quality.py TASK --json`). Seconds of training are those of the clock on a machine that did other work beside.
+Made from [quality.json](quality.json), which holds all baselines, the settings, the machine, the date and the command of
+each run (`CHILIAD_DATA=... python benchmarks/quality.py TASK --json`). Minutes of training are those of the clock on a
+machine that did other work beside.
 """
 
 
