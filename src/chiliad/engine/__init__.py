@@ -1,7 +1,7 @@
 """The engine: requests for many experts in, tokens out, all in shared steps on one thread."""
 
 from chiliad.engine.engine import Engine, Handle
-from chiliad.engine.grammar import ANY_JSON_OBJECT, Grammar, GrammarKind
+from chiliad.engine.grammar import ANY_JSON_OBJECT, Grammar, GrammarKind, json_rule
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -39,4 +39,5 @@ __all__ = [
     "SamplingParams",
     "Timing",
     "TokenLogprob",
+    "json_rule",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +40,11 @@ class Grammar:
 
     kind: GrammarKind
     source: str
+
+
+def json_rule(schema: Mapping[str, Any]) -> str:
+    """A JSON schema as a Lark grammar refers to it."""
+    return "%json " + json.dumps({"x-guidance": JSON_STYLE, **schema})
 
 
 ANY_JSON_OBJECT = Grammar(GrammarKind.JSON_SCHEMA, '{"type": "object"}')

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chiliad.engine import ANY_JSON_OBJECT, Grammar, GrammarKind
+from chiliad.engine import Grammar, GrammarKind
 from chiliad.server.errors import HttpError
 from chiliad.server.wire.text import Text
 
@@ -33,16 +33,17 @@ class ResponseFormat(BaseModel):
     json_schema: NamedSchema | None = None
 
     @property
-    def grammar(self) -> Grammar | None:
+    def schema_asked(self) -> Schema | None:
+        """What the answer has to fit. Raises HttpError (400)."""
         if self.type == "text":
             return None
         if self.type == "json_object":
-            return ANY_JSON_OBJECT
+            return {"type": "object"}
         if self.json_schema is None or self.json_schema.content is None:
             raise HttpError.bad_value(
                 "response_format", "The response format has no schema.", fix="Give it as json_schema.schema."
             )
-        return schema_grammar("response_format", self.json_schema.content)
+        return self.json_schema.content
 
 
 class GuidedFields(BaseModel):
