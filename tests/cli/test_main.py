@@ -100,6 +100,7 @@ def test_the_help_tells_of_each_command_in_whole_words(chiliad):
         (b"[engine]\nqueue_max = 2.5", "no whole number"),
         (b"[engine]\nqueue_max = true", "no whole number"),
         (b"workspace = 3", "workspace = 3"),
+        (b"workspace = '~nobody-is-called-so/ws'", "workspace = '~nobody"),
         (b"x =", "cannot be read"),
         (b"\xff", "cannot be read"),
     ],

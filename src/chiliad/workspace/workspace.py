@@ -77,6 +77,9 @@ class Workspace:
         """Raises StoreError. `reporter` is told about long work."""
         return cls(settings, reporter)
 
+    def __repr__(self) -> str:
+        return f"<Workspace {self.folder}: {', '.join(expert.name for expert in self.registry.experts()) or 'empty'}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -218,8 +221,14 @@ class Workspace:
             self._served[base_id] = ServedBase(base, self.settings)
         return self._served[base_id]
 
-    def service(self, bases: Sequence[str] = (DEFAULT_BASE,)) -> WorkspaceService:
-        """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so."""
+    def service(self, bases: Sequence[str] | None = None) -> WorkspaceService:
+        """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
+
+        Without `bases` it is the default base if that is here; it is fetched only if there is nothing else to serve.
+        """
+        if bases is None:
+            wanted = DEFAULT_BASE in self.bases.ids() or not any(expert.live for expert in self.registry.experts())
+            bases = (DEFAULT_BASE,) if wanted else ()
         return WorkspaceService(self, bases)
 
     @cached_property
@@ -340,4 +349,6 @@ def _table(data: Data) -> Table:
 
 
 def _source(data: Data) -> str:
-    return Path(data).name if isinstance(data, str | Path) else type(data).__name__
+    """A name for people. One that is not UTF-8, which a file system may well have, is written as far as it is."""
+    name = Path(data).name if isinstance(data, str | Path) else type(data).__name__
+    return name.encode("utf-8", "replace").decode()
