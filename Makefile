@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 export MPLBACKEND := Agg
+# What builds Chiliad is pinned too: older pips read the first of these for it, newer ones the second.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif

@@ -26,7 +26,9 @@ def open(folder: str | Path = "ws", *, progress: bool = True, **settings: Any) -
     by `import chiliad`.
     """
     from chiliad.config import Settings
-    from chiliad.workspace import RichReporter, SilentReporter, Workspace
+    from chiliad.workspace import NotebookReporter, Reporter, RichReporter, SilentReporter, Workspace, in_notebook
 
-    reporter = RichReporter() if progress else SilentReporter()
+    reporter: Reporter = SilentReporter()
+    if progress:
+        reporter = NotebookReporter() if in_notebook() else RichReporter()
     return Workspace.open(Settings.load(workspace=folder, **settings), reporter)

@@ -41,6 +41,10 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8321
     body_bytes_max: int = 10 << 20
+    body_seconds_max: int = 30
+    """how long a request's body may take to arrive"""
+    finish_seconds_max: int = 10
+    """how long answers that are under way may go on after the server was told to stop"""
 
 
 def _user_cache() -> Path:
@@ -129,7 +133,7 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
                 raise ValueError("it must be at least 1")
             return number
         return str(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
         raise ConfigError(
             f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind."
         ) from error

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from chiliad.cli.data import app
+from chiliad.cli.main import app
 from chiliad.errors import ColumnsNotFound, DataError, UnreadableFile, UnusableData
 
 ROWS = [(f"Where is parcel {n}?", "delivery") for n in range(30)] + [
@@ -25,7 +25,7 @@ def write(name, rows, header=("text", "label")):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, ["check", *arguments])
+    return CliRunner().invoke(app, ["data", "check", *arguments])
 
 
 def test_a_table_for_people():

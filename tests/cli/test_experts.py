@@ -5,7 +5,15 @@ import json
 import pytest
 
 from chiliad.store.files import write_atomic
+from chiliad.workspace import Workspace
 from tests.cli.conftest import FAST, contents
+
+
+@pytest.fixture
+def workspace(settings):
+    """An empty workspace."""
+    Workspace.open(settings).close()
+    return settings.workspace
 
 
 @pytest.fixture
@@ -15,10 +23,32 @@ def adapter(chiliad, live, tmp_path):
     return tmp_path / "adapter"
 
 
-def test_an_empty_workspace_says_how_to_begin(chiliad):
+def test_an_empty_workspace_says_how_to_begin(chiliad, workspace):
     assert "chiliad train" in chiliad("experts", "list").out
     assert json.loads(chiliad("experts", "list", "--json").out) == []
     assert chiliad("gc").out == "0.0 MB can go.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("experts", "list"), ("experts", "show", "tickets"), ("experts", "promote", "tickets@1"),
+     ("experts", "rollback", "tickets"), ("experts", "export", "tickets", "--out", "out"),
+     ("experts", "export", "tickets", "--out", "out", "--format", "merged"), ("experts", "delete", "tickets@1"),
+     ("gc",), ("gc", "--delete"), ("ask", "tickets", "hello"), ("eval", "tickets"),
+     ("correct", "tickets", "--data", "x.csv")],
+)  # fmt: skip
+def test_a_mistyped_workspace_is_told_and_not_made(chiliad, live, tmp_path, arguments):
+    chiliad(*arguments, "-w", "wss").refused("no workspace in wss")
+    assert not (tmp_path / "wss").exists()
+    (tmp_path / "photos").mkdir()
+    chiliad(*arguments, "-w", "photos").refused("no workspace in photos")
+    assert not list((tmp_path / "photos").iterdir())
+
+
+def test_a_workspace_without_its_database_is_one(chiliad, live):
+    for path in live.glob("chiliad.db*"):
+        path.unlink()
+    assert "tickets@1" in chiliad("experts", "list").out
 
 
 def test_list_and_show(chiliad, live):

@@ -100,6 +100,7 @@ def test_the_help_tells_of_each_command_in_whole_words(chiliad):
         (b"[engine]\nqueue_max = 2.5", "no whole number"),
         (b"[engine]\nqueue_max = true", "no whole number"),
         (b"workspace = 3", "workspace = 3"),
+        (b"workspace = '~nobody-is-called-so/ws'", "workspace = '~nobody"),
         (b"x =", "cannot be read"),
         (b"\xff", "cannot be read"),
     ],
@@ -119,7 +120,7 @@ def test_a_bad_settings_file_is_named_with_its_mistake(chiliad, tmp_path, conten
         ("CHILIAD_DATABASE_URL", "postgres://host/db", "is not the URL of a SQLite file", 1),
     ],
 )
-def test_a_bad_variable_is_named_with_its_mistake(chiliad, monkeypatch, name, value, cause, code):
+def test_a_bad_variable_is_named_with_its_mistake(chiliad, live, monkeypatch, name, value, cause, code):
     monkeypatch.setenv(name, value)
     chiliad("experts", "list").refused(cause, code=code)
 
@@ -130,7 +131,7 @@ def test_a_group_and_one_of_its_settings_as_variables_are_told_apart(chiliad, mo
     chiliad("experts", "list").refused("engine is a group of settings", code=2)
 
 
-def test_a_mistake_of_ours_is_told_without_a_traceback_that_is_kept_in_a_file(chiliad, monkeypatch, tmp_path):
+def test_a_mistake_of_ours_is_told_without_a_traceback_that_is_kept_in_a_file(chiliad, live, monkeypatch, tmp_path):
     def fail(*_):
         raise KeyError("no such thing")
 

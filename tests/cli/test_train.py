@@ -41,6 +41,9 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(chiliad, table, li
     assert "41 for training, 10 dev, 21 test" in planned.out
     assert planned.out.endswith("Nothing was written.\n")
     assert contents(live) == before
+    elsewhere = chiliad("train", "new", "--data", table, *FAST, "--dry-run", "-w", live.parent / "none")
+    assert elsewhere.code == 0, elsewhere.err
+    assert not (live.parent / "none").exists()
     chiliad("train", "Bad Name", "--data", table, *FAST, "--dry-run").refused("cannot be the name")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from chiliad.data.decode import FILE_BYTES_MAX, check_size
 from chiliad.data.delimited import find_delimiter
-from chiliad.data.read import READERS, read_table
+from chiliad.data.read import READERS, read_lines, read_table
 from chiliad.data.table import ROW_CHARS_MAX
 from chiliad.errors import ColumnsNotFound, DataError, UnreadableFile, UnusableData
 
@@ -275,3 +275,8 @@ def test_a_small_file_that_unpacks_to_too_much_is_refused():
     check_size(FILE_BYTES_MAX, "a.csv")
     with pytest.raises(UnreadableFile, match="larger than 1024 MiB when unpacked"):
         check_size(FILE_BYTES_MAX + 1, "a.csv")
+
+
+def test_lines_lose_the_white_space_around_them(tmp_path):
+    (tmp_path / "choices.txt").write_bytes("refund \r\n\r\n  müde\n".encode())
+    assert read_lines(tmp_path / "choices.txt") == ("refund", "müde")

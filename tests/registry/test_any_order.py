@@ -83,7 +83,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(keep=st.integers(0, 3))
     def gc(self, keep):
         garbage = find_garbage(self.registry, now=utc_now(), keep=keep)
-        collect(self.registry, garbage)
+        collect(self.registry, garbage, now=utc_now())
         for ref in garbage.versions:
             assert ref.number != self.live[ref.name]
             self.numbers[ref.name].remove(ref.number)

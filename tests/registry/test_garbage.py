@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from chiliad.registry.garbage import collect, find_garbage
 from chiliad.store.files import folder_lock, staged_folder, write_atomic
@@ -28,6 +30,16 @@ def freeze(workspace, letter, *, age=timedelta(days=1)):
     made = (NOW - age).timestamp()
     os.utime(folder, (made, made))
     return folder
+
+
+def stop(workspace, run, *, age, identity="abc"):
+    """What a training that was stopped leaves behind."""
+    path = workspace / "runs" / run / "checkpoint.safetensors"
+    write_atomic(path, save({"best": torch.zeros(1000)}, {"identity": identity, "progress": "{}"}))
+    write_atomic(path.parent / ".lock", b"")
+    made = (NOW - age).timestamp()
+    os.utime(path, (made, made))
+    return path.parent
 
 
 def test_an_empty_workspace_has_no_garbage(found):
@@ -54,7 +66,7 @@ def test_finding_changes_nothing_and_collecting_removes(registry, workspace, fou
     assert garbage.bytes == sum(
         path.stat().st_size for number in "12" for path in (workspace / "experts" / "tickets" / number).iterdir()
     )
-    collect(registry, garbage)
+    collect(registry, garbage, now=NOW)
     assert [version.number for version in registry.versions("tickets")] == [3]
     assert not found()
 
@@ -64,7 +76,7 @@ def test_what_became_live_after_the_look_stays(registry, found):
         add(registry, "tickets", seed=seed)
     garbage = found()
     registry.promote("tickets", 1)
-    collect(registry, garbage)
+    collect(registry, garbage, now=NOW)
     assert [version.number for version in registry.versions("tickets")] == [1, 3]
     assert registry.get("tickets").number == 1
 
@@ -73,11 +85,11 @@ def test_unused_datasets_go_and_used_or_fresh_ones_stay(registry, workspace, fou
     used, unused, training = (freeze(workspace, letter) for letter in "abc")
     fresh = freeze(workspace, "d", age=timedelta(minutes=5))
     add(registry, "tickets", facts=replace(FACTS, dataset_hash=HASH["a"]))
-    write_atomic(workspace / "runs" / f"orders-{training.name}" / "checkpoint.bin", b"half-way")
+    stop(workspace, f"orders-{training.name}", age=timedelta(days=1))
     registry.reconcile()
     garbage = found()
     assert garbage.datasets == (unused,)
-    collect(registry, garbage)
+    collect(registry, garbage, now=NOW)
     assert not unused.exists()
     assert all(folder.is_dir() for folder in (used, training, fresh))
     assert registry.datasets().keys() == {used.name, training.name, fresh.name}
@@ -113,6 +125,60 @@ os.kill(os.getpid(), 9)
     with staged_folder(workspace / "experts" / "tickets" / "8") as writing:
         garbage = found()
         assert sorted(stage.parent.name for stage in garbage.stages) == ["datasets", "runs", "tickets"]
-        collect(registry, garbage)
+        collect(registry, garbage, now=NOW)
         assert writing.is_dir()
     assert [path.name for path in workspace.rglob(".staging-*")] == []
+
+
+def test_a_stopped_training_can_be_continued_for_two_weeks(registry, workspace, found):
+    given_up = stop(workspace, "tickets-111111111111", age=timedelta(days=15))
+    stop(workspace, "tickets-222222222222", age=timedelta(days=13))
+    garbage = found()
+    assert garbage.runs == (given_up,)
+    assert garbage.bytes == sum(path.stat().st_size for path in given_up.iterdir())
+    collect(registry, garbage, now=NOW)
+    assert [run.name for run in (workspace / "runs").iterdir()] == ["tickets-222222222222"]
+
+
+def test_what_is_left_of_a_training_that_became_a_version_goes_soon(registry, workspace, found):
+    add(registry, "tickets", facts=replace(FACTS, training={"run": "abc"}))
+    stop(workspace, "tickets-222222222222", age=timedelta(minutes=50))  # killed just now, in its evaluation
+    left = stop(workspace, "tickets-111111111111", age=timedelta(hours=2))
+    assert found().runs == (left,)
+
+
+def test_the_empty_folder_of_a_finished_training_goes(registry, workspace, found):
+    with folder_lock(workspace / "runs" / "tickets-111111111111"):
+        assert found().runs == ()
+    garbage = found()
+    assert len(garbage.runs) == 1
+    collect(registry, garbage, now=NOW)
+    assert not list((workspace / "runs").iterdir())
+
+
+def test_a_training_that_is_continued_after_the_look_keeps_its_checkpoint(registry, workspace, found):
+    run = stop(workspace, "tickets-111111111111", age=timedelta(days=30))
+    garbage = found()
+    with folder_lock(run):
+        collect(registry, garbage, now=NOW)
+        assert (run / "checkpoint.safetensors").is_file()
+        assert found().runs == ()
+        os.utime(run / "checkpoint.safetensors", (NOW.timestamp(), NOW.timestamp()))
+    collect(registry, garbage, now=NOW)
+    assert (run / "checkpoint.safetensors").is_file()
+
+
+def test_a_dataset_goes_with_the_training_that_was_given_up(registry, workspace, found):
+    folder = freeze(workspace, "a")
+    run = stop(workspace, f"tickets-{folder.name}", age=timedelta(days=30))
+    assert found().datasets == (folder,)
+    collect(registry, found(), now=NOW)
+    assert not folder.exists()
+    assert not run.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x02\x00\x00\x00\x00\x00\x00\x00[]"])
+def test_a_checkpoint_that_cannot_be_read_is_like_one_of_a_stopped_training(workspace, found, content):
+    run = stop(workspace, "tickets-111111111111", age=timedelta(days=1))
+    (run / "checkpoint.safetensors").write_bytes(content)
+    assert found().runs == ()

@@ -223,3 +223,18 @@ def test_a_full_disk_leaves_no_version(base, adapter, small_disk):
     with pytest.raises(StoreError, match="disk is full"):
         import_adapter(registry, "tickets", adapter, base)
     assert registry.experts() == []
+
+
+def test_an_encrypted_archive_is_refused(registry, base, adapter, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in adapter.iterdir():
+            archive.write(path, path.name)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(signature)
+        while place >= 0:
+            content[place + flags] |= 1
+            place = content.find(signature, place + 4)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(BrokenAdapter, match="encrypted"):
+        import_adapter(registry, "tickets", tmp_path / "a.zip", base)

@@ -105,9 +105,9 @@ def test_a_client_that_sends_all_before_it_reads_still_gets_the_answer(narrow):
     connection.close()
 
 
-def test_a_body_that_never_ends_is_given_up(service, monkeypatch):
-    monkeypatch.setattr("chiliad.server.app.BODY_SECONDS_MAX", 0.3)
-    with running(service) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow:
+def test_a_body_that_never_ends_is_given_up(service):
+    settings = ServerSettings(body_seconds_max=1)
+    with running(service, settings) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow:
         slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         started = time.monotonic()
         reply = b"".join(iter(lambda: slow.recv(65536), b""))

@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from chiliad.config import EngineSettings
+from chiliad.config import EngineSettings, ServerSettings
 from tests.server.conftest import TIMEOUT_S, running
 from tests.server.served import EngineService
 
@@ -152,10 +152,10 @@ def test_shutdown_lets_a_short_answer_finish(own):
     assert done == "data: [DONE]"
 
 
-def test_shutdown_ends_a_long_answer_with_an_error(own, monkeypatch):
-    monkeypatch.setattr("chiliad.server.process.FINISH_S", 0.05)
+def test_shutdown_ends_a_long_answer_with_an_error(own):
+    settings = ServerSettings(finish_seconds_max=1)
     body = {**LONG, "n": 8, "stream": True}
-    with running(own) as server, server.http() as http, http.stream("POST", PATH, json=body) as reply:
+    with running(own, settings) as server, server.http() as http, http.stream("POST", PATH, json=body) as reply:
         lines = reply.iter_lines()
         next(lines)
         server.server.should_exit = True

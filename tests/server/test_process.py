@@ -33,6 +33,11 @@ def test_an_address_that_is_not_ours_is_a_clear_error():
         listen("192.0.2.1", 8321)
 
 
+def test_a_port_that_cannot_be_is_a_clear_error():
+    with pytest.raises(ConfigError):
+        listen("127.0.0.1", 99999)
+
+
 def test_a_name_is_resolved():
     with listen("localhost", 0) as listener:
         assert listener.family in (socket.AF_INET, socket.AF_INET6)

@@ -10,7 +10,16 @@ import time
 import pandas as pd
 import pytest
 
-from chiliad.errors import BrokenAdapter, ExpertNotFound, PromotionRefused, RegistryError, StoreError, WrongBase
+from chiliad.errors import (
+    BadRequest,
+    BaseNotFound,
+    BrokenAdapter,
+    ExpertNotFound,
+    PromotionRefused,
+    RegistryError,
+    StoreError,
+    WrongBase,
+)
 from chiliad.evals import EvalOptions, Outcome
 from chiliad.registry import Comparison
 from chiliad.store.files import folder_lock
@@ -235,3 +244,32 @@ def test_corrections_are_read_by_the_columns_of_the_training_table(workspace):
     corrected = workspace.correct("notes", fixed, options=QUICK)
     inputs = {example.input for example in workspace.own_dataset(corrected).train}
     assert "subj: box 500 came flat\nmemo: dented" in inputs
+
+
+def test_what_one_expert_lacks_does_not_keep_the_others_from_being_served(workspace, table, expert, tmp_path):
+    workspace.bases.pull(str(write_folder(tmp_path / "second", seed=9, max_position_embeddings=512)), name="second")
+    workspace.train("elsewhere", table, base="second", options=QUICK)
+    workspace.bases.remove("second")
+    with Workspace.open(workspace.settings) as opened:
+        service = opened.service()
+        assert {model.id for model in service.models()} == {"tickets", "tiny"}
+        (expert.folder / "card.json").write_text("no card")
+        assert next(model for model in service.models() if model.id == "tickets").description == ""
+        with pytest.raises(BaseNotFound):
+            service.resolve("elsewhere")
+
+
+def test_an_expert_deleted_while_the_list_is_made_is_left_out(workspace, table, expert):
+    workspace.train("elsewhere", table, base="tiny", options=QUICK)
+    service = workspace.service(bases=("tiny",))
+    live = service._live()
+    workspace.registry.delete_expert("elsewhere")
+    assert [service._listed(version) is None for version in live] == [True, False]
+    assert {model.id for model in service.models()} == {"tickets", "tiny"}
+
+
+def test_half_a_character_is_a_bad_request_and_a_file_name_that_is_not_utf8_is_none(workspace, table, expert):
+    with pytest.raises(BadRequest):
+        expert("where is \udcff")
+    odd = table.rename(table.with_name("t\udcff.csv"))
+    assert workspace.train("other", odd, base="tiny", options=QUICK).ref.number == 1

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chiliad.config import Settings
+from chiliad.cli.settings import existing
 from chiliad.errors import BadRequest
 
 
@@ -28,7 +28,7 @@ def ask(
     from chiliad.workspace import Workspace
 
     question = _standard_input() if text == "-" else text
-    with Workspace.open(Settings.load(workspace=workspace)) as ws:
+    with Workspace.open(existing(workspace)) as ws:
         found = ws.expert(expert)
         answer = found(question, max_tokens=max_tokens, temperature=temperature, seed=seed)
     if as_json:

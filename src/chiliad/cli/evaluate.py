@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chiliad.config import Settings
+from chiliad.cli.settings import existing
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
     if out:
         with explain_disk_errors(out):  # told before the work rather than after it
             out.mkdir(parents=True, exist_ok=True)
-    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
+    with Workspace.open(existing(workspace), RichReporter()) as ws:
         found = ws.expert(expert)
         dataset = ws.test_on(found, data, **columns) if data else None
         custom = load_scorer(scorer) if scorer else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.settings import existing
 from chiliad.cli.usage import new_app
 from chiliad.config import Settings
 from chiliad.errors import RegistryError
@@ -37,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 @app.command("list")
 def list_experts(workspace: WorkspaceOption = None, as_json: AsJson = False) -> None:
     """Show all experts, each with its live version."""
-    with _registry(workspace) as registry:
+    with _registry(existing(workspace)) as registry:
         experts = registry.experts()
     if as_json:
         _print_json([_summary(expert) for expert in experts])
@@ -50,7 +51,7 @@ def list_experts(workspace: WorkspaceOption = None, as_json: AsJson = False) -> 
 @app.command()
 def show(expert: Reference, workspace: WorkspaceOption = None, as_json: AsJson = False) -> None:
     """Show one version, the live one by default, and how its expert's alias moved."""
-    with _registry(workspace) as registry:
+    with _registry(existing(workspace)) as registry:
         version = registry.get(expert)
         history = [step.to_document() for step in registry.history(version.name)]
         details = _details(version, registry)
@@ -73,7 +74,7 @@ def promote(
     """Make a version live, unless it is significantly worse on the frozen test rows than the one that is."""
     from chiliad.workspace import RichReporter, Workspace
 
-    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
+    with Workspace.open(existing(workspace), RichReporter()) as ws:
         version = ws.registry.get(expert)
         step = ws.promote(str(version.ref), force=force)
     typer.echo(f"{version.ref} is live." + (f" {step.comparison}." if step.comparison else ""))
@@ -84,7 +85,7 @@ def rollback(
     expert: Annotated[str, typer.Argument(metavar="NAME", help="The expert.")], workspace: WorkspaceOption = None
 ) -> None:
     """Make the version live again that was live before."""
-    with _registry(workspace) as registry:
+    with _registry(existing(workspace)) as registry:
         step = registry.rollback(expert)
     typer.echo(f"{expert}@{step.version} is live again.")
 
@@ -128,7 +129,7 @@ def import_expert(
 
     found = BaseStore(Settings.load().cache_dir).get(base or DEFAULT_BASE)
     answers = read_lines(choices) if choices else None
-    with _registry(workspace) as registry:
+    with _registry(Settings.load(workspace=workspace)) as registry:
         version = import_adapter(registry, expert, source, found, choices=answers)
     typer.echo(f"{version.ref} is here. `chiliad experts promote {version.ref}` makes it live.")
 
@@ -149,7 +150,7 @@ def delete(
             "What to delete is not clear.",
             fix=f"Name a version ({ref.name}@1), or give {ref.name} and --all for the whole expert.",
         )
-    with _registry(workspace) as registry:
+    with _registry(existing(workspace)) as registry:
         if everything:
             registry.delete_expert(ref.name)
         else:
@@ -163,14 +164,18 @@ def gc(
     workspace: WorkspaceOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find versions that were never live, unused datasets and leftovers of killed processes; --delete removes them."""
+    """Find versions that were never live, unused datasets, abandoned trainings and leftovers of killed processes.
+
+    Nothing is touched unless --delete is given. A training that was stopped can
+    be continued for 14 days.
+    """
     from chiliad.registry.garbage import collect, find_garbage
     from chiliad.registry.registry import utc_now
 
-    with _registry(workspace) as registry:
+    with _registry(existing(workspace)) as registry:
         garbage = find_garbage(registry, now=utc_now(), keep=keep)
         if remove:
-            collect(registry, garbage)
+            collect(registry, garbage, now=utc_now())
     if as_json:
         _print_json({**_found(garbage), "bytes": garbage.bytes, "deleted": remove})
         return
@@ -187,7 +192,7 @@ def _export_merged(expert: str, out: Path, workspace: Path | None) -> tuple[str,
     from chiliad.workspace import Workspace
     from chiliad.workspace.exported import logprob_difference
 
-    with Workspace.open(Settings.load(workspace=workspace)) as ws:
+    with Workspace.open(existing(workspace)) as ws:
         found = ws.expert(expert)
         parity = export_merged(
             found.version,
@@ -204,7 +209,7 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
     from chiliad.registry.export_gguf import export_gguf
     from chiliad.registry.export_peft import export_peft
 
-    with _registry(workspace) as registry:
+    with _registry(existing(workspace)) as registry:
         version = registry.get(expert)
         folder = registry.folder(version.ref)
     if form is Form.PEFT:
@@ -214,13 +219,12 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
 
 
 @contextmanager
-def _registry(workspace: Path | None) -> Iterator[Registry]:
+def _registry(settings: Settings) -> Iterator[Registry]:
     """The registry alone: opening it loads neither PyTorch nor a base model."""
-    from chiliad.registry import Registry
+    from chiliad.registry import DATABASE_FILE, Registry
     from chiliad.store import Store, sqlite_url
 
-    settings = Settings.load(workspace=workspace)
-    store = Store.open(settings.database_url or sqlite_url(settings.workspace / "chiliad.db"))
+    store = Store.open(settings.database_url or sqlite_url(settings.workspace / DATABASE_FILE))
     try:
         registry = Registry(store, settings.workspace, reserved=lambda: _base_ids(settings.cache_dir))
         for problem in registry.unreadable:
@@ -259,6 +263,7 @@ def _found(garbage: Garbage) -> dict[str, list[str]]:
     return {
         "versions": [str(ref) for ref in garbage.versions],
         "datasets": [str(folder) for folder in garbage.datasets],
+        "runs": [str(folder) for folder in garbage.runs],
         "leftovers": [str(stage) for stage in garbage.stages],
     }
 

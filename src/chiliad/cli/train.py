@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.settings import existing
 from chiliad.config import Settings
 
 if TYPE_CHECKING:
-    from chiliad.workspace import Expert
+    from chiliad.workspace import Expert, Workspace
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
@@ -51,18 +56,19 @@ def train(
     """
     from chiliad.base import DEFAULT_BASE
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
+    from chiliad.workspace.plan import plan
 
     options = TrainOptions(rank, epochs, learning_rate, rslora, seed, baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
-    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
-        if dry_run:
-            from chiliad.workspace.plan import plan
-
+    settings = Settings.load(workspace=workspace)
+    if dry_run:
+        with _looked_at(settings) as ws:
             ws.registry.check_name(name)
             tests = ws.examples(test, **columns) if test else None
             typer.echo(plan(ws, ws.examples(data, **columns), tests, on_base, options))
-        else:
+    else:
+        with Workspace.open(settings, RichReporter()) as ws:
             expert = ws.train(name, data, test=test, **columns, instruction=instruction, base=on_base, options=options)
             _report(expert, as_json=as_json)
 
@@ -77,8 +83,19 @@ def correct(
     """Train the next version with corrected answers; it goes live only if it is not worse on the frozen test rows."""
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
 
-    with Workspace.open(Settings.load(workspace=workspace), RichReporter()) as ws:
+    with Workspace.open(existing(workspace), RichReporter()) as ws:
         _report(ws.correct(name, data, options=TrainOptions(seed=seed)), as_json=as_json)
+
+
+@contextmanager
+def _looked_at(settings: Settings) -> Iterator[Workspace]:
+    """The workspace, or an empty one elsewhere if there is none yet: looking makes nothing."""
+    from chiliad.workspace import Workspace
+
+    with TemporaryDirectory(prefix="chiliad-") as aside:
+        folder = settings.workspace if settings.workspace.exists() else Path(aside)
+        with Workspace.open(replace(settings, workspace=folder)) as ws:
+            yield ws
 
 
 def _report(expert: Expert, *, as_json: bool) -> None:

@@ -45,9 +45,9 @@ def read_table(path: Path) -> Table:
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
-    """Read the lines of a text file that are not blank. Raises UnreadableFile."""
+    """Read the lines of a text file that are not blank, without the white space around them. Raises UnreadableFile."""
     with _explained(path):
-        return tuple(line for line in read_text(path).splitlines() if line.strip())
+        return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
 
 
 @contextmanager

@@ -136,6 +136,10 @@ class Card:
     def to_html(self) -> str:
         return to_html(self)
 
+    def _repr_markdown_(self) -> str:
+        """How a notebook shows it."""
+        return self.to_markdown()
+
 
 _CARD = TypeAdapter(Card)
 

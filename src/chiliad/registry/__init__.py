@@ -3,9 +3,10 @@
 from chiliad.registry.expert import ExpertFacts, ExpertVersion
 from chiliad.registry.gate import Action, Comparison, Promotion
 from chiliad.registry.ids import DatasetHash, ExpertName, ExpertRef
-from chiliad.registry.registry import Draft, ExpertSummary, Registry
+from chiliad.registry.registry import DATABASE_FILE, Draft, ExpertSummary, Registry, require_workspace
 
 __all__ = [
+    "DATABASE_FILE",
     "Action",
     "Comparison",
     "DatasetHash",
@@ -17,4 +18,5 @@ __all__ = [
     "ExpertVersion",
     "Promotion",
     "Registry",
+    "require_workspace",
 ]

@@ -70,7 +70,7 @@ def _unpack(source: Path, folder: Path) -> None:
                 raise BrokenAdapter(f"{source} unpacks to more than 4 GiB.", fix="Give an archive of one adapter.")
             for info in known:
                 archive.extract(info, folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:  # RuntimeError: encrypted
         raise BrokenAdapter(f"{source} is not a whole archive: {error}.", fix="Export it again.") from error
 
 

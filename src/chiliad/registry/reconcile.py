@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from chiliad.store import PromotionRow, Store, VersionRow
 from chiliad.store.files import folder_lock
 
 DATASET_FILE = "dataset.json"
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def reconcile(store: Store, experts_root: Path, datasets_root: Path) -> tuple[Un
 
 def numbers_in(folder: Path) -> frozenset[int]:
     """The versions whose folders are in an expert's folder."""
-    return frozenset(int(version.name) for version in _folders(folder) if version.name.isdigit())
+    return frozenset(int(version.name) for version in _folders(folder) if _NUMBER.fullmatch(version.name))
 
 
 def _index(store: Store) -> dict[str, _Indexed]:

@@ -22,13 +22,25 @@ from chiliad.registry.gate import Action, Comparison, Promotion, judge
 from chiliad.registry.ids import ExpertName, ExpertRef, check_name
 from chiliad.registry.reconcile import Unreadable, numbers_in, reconcile
 from chiliad.store import Document, Store
-from chiliad.store.files import folder_lock, remove_folder, staged_folder, write_atomic
+from chiliad.store.files import explain_disk_errors, folder_lock, remove_folder, staged_folder, write_atomic
 
 Clock = Callable[[], datetime]
+DATABASE_FILE = "chiliad.db"
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def require_workspace(folder: Path) -> None:
+    """Raises RegistryError unless `folder` is a workspace: the database is in it, or the files that rebuild it."""
+    with explain_disk_errors(folder):
+        there = any((folder / name).exists() for name in (DATABASE_FILE, "experts", "datasets"))
+    if not there:
+        raise RegistryError(
+            f"There is no workspace in {folder}.",
+            fix="Name its folder with --workspace; `chiliad train NAME --data FILE` makes a new one.",
+        )
 
 
 @dataclass(frozen=True)

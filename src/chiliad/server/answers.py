@@ -39,7 +39,7 @@ class Answers:
         try:
             for index, start in enumerate(starts):
                 self._unfinished[index] = start(self._receiver(index))
-        except ChiliadError:
+        except BaseException:
             self.cancel()
             raise
 

@@ -15,8 +15,6 @@ from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
 from chiliad.server.wire.errors import ErrorBody
 
-BODY_SECONDS_MAX = 30.0
-
 
 def create_app(service: AnyService, settings: ServerSettings, *, api_key: str | None = None) -> FastAPI:
     """Routes over `service`. With `api_key`, every path but the page and the health checks wants it as Bearer."""
@@ -33,7 +31,7 @@ def create_app(service: AnyService, settings: ServerSettings, *, api_key: str | 
     for routes in (page, health, models, chat, completions, tokenize):
         app.include_router(routes.router)
     # The last one added is the first one that a request meets.
-    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max, seconds_max=BODY_SECONDS_MAX)
+    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max, seconds_max=settings.body_seconds_max)
     if api_key is not None:
         app.add_middleware(KeyGuard, api_key=api_key)
     app.add_middleware(OriginGuard, loopback_only=is_loopback(settings.host))

@@ -16,12 +16,11 @@ from chiliad.server.state import state_of
 
 CONNECTIONS_MAX = 4096
 BACKLOG_MAX = 2048
+PORT_MAX = 65535
 KEEP_ALIVE_S = 75
 """longer than the usual client keeps a connection in its pool, so that the client is the one to close it"""
-FINISH_S = 10.0
-"""how long answers that are under way may go on after the server was told to stop"""
 CLOSE_S = 5
-"""how long connections get after that to take their last bytes"""
+"""how long connections get to take their last bytes, after the answers under way have ended"""
 
 
 def run(
@@ -43,7 +42,7 @@ def run(
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which from its first signal on takes no new request and ends the running ones within FINISH_S."""
+    """uvicorn, which from its first signal on takes no new request and ends the running ones within `finish_seconds_max`."""
 
     def __init__(
         self, service: AnyService, settings: ServerSettings, *, api_key: str | None, on_listening: Callable[[], None]
@@ -57,10 +56,11 @@ class Server(uvicorn.Server):
             backlog=BACKLOG_MAX,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(FINISH_S) + CLOSE_S,
+            timeout_graceful_shutdown=settings.finish_seconds_max + CLOSE_S,
         )
         super().__init__(config)
         self._state = state_of(app)
+        self._finish_s = settings.finish_seconds_max
         self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
         self._on_listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._state.close(finish_s=FINISH_S)
+        self._state.close(finish_s=self._finish_s)
         await super().shutdown(sockets)
 
 
@@ -86,6 +86,8 @@ def check_exposure(host: str, *, allow_network: bool, api_key: str | None) -> No
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Port 0 takes any free one. Raises ConfigError."""
+    if port > PORT_MAX:  # the system would take another one, without a word
+        raise ConfigError(f"There is no port {port}.", fix=f"Choose one up to {PORT_MAX} with --port.")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG_MAX)

@@ -36,8 +36,10 @@ class Expert:
     @property
     def card(self) -> Card | None:
         """What this version is worth; None before it was evaluated."""
-        path = self.folder / CARD_FILE
-        return Card.from_json(path.read_bytes()) if path.is_file() else None
+        try:
+            return Card.from_json((self.folder / CARD_FILE).read_bytes())
+        except FileNotFoundError:
+            return None
 
     def __call__(self, text: str, *, max_tokens: int = 256, temperature: float = 0.0, seed: int | None = None) -> str:
         """Answer one input. Raises PromptTooLong, Overloaded, and what loading the adapter raises."""

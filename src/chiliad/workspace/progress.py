@@ -41,7 +41,7 @@ class SilentReporter:
 
 
 class RichReporter:
-    """Live bars on standard error, in a terminal and in a notebook; plain lines where neither is there."""
+    """Live bars on standard error, in a terminal; plain lines where there is none."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -60,7 +60,7 @@ class RichReporter:
 
     def step(self, event: StepEvent) -> None:
         loss = "" if math.isnan(event.loss) else f"loss {event.loss:.3f} · "
-        left = f"{_duration(event.seconds_left)} left"
+        left = f"{duration_text(event.seconds_left)} left"
         detail = f"epoch {event.epoch + 1}/{event.epochs} · {loss}{event.tokens_per_second:.0f} tokens/s · {left}"
         self._show("training", event.step, event.steps, detail)
         if event.dev is not None:
@@ -84,6 +84,6 @@ class RichReporter:
         self._bars.update(self._tasks[doing], completed=done, total=total or None, detail=detail)
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -11,7 +11,7 @@ from chiliad.base import Base, ChatTemplate, compact_template
 from chiliad.config import Settings
 from chiliad.data import Message
 from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
-from chiliad.errors import BrokenAdapter
+from chiliad.errors import BadRequest, BrokenAdapter
 from chiliad.evals import Answer
 from chiliad.models import Llama, LlamaConfig
 from chiliad.registry import ExpertVersion
@@ -57,7 +57,12 @@ class ServedBase:
 
     def prompt(self, template: ChatTemplate, turns: Turns) -> tuple[int, ...]:
         """The tokens of a conversation up to where the answer begins. Raises BadRequest."""
-        return tuple(self.tokenizer.encode(template.render(turns)))
+        text = template.render(turns)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest("The input holds half a character.", fix="Give it as UTF-8 text.") from error
+        return tuple(self.tokenizer.encode(text))
 
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
         return (*self.tokenizer.encode(answer), self.end_token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING
 from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, Handle, OnEvent, SamplingParams
+from chiliad.errors import BaseModelError, DataError, ExpertNotFound, WrongBase
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.served_base import ServedBase
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
+
+
+log = logging.getLogger("chiliad.service")
 
 
 @dataclass(frozen=True)
@@ -78,15 +83,21 @@ class WorkspaceService:
         self._told: dict[tuple[ExpertRef, AdapterHash], Told] = {}
         self._loaded: set[str] = set()
         self._loading = Lock()
-        for base_id in {*bases, *(version.base_id for version in self._live())}:
+        for base_id in bases:
             self._load(base_id)
+        for version in self._live():
+            try:
+                self._load(version.base_id)
+            except BaseModelError as error:
+                log.warning("%s cannot answer: %s", version.ref, error)
 
     def is_ready(self) -> bool:
         return True
 
     def models(self) -> Sequence[Model]:
-        experts = [self._expert(version.name, version) for version in self._live() if version.base_id in self._loaded]
-        return [*experts, *(self._base(base_id) for base_id in sorted(self._loaded))]
+        experts = [version for version in self._live() if version.base_id in self._loaded]
+        bases = [self._base(base_id) for base_id in sorted(self._loaded)]
+        return [*filter(None, map(self._listed, experts)), *bases]
 
     def resolve(self, model_id: str) -> Model:
         if model_id in self._loaded:
@@ -144,8 +155,22 @@ class WorkspaceService:
         served = expert.served
         return Model(model_id, served, expert, served.engine.context_max, lambda: self._about(expert))
 
+    def _listed(self, version: ExpertVersion) -> Model | None:
+        """An expert in the list; not one that has just been deleted, or whose base is another one by now."""
+        try:
+            return self._expert(version.name, version)
+        except (ExpertNotFound, WrongBase):
+            return None
+
     def _about(self, expert: Expert) -> Told:
         """The card's first line and a development input to try, where there are such. Read once per version."""
+        try:
+            return self._read_about(expert)
+        except DataError as error:
+            log.warning("%s: %s", expert.ref, error)
+            return Told("")
+
+    def _read_about(self, expert: Expert) -> Told:
         key = (expert.ref, expert.version.adapter_hash)
         if key not in self._told:
             card, dataset_hash = expert.card, expert.version.dataset_hash

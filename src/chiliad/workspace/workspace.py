@@ -33,7 +33,7 @@ from chiliad.errors import ExpertNotFound, PromotionRefused, UnusableData
 from chiliad.evals import Card, EvalOptions
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
-from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
+from chiliad.registry import DATABASE_FILE, Comparison, ExpertRef, ExpertVersion, Promotion, Registry
 from chiliad.store import Store, sqlite_url
 from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
@@ -67,7 +67,7 @@ class Workspace:
         self.folder = settings.workspace
         with explain_disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.store = Store.open(settings.database_url or sqlite_url(self.folder / "chiliad.db"))
+        self.store = Store.open(settings.database_url or sqlite_url(self.folder / DATABASE_FILE))
         self.registry = Registry(self.store, self.folder, reserved=lambda: frozenset(self.bases.ids()))
         self._served: dict[str, ServedBase] = {}
         use_threads(settings.threads)
@@ -76,6 +76,9 @@ class Workspace:
     def open(cls, settings: Settings, reporter: Reporter | None = None) -> Self:
         """Raises StoreError. `reporter` is told about long work."""
         return cls(settings, reporter)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.folder}: {', '.join(expert.name for expert in self.registry.experts()) or 'empty'}>"
 
     def __enter__(self) -> Self:
         return self
@@ -218,8 +221,14 @@ class Workspace:
             self._served[base_id] = ServedBase(base, self.settings)
         return self._served[base_id]
 
-    def service(self, bases: Sequence[str] = (DEFAULT_BASE,)) -> WorkspaceService:
-        """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so."""
+    def service(self, bases: Sequence[str] | None = None) -> WorkspaceService:
+        """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
+
+        Without `bases` it is the default base if that is here; it is fetched only if there is nothing else to serve.
+        """
+        if bases is None:
+            wanted = DEFAULT_BASE in self.bases.ids() or not any(expert.live for expert in self.registry.experts())
+            bases = (DEFAULT_BASE,) if wanted else ()
         return WorkspaceService(self, bases)
 
     @cached_property
@@ -340,4 +349,6 @@ def _table(data: Data) -> Table:
 
 
 def _source(data: Data) -> str:
-    return Path(data).name if isinstance(data, str | Path) else type(data).__name__
+    """A name for people. One that is not UTF-8, which a file system may well have, is written as far as it is."""
+    name = Path(data).name if isinstance(data, str | Path) else type(data).__name__
+    return name.encode("utf-8", "replace").decode()

@@ -41,7 +41,9 @@ class BodyLimit:
                 return await self._collect(receive)
         except TimeoutError:
             cause = f"The body did not arrive within {self._seconds_max:g} seconds."
-            raise HttpError(408, "body_too_slow", cause, fix="Send it faster, or in smaller requests.") from None
+            raise HttpError(
+                408, "body_too_slow", cause, fix="Send less in one request, or raise server.body_seconds_max."
+            ) from None
 
     async def _collect(self, receive: Receive) -> bytes | None:
         body = bytearray()

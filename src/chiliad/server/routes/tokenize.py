@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 
 from chiliad.server.service import ServedModel
@@ -15,7 +17,7 @@ router = APIRouter(tags=["tokenizer"])
 @router.post("/tokenize")
 async def tokenize(body: TokenizeBody, state: State) -> Tokens:
     model = await _model(state, body.model)
-    tokens = model.tokenizer.encode(body.prompt)
+    tokens = await asyncio.to_thread(model.tokenizer.encode, body.prompt)
     return Tokens(count=len(tokens), max_model_len=model.context_max, tokens=tokens)
 
 
@@ -23,7 +25,7 @@ async def tokenize(body: TokenizeBody, state: State) -> Tokens:
 async def detokenize(body: DetokenizeBody, state: State) -> Detokenized:
     model = await _model(state, body.model)
     check_ids(body.tokens, model.tokenizer, param="tokens")
-    return Detokenized(prompt=model.tokenizer.decode(body.tokens, skip_special=False))
+    return Detokenized(prompt=await asyncio.to_thread(model.tokenizer.decode, body.tokens, skip_special=False))
 
 
 @router.get("/tokenizer_info")
