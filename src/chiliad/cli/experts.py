@@ -216,10 +216,10 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
 def _registry(workspace: Path | None) -> Iterator[Registry]:
     """The registry alone: opening it loads neither PyTorch nor a base model."""
     from chiliad.registry import Registry
-    from chiliad.store import Store, sqlite_url
+    from chiliad.store import Store
 
     settings = Settings.load(workspace=workspace)
-    store = Store.open(settings.database_url or sqlite_url(settings.workspace / "chiliad.db"))
+    store = Store.of(settings)
     try:
         registry = Registry(store, settings.workspace, reserved=lambda: _base_ids(settings.cache_dir))
         for problem in registry.unreadable:
