@@ -13,7 +13,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: setup demo test sanitize check lint types imports wheel clean
+.PHONY: setup demo test postgres sanitize check lint types imports wheel clean
 
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
@@ -22,6 +22,10 @@ demo: .venv/ready  ## the whole circle on the example support desk; DATA=my.csv 
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+postgres:  ## install Debian's PostgreSQL if it is missing: its tests start a server of their own, and are skipped without
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install postgresql; }
 
 check: lint types imports wheel test  ## what CI runs; the tests come last
 

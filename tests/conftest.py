@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chiliad.config import Settings
+from chiliad.store import sqlite_url
+from tests.postgres import Server, missing, running
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +46,24 @@ def table(tmp_path: Path) -> Path:
     from tests.tiny import write_table
 
     return write_table(tmp_path / "tickets.csv")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server of this test session's own. Skips where there is none, unless POSTGRES_TESTS=required."""
+    reason = missing()
+    if reason and os.environ.get("POSTGRES_TESTS") == "required":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "ws" / "chiliad.db")
+    server: Server = request.getfixturevalue("postgres")
+    return server.new_database()

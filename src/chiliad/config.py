@@ -57,8 +57,8 @@ def _user_cache() -> Path:
 class Settings:
     workspace: Path = Path("ws")
     cache_dir: Path = field(default_factory=_user_cache)
-    database_url: str | None = None
-    """defaults to SQLite inside the workspace"""
+    database_url: str | None = field(default=None, repr=False)
+    """`postgresql://user:password@host/name`, a database for this workspace alone; defaults to SQLite inside it"""
     threads: int | None = None
     """compute threads; defaults to the number of cores"""
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -117,7 +117,7 @@ def test_a_bad_settings_file_is_named_with_its_mistake(chiliad, tmp_path, conten
         ("CHILIAD_CACH", "x", "no setting cach", 2),
         ("CHILIAD_ENGINE__BATCH_MAX", "many", "engine.batch_max = 'many'", 2),
         ("CHILIAD_ENGINE", "3", "engine is a group of settings", 2),
-        ("CHILIAD_DATABASE_URL", "postgres://host/db", "is not the URL of a SQLite file", 1),
+        ("CHILIAD_DATABASE_URL", "mysql://host/db", "not the URL of a SQLite file or", 1),
     ],
 )
 def test_a_bad_variable_is_named_with_its_mistake(chiliad, live, monkeypatch, name, value, cause, code):

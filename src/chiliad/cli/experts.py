@@ -221,10 +221,10 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
 @contextmanager
 def _registry(settings: Settings) -> Iterator[Registry]:
     """The registry alone: opening it loads neither PyTorch nor a base model."""
-    from chiliad.registry import DATABASE_FILE, Registry
-    from chiliad.store import Store, sqlite_url
+    from chiliad.registry import Registry
+    from chiliad.store import Store
 
-    store = Store.open(settings.database_url or sqlite_url(settings.workspace / DATABASE_FILE))
+    store = Store.of(settings)
     try:
         registry = Registry(store, settings.workspace, reserved=lambda: _base_ids(settings.cache_dir))
         for problem in registry.unreadable:

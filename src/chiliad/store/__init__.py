@@ -1,5 +1,7 @@
 """What outlives a process: the database, and files that are either whole or absent."""
 
-from chiliad.store.database import Document, PromotionRow, Store, VersionRow, sqlite_url
+from chiliad.store.database import Database
+from chiliad.store.sqlite import sqlite_url
+from chiliad.store.store import Document, PromotionRow, Store, VersionRow
 
-__all__ = ["Document", "PromotionRow", "Store", "VersionRow", "sqlite_url"]
+__all__ = ["Database", "Document", "PromotionRow", "Store", "VersionRow", "sqlite_url"]

@@ -1,4 +1,4 @@
-"""The tables, and the numbered steps that bring an older database up to them.
+"""The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
 Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them; only comparisons
 that were not used for a promotion yet live here alone.
@@ -6,11 +6,10 @@ that were not used for a promotion yet live here alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from sqlalchemy import JSON, Boolean, Column, Integer, MetaData, String, Table
 
-from sqlalchemy import JSON, Boolean, Column, Connection, Integer, MetaData, String, Table, inspect, select
-
-from chiliad.errors import StoreError
+SCHEMA = 1
+"""the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
 
@@ -61,31 +60,3 @@ datasets = Table(
     Column("hash", String, primary_key=True),
     Column("document", JSON, nullable=False),
 )
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the database to the newest schema, step by step. Raises StoreError if it is newer than this program."""
-    found = _schema_number(connection)
-    if found > len(MIGRATIONS):
-        raise StoreError(
-            f"The database has schema {found}; this version of Chiliad knows up to {len(MIGRATIONS)}.",
-            fix="Upgrade Chiliad, or use the version that wrote this workspace.",
-        )
-    for step in MIGRATIONS[found:]:
-        step(connection)
-    connection.execute(schema.delete())
-    connection.execute(schema.insert().values(number=len(MIGRATIONS)))
-
-
-def _create_first_tables(connection: Connection) -> None:
-    metadata.create_all(connection)
-
-
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_first_tables,)
-"""step n brings schema n to n + 1; steps are only ever added"""
-
-
-def _schema_number(connection: Connection) -> int:
-    if not inspect(connection).has_table(schema.name):
-        return 0
-    return connection.execute(select(schema.c.number)).scalar() or 0

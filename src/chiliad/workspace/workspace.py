@@ -33,8 +33,8 @@ from chiliad.errors import ExpertNotFound, PromotionRefused, UnusableData
 from chiliad.evals import Card, EvalOptions
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
-from chiliad.registry import DATABASE_FILE, Comparison, ExpertRef, ExpertVersion, Promotion, Registry
-from chiliad.store import Store, sqlite_url
+from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
+from chiliad.store import Store
 from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment, columns_of
@@ -67,7 +67,7 @@ class Workspace:
         self.folder = settings.workspace
         with explain_disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.store = Store.open(settings.database_url or sqlite_url(self.folder / DATABASE_FILE))
+        self.store = Store.of(settings)
         self.registry = Registry(self.store, self.folder, reserved=lambda: frozenset(self.bases.ids()))
         self._served: dict[str, ServedBase] = {}
         use_threads(settings.threads)
