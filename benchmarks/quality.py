@@ -1,8 +1,8 @@
 """Experts on public data, each beside its baselines: `python benchmarks/quality.py banking77 --json`.
 
 Finds the data in the folder that CHILIAD_DATA names; nothing of it is kept but scores. Everything is chosen on
-development rows; the test rows are answered once, by `train`. Results are added to docs/results/quality.json, cards stay in
-the workspace.
+development rows; the test rows are answered once, by `train`. Results are added to docs/results/quality.json, from which
+docs/results/quality.md is made; cards stay in the workspace.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,6 +24,7 @@ from chiliad.workspace import Expert, TrainOptions
 from chiliad.workspace.machine import machine
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "quality.json"
+PAGE = RESULTS.with_suffix(".md")
 CLINC_DOMAINS = (
     *("auto_and_commute", "banking", "credit_cards", "home", "kitchen_and_dining"),
     *("meta", "small_talk", "travel", "utility", "work"),
@@ -100,7 +101,49 @@ def _keep(result: dict[str, Any]) -> None:
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     results = [*known, result]
-    RESULTS.write_text(json.dumps(sorted(results, key=lambda r: r["task"]), indent=1) + "\n")
+    results.sort(key=lambda result: str(result["task"]))
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    PAGE.write_text(page(results))
+
+
+def page(results: Sequence[Mapping[str, Any]]) -> str:
+    """The results as a Markdown page."""
+    wins = sum(result["verdict"].startswith("This expert wins") for result in results)
+    rows = "\n".join(_table_row(result) for result in results)
+    return f"""# Experts on public data
+
+One expert of the default base for each row, beside its six baselines. Everything is chosen on development rows, the test
+rows are answered once per row of this table, and every run that ever looked at them is here. Prompted baselines are
+measured on at most 200 test rows. Brackets: 95 % bootstrap interval. {wins} of {len(results)} experts win against their
+best baseline; the others say so on the first line of their cards.
+
+| task | test rows | metric | expert | best baseline | five-shot base | verdict | training |
+|---|---|---|---|---|---|---|---|
+{rows}
+
+Made from [quality.json](quality.json), which holds all baselines, the settings, the machine, the date and the command of
+each run (`CHILIAD_DATA=... python benchmarks/quality.py TASK --json`). Minutes of training are those of the clock on a
+machine that did other work beside.
+"""
+
+
+def _table_row(result: Mapping[str, Any]) -> str:
+    best, training = result["best_baseline"], result["training"]
+    low, high = result["interval"]
+    few_shot = result["baselines"].get("few_shot")
+    verdict = result["verdict"].split(":")[0].split(" that ")[0].rstrip(".")
+    chance = result["verdict"].rpartition("(")[2].rstrip(").")
+    cells = (
+        result["task"],
+        str(result["test_rows"]),
+        result["metric"],
+        f"{result['score']:.3f} [{low:.3f}, {high:.3f}]",
+        f"{result['baselines'][best][0]:.3f} {best}",
+        "" if few_shot is None else f"{few_shot[0]:.3f}",
+        f"{verdict} ({chance})",
+        f"{training['rows']} rows, {training['epochs']} epochs, r={training['rank']}, {training['seconds'] / 60:.0f} min",
+    )
+    return "| " + " | ".join(cells) + " |"
 
 
 def _read(path: Path) -> Rows:

@@ -2,10 +2,13 @@
 
 import ast
 import importlib
+import importlib.util
 import itertools
+import json
 import pkgutil
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -161,3 +164,13 @@ def public_names(module):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign)
         or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("chiliad"))
     ]  # fmt: skip
+
+
+def test_the_page_of_results_says_what_the_runs_gave():
+    spec = importlib.util.spec_from_file_location("quality", ROOT / "benchmarks" / "quality.py")
+    assert spec is not None
+    assert spec.loader is not None
+    quality = importlib.util.module_from_spec(spec)
+    sys.modules["quality"] = quality
+    spec.loader.exec_module(quality)
+    assert quality.PAGE.read_text() == quality.page(json.loads(quality.RESULTS.read_text()))

@@ -8,14 +8,11 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 import pytest
-import torch
 
 from chiliad.adapters import AdapterHash
 from chiliad.engine import Aborted, AbortReason, Delta, Engine, Failed, Finished, FinishReason
 from chiliad.errors import BadRequest, BrokenAdapter, EngineError, Overloaded, PromptTooLong
-from tests.engine.tiny import END, EXPERTS, SETTINGS, broken, request
-
-NAMES = [None, *EXPERTS]
+from tests.engine.tiny import END, NAMES, SETTINGS, broken, prompt, request
 
 
 @pytest.fixture
@@ -48,10 +45,6 @@ class Listener:
         event = self.last()
         assert isinstance(event, Finished), event
         return event.completion
-
-
-def prompt(seed, length):
-    return torch.randint(2, 250, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def test_mixed_experts_answer_as_transformers_and_peft_do(tiny, engine):

@@ -36,6 +36,14 @@ EXPERTS = {
 }
 
 
+NAMES = [None, *EXPERTS]
+
+
+def prompt(seed: int, length: int) -> list[int]:
+    """Random tokens, none of them special."""
+    return torch.randint(2, 250, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
 def write_tokenizer(folder: Path) -> Tokenizer:
     """One token for each byte, so that characters of several bytes come in parts."""
     backend = Backend(models.BPE(vocab={token: i for i, token in enumerate(LETTERS)}, merges=[]))

@@ -12,7 +12,7 @@ import torch
 from chiliad.adapters import AdapterHash, LoraAdapter, LoraShape
 from chiliad.base import Base, ChatTemplate, Tokenizer
 from chiliad.config import EngineSettings
-from chiliad.engine import Delta, Engine, Event, Handle, OnEvent, Request, RequestId, SamplingParams
+from chiliad.engine import Delta, Engine, Event, Grammar, Handle, OnEvent, Request, RequestId, SamplingParams
 from chiliad.errors import BrokenAdapter, ExpertNotFound
 from chiliad.models import SITES, Llama, LlamaConfig
 from chiliad.server import Turns
@@ -69,6 +69,9 @@ class EngineService:
     def render(self, model: Served, turns: Turns) -> tuple[int, ...]:
         return tuple(model.tokenizer.encode(model.chat_template.render(turns)))
 
+    def compile(self, model: Served, grammar: Grammar) -> None:
+        self.engine.compile(grammar)
+
     def start(
         self,
         model: Served,
@@ -77,17 +80,23 @@ class EngineService:
         on_event: OnEvent,
         *,
         keep_to_choices: bool,
+        grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Handle:
         self.started += 1
         end = min(self.tokenizer.eos_ids)
-        choices = tuple((*self.tokenizer.encode(label), end) for label in model.labels) if keep_to_choices else ()
+        choices = (
+            tuple((*self.tokenizer.encode(label), end) for label in model.labels)
+            if keep_to_choices and not grammar
+            else ()
+        )
         request = Request(
             id=RequestId(str(self.started)),
             prompt=prompt,
             sampling=sampling,
             adapter=model.adapter,
             choices=choices or None,
+            grammar=grammar,
             eos_ids=frozenset() if model.endless else self.tokenizer.eos_ids,
             prompt_logprobs=prompt_logprobs,
         )

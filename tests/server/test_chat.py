@@ -182,14 +182,9 @@ def test_asking_for_nothing_of_a_missing_feature_is_fine(client):
     assert ask(client, **ABSENT).choices[0].message.content
 
 
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("tools", [TOOL]),
-        ("response_format", {"type": "json_object"}),
         ("frequency_penalty", 0.5),
         ("presence_penalty", -1),
         ("logit_bias", {"1": 5}),
@@ -208,8 +203,8 @@ def test_a_missing_feature_is_refused_by_name(client, field, value):
 @pytest.mark.parametrize(
     "message",
     [
-        {"role": "tool", "tool_call_id": "1", "content": "x"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {}}]},
+        {"role": "function", "name": "f", "content": "x"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
     ],
 )

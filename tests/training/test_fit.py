@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from chiliad.errors import TrainingError
 from chiliad.models import Llama, LlamaConfig
-from chiliad.training import Recipe, Row, Trainer, choose_recipe, fit
+from chiliad.training import Recipe, Row, Score, Trainer, choose_recipe, fit
 from chiliad.training.rows import epoch_batches
 
 CONFIG = LlamaConfig(32, 48, 2, 4, 2, 8, 61, 64, 1e4, 1e-5, tied=True)
@@ -102,6 +103,16 @@ def test_the_best_epoch_is_kept_and_training_stops_early(tmp_path):
     assert progress.stopped_early
     assert progress.epochs_done < 12
     assert losses[progress.best_epoch] == min(losses)
+
+
+def test_of_epochs_that_dev_rows_cannot_tell_apart_the_latest_is_kept(tmp_path, monkeypatch):
+    exact = iter([0.90, 0.88, 0.94, 0.90, 0.86])  # one standard error at 0.94 of 16 rows is 0.06
+    monkeypatch.setattr(Trainer, "score", lambda *_: Score(loss=1.0, exact=next(exact)))
+    recipe = replace(RECIPE, epochs=5)
+    progress = fit(
+        Trainer(Llama.random(CONFIG, seed=1)), "x", TRAIN, DEV, recipe, by_exact=True, folder=tmp_path
+    ).progress
+    assert (progress.best_epoch, progress.best_value) == (3, 0.94)
 
 
 def test_a_checkpoint_of_other_settings_is_not_continued(tmp_path):

@@ -43,6 +43,10 @@ class Tokenizer:
         text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special)
         return text
 
+    def to_json(self) -> str:
+        """The tokenizer as the text of a `tokenizer.json`."""
+        return str(self._backend.to_str())
+
     def _end_ids(self) -> frozenset[int]:
         """The end token, and those of `_END_TOKENS` that are special here: elsewhere they may be ordinary text."""
         added = self._backend.get_added_tokens_decoder()

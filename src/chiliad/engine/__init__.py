@@ -1,6 +1,7 @@
 """The engine: requests for many experts in, tokens out, all in shared steps on one thread."""
 
 from chiliad.engine.engine import Engine, Handle
+from chiliad.engine.grammar import ANY_JSON_OBJECT, Grammar, GrammarKind, json_rule
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -19,6 +20,7 @@ from chiliad.engine.request import (
 )
 
 __all__ = [
+    "ANY_JSON_OBJECT",
     "AbortReason",
     "Aborted",
     "Completion",
@@ -28,6 +30,8 @@ __all__ = [
     "Failed",
     "FinishReason",
     "Finished",
+    "Grammar",
+    "GrammarKind",
     "Handle",
     "OnEvent",
     "Request",
@@ -35,4 +39,5 @@ __all__ = [
     "SamplingParams",
     "Timing",
     "TokenLogprob",
+    "json_rule",
 ]

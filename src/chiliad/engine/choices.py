@@ -24,6 +24,28 @@ class ChoiceNode:
         return next(iter(self.children)) if len(self.children) == 1 else None
 
 
+class ChoicePath:
+    """Where an answer stands among the choices. Implements `Constraint`."""
+
+    def __init__(self, root: ChoiceNode) -> None:
+        self._place = root
+
+    @property
+    def allowed(self) -> tuple[int, ...]:
+        return self._place.allowed
+
+    @property
+    def forced(self) -> int | None:
+        return self._place.forced
+
+    @property
+    def complete(self) -> bool:
+        return not self._place.children
+
+    def take(self, token: int) -> None:
+        self._place = self._place.children[token]
+
+
 @lru_cache(maxsize=256)
 def choice_tree(choices: tuple[tuple[int, ...], ...]) -> ChoiceNode:
     """Build the tree; equal sets share one. Raises BadRequest for an empty answer or one that begins another."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
@@ -11,11 +11,12 @@ from chiliad.adapters import AdapterHash, LoraAdapter
 from chiliad.base import StreamDecoder, Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import AdapterPool, LoadAdapter
+from chiliad.engine.grammar import Grammars
 from chiliad.engine.request import Aborted, AbortReason, Event, Failed, Finished, OnEvent, Request
 from chiliad.engine.runner import Chunk, Logits, Runner, SequenceId
-from chiliad.engine.sampler import Drawn, sample, score
+from chiliad.engine.sampler import Draw, Drawn, sample, score
 from chiliad.engine.scheduler import Plan, Scheduler
-from chiliad.engine.sequence import Sequence
+from chiliad.engine.sequence import Sequence, constraint_of
 from chiliad.engine.text import TextStream
 from chiliad.errors import BrokenAdapter, BrokenBase, ChiliadError, EngineError
 
@@ -41,6 +42,7 @@ class EngineCore:
         self._tokenizer = tokenizer
         self._load_adapter = load_adapter
         self._clock = clock
+        self.grammars = Grammars(tokenizer)
         self._pool = AdapterPool(self._load_prepared, settings.adapter_cache_bytes)
         self._scheduler = Scheduler(settings, self._pool)
         self._sequences: dict[SequenceId, Sequence] = {}
@@ -56,9 +58,10 @@ class EngineCore:
         return self._scheduler.waiting
 
     def add(self, number: SequenceId, request: Request, on_event: OnEvent) -> None:
-        """Take a request that `check_request` has passed; its events come from later calls."""
+        """Take a request that `check_request` and `grammars` have passed; its events come from later calls."""
+        constraint = constraint_of(request, self.grammars)
         text = TextStream(StreamDecoder(self._tokenizer), request.sampling.stop)
-        sequence = Sequence(number, request, text, on_event, self._clock())
+        sequence = Sequence(number, request, constraint, text, on_event, self._clock())
         self._sequences[number] = sequence
         self._scheduler.add(sequence)
 
@@ -101,11 +104,21 @@ class EngineCore:
                 self._end(sequence, Failed(logits))
             return
         last = _settle_chunks(plan, logits)
-        rows = list(last.values())
+        draws = self._draws(last)
+        rows = [last[sequence] for sequence in draws]
         last_logits = logits if len(rows) == len(logits) else logits[rows]
-        drawn = sample(last_logits, [sequence.draw() for sequence in last])
-        for sequence, one in zip(last, drawn, strict=True):
+        for sequence, one in zip(draws, sample(last_logits, list(draws.values())), strict=True):
             self._advance(sequence, one)
+
+    def _draws(self, sequences: Iterable[Sequence]) -> dict[Sequence, Draw]:
+        """How each sequence's next token is to be chosen; those whose constraint fails have ended."""
+        draws: dict[Sequence, Draw] = {}
+        for sequence in sequences:
+            try:
+                draws[sequence] = sequence.draw()
+            except ChiliadError as error:
+                self._end(sequence, Failed(error))
+        return draws
 
     def _advance(self, sequence: Sequence, drawn: Drawn | None) -> None:
         if drawn is None:

@@ -15,6 +15,7 @@ from chiliad.base import Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import LoadAdapter
 from chiliad.engine.core import EngineCore
+from chiliad.engine.grammar import Grammar
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -94,6 +95,10 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def compile(self, grammar: Grammar) -> None:
+        """Understand a grammar ahead of requests with it, which may take a second. Raises BadRequest."""
+        self._core.grammars.start(grammar)
+
     def submit(self, request: Request, on_event: OnEvent) -> Handle:
         """Queue a request and return at once.
 
@@ -136,6 +141,8 @@ class Engine:
 
     def _submit(self, request: Request, on_event: OnEvent, *, patient: bool) -> Handle:
         check_request(request, vocab_size=self.vocab_size, context_max=self.context_max)
+        if request.grammar is not None:
+            self.compile(request.grammar)
         with self._changed:
             if patient:
                 self._changed.wait_for(lambda: self._inbox.closing or not self._queue_full())

@@ -9,6 +9,7 @@ from typing import NewType
 
 from chiliad.adapters import AdapterHash
 from chiliad.engine.choices import choice_tree
+from chiliad.engine.grammar import Grammar
 from chiliad.errors import BadRequest, ChiliadError, PromptTooLong
 
 RequestId = NewType("RequestId", str)
@@ -50,10 +51,16 @@ class Request:
     """None: the base alone"""
     choices: tuple[tuple[int, ...], ...] | None = None
     """the only answers allowed, as token ids; end each with an end-of-turn token where one begins another"""
+    grammar: Grammar | None = None
+    """what the answer has to look like; not together with `choices`"""
     eos_ids: frozenset[int] = frozenset()
     """tokens that end the answer"""
     prompt_logprobs: int | None = None
     """report the prompt's own log-probabilities, with so many of the likeliest tokens at each place"""
+    share: str = ""
+    """whose request it is: those of different shares take turns"""
+    priority: int = 0
+    """higher comes first; waiting makes up for it"""
     deadline_s: float | None = None
     """on the engine's clock (`time.monotonic`): aborted when it passes"""
 
@@ -75,6 +82,8 @@ def check_request(request: Request, *, vocab_size: int, context_max: int) -> Non
             )
     if request.choices is not None:
         choice_tree(request.choices)
+        if request.grammar is not None:
+            raise BadRequest("Both choices and a grammar are given.", fix="Give one of them.")
     limit = max(0, context_max - request.answer_tokens_max)
     if len(request.prompt) > limit:
         raise PromptTooLong(limit=limit, got=len(request.prompt))

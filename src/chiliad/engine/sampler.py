@@ -9,6 +9,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from chiliad.engine.grammar import TokenMask
 from chiliad.engine.request import SamplingParams, TokenLogprob
 
 NUCLEUS_FIRST_TRY = 256
@@ -21,8 +22,8 @@ class Draw:
     sampling: SamplingParams
     random: Random
     """the request's own; one number is taken from it for each random token"""
-    allowed: tuple[int, ...] | None
-    """the only tokens that may be chosen"""
+    allowed: tuple[int, ...] | TokenMask | None
+    """the only tokens that may be chosen: a few, or any number of them"""
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ def _reports(logits: Tensor, draws: Many[Draw], tokens: Many[int | None]) -> dic
 
 
 def _choose(row: Tensor, draw: Draw, greedy: int) -> int:
-    if draw.allowed is not None:
+    if isinstance(draw.allowed, tuple):
         return draw.allowed[_pick(row[list(draw.allowed)], draw)]
+    if draw.allowed is not None and (draw.sampling.temperature > 0 or greedy not in draw.allowed):
+        return _pick(row.masked_fill(draw.allowed.refused(len(row)), -torch.inf), draw)
     return greedy if draw.sampling.temperature == 0 else _pick(row, draw)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import AdapterPool
+from chiliad.engine.fair_queue import FairQueue
 from chiliad.engine.runner import Chunk
 from chiliad.engine.sequence import Sequence
 from chiliad.errors import ChiliadError
@@ -31,20 +31,23 @@ class Plan:
 
 
 class Scheduler:
-    """First come, first served. Decoding sequences run in every step; prompts fill what room is left."""
+    """Decoding sequences run in every step; prompts fill what room is left, in the order of a fair queue.
+
+    Whose turn it is waits for room if need be, and all others behind it: nobody overtakes a large request for ever.
+    """
 
     def __init__(self, settings: EngineSettings, pool: AdapterPool) -> None:
         self._settings = settings
         self._pool = pool
-        self._waiting: deque[Sequence] = deque()
+        self._queue = FairQueue()
         self._running: list[Sequence] = []
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._queue)
 
     def add(self, sequence: Sequence) -> None:
-        self._waiting.append(sequence)
+        self._queue.add(sequence)
 
     def plan(self, now: float) -> Plan:
         """Admit what fits and share out the step. Admitting holds the sequence's adapter until `remove`."""
@@ -61,27 +64,31 @@ class Scheduler:
                 work.append((sequence, chunk))
                 room -= tokens
                 scored_room -= tokens if sequence.scores_prompt else 0
+        for sequence, chunk in work:
+            self._queue.charge(sequence, len(chunk.tokens))
         return Plan(tuple(work), refused)
 
     def remove(self, sequence: Sequence) -> None:
         """Forget a sequence that has ended, running or waiting, and give back its adapter."""
+        self._queue.leave(sequence)
         if sequence in self._running:
             self._running.remove(sequence)
             if sequence.request.adapter is not None:
                 self._pool.release(sequence.request.adapter)
-        elif sequence in self._waiting:
-            self._waiting.remove(sequence)
 
     def _admit(self, now: float) -> tuple[tuple[Sequence, ChiliadError], ...]:
         """Move sequences into the batch while there is room for them, their prompts and their adapters."""
         refused: list[tuple[Sequence, ChiliadError]] = []
         decoding = any(sequence.pending == 1 for sequence in self._running)
         room = self._prefill_room(decoding) - sum(s.pending for s in self._running if s.pending > 1)
-        while self._waiting and room > 0 and len(self._running) < self._settings.batch_max:
-            wanted = self._waiting[0].request.adapter
+        while room > 0 and len(self._running) < self._settings.batch_max:
+            sequence = self._queue.first(now)
+            if sequence is None:
+                break
+            wanted = sequence.request.adapter
             if wanted is not None and not self._pool.has_room(wanted):
                 break
-            sequence = self._waiting.popleft()
+            self._queue.take(sequence)
             try:
                 adapter = None if wanted is None else self._pool.acquire(wanted)
             except ChiliadError as error:

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Protocol
 
 from chiliad.adapters import LoraAdapter
-from chiliad.engine.choices import choice_tree
+from chiliad.engine.choices import ChoicePath, choice_tree
+from chiliad.engine.grammar import Grammars, TokenMask
 from chiliad.engine.request import Completion, Delta, FinishReason, OnEvent, Request, Timing, TokenLogprob
 from chiliad.engine.runner import Chunk, Logits, SequenceId
 from chiliad.engine.sampler import Draw, Drawn
 from chiliad.engine.text import TextStream
+
+
+class Constraint(Protocol):
+    """Which tokens an answer may go on with. Follows one answer from its beginning."""
+
+    @property
+    def allowed(self) -> tuple[int, ...] | TokenMask:
+        """What may come next."""
+        ...
+
+    @property
+    def forced(self) -> int | None:
+        """The token that has to come next, if it is known without computing."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Nothing may follow."""
+        ...
+
+    def take(self, token: int) -> None:
+        """Go on with an allowed token."""
+        ...
+
+
+def constraint_of(request: Request, grammars: Grammars) -> Constraint | None:
+    """What the request asks its answer to keep to. Raises BadRequest for a grammar that cannot be understood."""
+    if request.grammar is not None:
+        return grammars.start(request.grammar)
+    return None if request.choices is None else ChoicePath(choice_tree(request.choices))
 
 
 class Sequence:
@@ -18,7 +50,15 @@ class Sequence:
     What is not done yet is the next chunk: the whole prompt at first, then usually the one token chosen last.
     """
 
-    def __init__(self, id_: SequenceId, request: Request, text: TextStream, on_event: OnEvent, now: float) -> None:
+    def __init__(
+        self,
+        id_: SequenceId,
+        request: Request,
+        constraint: Constraint | None,
+        text: TextStream,
+        on_event: OnEvent,
+        now: float,
+    ) -> None:
         self.id = id_
         self.request = request
         self.on_event = on_event
@@ -28,9 +68,9 @@ class Sequence:
         self._logprobs: list[TokenLogprob] = []
         self._prompt_logprobs: list[TokenLogprob | None] = [None]
         self._draw = Random(request.sampling.seed)
-        self._place = choice_tree(request.choices) if request.choices is not None else None
+        self._constraint = constraint
         self._text = text
-        self._submitted_s = now
+        self.submitted_s = now
         self._started_s = now
         self._first_token_s = now
 
@@ -64,7 +104,7 @@ class Sequence:
 
     def draw(self) -> Draw:
         """How the next token is to be chosen."""
-        return Draw(self.request.sampling, self._draw, self._place.allowed if self._place else None)
+        return Draw(self.request.sampling, self._draw, self._constraint.allowed if self._constraint else None)
 
     def prompt_targets(self, chunk: Chunk) -> list[int]:
         """The prompt tokens whose log-probabilities a chunk with all its logits gives."""
@@ -74,7 +114,7 @@ class Sequence:
         self._prompt_logprobs += logprobs
 
     def advance(self, drawn: Drawn, now: float) -> tuple[Delta, FinishReason | None]:
-        """Take the chosen token, and those that the closed set of answers leaves no choice about."""
+        """Take the chosen token, and those that the constraint leaves no choice about."""
         if not self.produced:
             self._first_token_s = now
         first, text = len(self._tokens), ""
@@ -93,7 +133,7 @@ class Sequence:
 
     def completion(self, finish: FinishReason, now: float) -> Completion:
         """The whole answer, once it has ended."""
-        submitted = self._submitted_s
+        submitted = self.submitted_s
         return Completion(
             request=self.request.id,
             text=self._text.text,
@@ -113,10 +153,10 @@ class Sequence:
         return "" if token in self.request.eos_ids else self._text.push(token)
 
     def _finish(self, token: int) -> FinishReason | None:
-        """Follow the tree of choices, if there is one, and say whether the answer ends with this token."""
-        if self._place is not None:
-            self._place = self._place.children[token]
-        complete = self._place is not None and not self._place.children
+        """Follow the constraint, if there is one, and say whether the answer ends with this token."""
+        if self._constraint is not None:
+            self._constraint.take(token)
+        complete = self._constraint is not None and self._constraint.complete
         if complete or token in self.request.eos_ids or self._text.stopped:
             return FinishReason.STOP
         return FinishReason.LENGTH if self.produced >= self.request.sampling.max_tokens else None
@@ -124,4 +164,4 @@ class Sequence:
     def _forced(self) -> int | None:
         """A token that follows without being computed; its log-probability, if wanted, has to be."""
         wanted = self.request.sampling.logprobs is not None
-        return None if self._place is None or wanted else self._place.forced
+        return None if self._constraint is None or wanted else self._constraint.forced

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from chiliad.base import ChatTemplate, Tokenizer
-from chiliad.engine import OnEvent, SamplingParams
+from chiliad.engine import Grammar, OnEvent, SamplingParams
 
 Turns = Sequence[Mapping[str, str]]
 """a conversation: `role` (system, user or assistant) and `content` of each turn, a system turn only in the first place"""
@@ -80,6 +80,9 @@ class Service(Protocol[M]):
     def render(self, model: M, turns: Turns) -> tuple[int, ...]:
         """The prompt of a conversation, as the model was trained to read it. Raises BadRequest."""
 
+    def compile(self, model: M, grammar: Grammar) -> None:
+        """Make ready for answers that follow a grammar, which may take a second. Raises BadRequest."""
+
     def start(
         self,
         model: M,
@@ -88,11 +91,13 @@ class Service(Protocol[M]):
         on_event: OnEvent,
         *,
         keep_to_choices: bool,
+        grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Handle:
         """Begin one answer; its events go to `on_event`, on whichever thread makes them.
 
-        With `keep_to_choices` an expert with a closed set of answers gives one of them. `prompt_logprobs` asks for the
+        With `keep_to_choices` an expert with a closed set of answers gives one of them, unless a `grammar`, which
+        `compile` has seen, says what the answer has to look like. `prompt_logprobs` asks for the
         prompt's own log-probabilities, with so many alternatives. Raises Overloaded, PromptTooLong, BadRequest.
         """
 

@@ -27,7 +27,9 @@ class Progress:
     dev_losses: list[tuple[int, float]] = field(default_factory=list)
     dev_exact: list[tuple[int, float]] = field(default_factory=list)
     best_epoch: int | None = None
+    """whose weights are kept"""
     best_value: float | None = None
+    """highest dev score yet"""
     epochs_done: int = 0
     stopped_early: bool = False
 

@@ -21,7 +21,7 @@ from chiliad.training.trainer import PASS_TOKENS_MAX, Score, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LOSS_POINTS_PER_EPOCH = 40
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """raised when the loop changes what it does with the same rows and settings"""
 
 
@@ -68,7 +68,8 @@ def fit(
 ) -> FitResult:
     """Train one expert and return its best factors (unscaled, float32).
 
-    by_exact: choose the best epoch by exact answers on dev rows (closed answer sets) rather than by dev loss.
+    by_exact: choose the epoch by exact answers on dev rows (closed answer sets) rather than by dev loss: the latest one
+        within a standard error of the best, because a few hundred rows say no more than that.
     folder: holds the checkpoint; a run with the same rows, recipe, start and base that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
 
@@ -100,6 +101,7 @@ class _Run:
     ) -> None:
         self.trainer, self.name, self.train, self.recipe = trainer, name, train, recipe
         self.by_exact, self.on_event, self.checkpoint_every_s = by_exact, on_event, checkpoint_every_s
+        self.dev_rows = len(dev)
         self.dev_batches = scoring_batches(dev, tokens_max=PASS_TOKENS_MAX)
         self.checkpoint = Checkpoint(folder / CHECKPOINT_FILE, _identity(train, dev, recipe, start, base_fingerprint))
         self.state = trainer.add(name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
@@ -157,9 +159,12 @@ class _Run:
         score = self.trainer.score(self.name, self.dev_batches)
         progress.dev_losses.append((progress.step, score.loss))
         progress.dev_exact.append((progress.step, score.exact))
-        value = score.exact - 1e-6 * score.loss if self.by_exact else -score.loss
-        if progress.best_value is None or value > progress.best_value:
-            progress.best_value, progress.best_epoch = value, epoch
+        value = score.exact if self.by_exact else -score.loss
+        best = value if progress.best_value is None else max(value, progress.best_value)
+        progress.best_value = best
+        doubt = math.sqrt(best * (1 - best) / self.dev_rows) if self.by_exact else 0.0
+        if value >= best - doubt:
+            progress.best_epoch = epoch
             self.best.copy_(self.state.master)
         assert progress.best_epoch is not None
         progress.stopped_early = epoch - progress.best_epoch >= self.recipe.patience

@@ -1,4 +1,4 @@
-"""The trainable state of one expert: LoRA factors in one flat float32 vector, with a bf16 working copy of it.
+"""The trainable state of one expert: LoRA factors in one flat float32 vector, with working copies for PyTorch's products.
 
 One vector makes the optimizer step one operation, a checkpoint one tensor, and an expert's memory a multiplication.
 """
@@ -17,6 +17,18 @@ from chiliad.models import Group, LlamaConfig
 
 
 @dataclass(frozen=True)
+class Site:
+    """One adapted linear layer, as views of the flat vectors. down: A [rank, in]; up: B [out, rank], unscaled; outputs: where
+    its outputs stand among those of its group."""
+
+    outputs: slice
+    down: Tensor
+    up: Tensor
+    down_grad: Tensor
+    up_grad: Tensor
+
+
+@dataclass(frozen=True)
 class GroupFactors:
     """Factors of one fused group in compute precision.
 
@@ -28,7 +40,10 @@ class GroupFactors:
 
 
 class LoraState:
-    """Master weights and gradients of one expert, and the working copies that the forward pass reads."""
+    """Master weights and gradients of one expert.
+
+    version: grows with every change of the master weights, for those that keep copies.
+    """
 
     def __init__(self, config: LlamaConfig, shape: LoraShape, dtype: torch.dtype, seed: int) -> None:
         self.config, self.shape, self.dtype = config, shape, dtype
@@ -36,16 +51,27 @@ class LoraState:
         size = max(place.up_end for place in self._places.values())
         self.master = torch.zeros(size)
         self.grad = torch.zeros(size)
+        self.version = 0
         self._start(seed)
-        self._working = {key: self._empty(*key) for key in self._group_keys()}
-        self.refresh()
+        self._working: dict[tuple[int, Group], GroupFactors] = {}
+        self._working_version: int | None = None
 
     @property
     def parameters(self) -> int:
         return self.master.numel()
 
     def group(self, layer: int, group: Group) -> GroupFactors | None:
+        """Working copies of a group's factors, None if it is not adapted."""
+        if self._working_version != self.version:
+            self._copy()
         return self._working.get((layer, group))
+
+    def sites(self, layer: int, group: Group) -> Iterator[Site]:
+        """The adapted linear layers of a group."""
+        for site, rows, _ in self._blocks(group):
+            place = self._places.get((layer, site))
+            if place is not None:
+                yield Site(rows, *(half(flat) for flat in (self.master, self.grad) for half in (place.down, place.up)))
 
     def factors(self) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
         """(layer, site) -> (A, B) as views of the master weights, unscaled, as PEFT stores them."""
@@ -59,14 +85,8 @@ class LoraState:
         self.refresh()
 
     def refresh(self) -> None:
-        """Copy the master weights into the working copies. Call after every change of `master`."""
-        scale = self.shape.scale
-        for (layer, group), working in self._working.items():
-            for site, rows, columns in self._blocks(group):
-                place = self._places.get((layer, site))
-                if place is not None:
-                    working.down[columns] = place.down(self.master).to(self.dtype)
-                    working.up[rows, columns] = (place.up(self.master) * scale).to(self.dtype)
+        """Call after every change of `master`."""
+        self.version += 1
 
     def add_gradient(self, layer: int, group: Group, down: Tensor, up: Tensor) -> None:
         """Add gradients of the working copies: down as `GroupFactors.down`, up as `GroupFactors.up`."""
@@ -75,6 +95,17 @@ class LoraState:
             if place is not None:
                 place.down(self.grad).add_(down[columns])
                 place.up(self.grad).add_(up[rows, columns], alpha=self.shape.scale)
+
+    def _copy(self) -> None:
+        self._working = self._working or {key: self._empty(*key) for key in self._group_keys()}
+        self._working_version = self.version
+        scale = self.shape.scale
+        for (layer, group), working in self._working.items():
+            for site, rows, columns in self._blocks(group):
+                place = self._places.get((layer, site))
+                if place is not None:
+                    working.down[columns] = place.down(self.master).to(self.dtype)
+                    working.up[rows, columns] = (place.up(self.master) * scale).to(self.dtype)
 
     def _start(self, seed: int) -> None:
         """A uniform as in PEFT (Kaiming with a = sqrt 5), B zero: training starts at the base model exactly."""

@@ -55,7 +55,7 @@ def choose_recipe(
         alpha=2.0 * (math.sqrt(rank) if rslora else rank),
         rslora=rslora,
         learning_rate=learning_rate or (2e-3 if train_rows < 2_000 else 1e-3),
-        epochs=epochs or max(3, min(8, round(1_600 / train_rows))),
+        epochs=epochs or max(3, min(8, round(6_000 / train_rows))),
         rows_per_batch=max(8, min(32, train_rows // 24)),
         seed=seed,
     )

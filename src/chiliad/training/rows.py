@@ -32,7 +32,8 @@ class Batch:
     """Their common beginning, then the rest of each row, laid end to end.
 
     ids, positions: [tokens]; predicts: [answers] indices of the tokens whose next token is an answer token; targets:
-    [answers] those next tokens; answer_row: [answers] the row of each; grid: how attention arranges the tokens.
+    [answers] those next tokens; answer_row: [answers] the row of each; spans: the tokens, first and past the last, that each
+    row has for itself; grid: how attention arranges the tokens.
     """
 
     ids: Tensor
@@ -40,6 +41,7 @@ class Batch:
     predicts: Tensor
     targets: Tensor
     answer_row: Tensor
+    spans: tuple[tuple[int, int], ...]
     grid: Grid
     rows: int
 
@@ -76,6 +78,7 @@ def make_batch(rows: Sequence[Row]) -> Batch:
         predicts=torch.tensor(predicts),
         targets=torch.tensor([token for row in rows for token in row.ids[row.prompt_length :]]),
         answer_row=torch.tensor([i for i, row in enumerate(rows) for _ in range(row.answer_length)]),
+        spans=tuple((start, start + length) for start, length in zip(starts, lengths, strict=True)),
         grid=_grid(lengths, starts, shared),
         rows=len(rows),
     )

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from chiliad.adapters import LoraShape
 from chiliad.models import Llama
-from chiliad.training.attention import PackedAttention
-from chiliad.training.grouped_lora import GroupedLora
 from chiliad.training.lora_state import LoraState
-from chiliad.training.loss import LossTally, answer_loss
-from chiliad.training.rows import Batch, Row, cut, make_batch
+from chiliad.training.native_pass import NativePass
+from chiliad.training.plain_pass import PlainPass
+from chiliad.training.rows import Row, cut, make_batch
 
 PASS_TOKENS_MAX = 1024
 """tokens whose activations exist at once: large enough for full speed of the matrix products, small in memory"""
@@ -47,6 +46,7 @@ class Trainer:
 
     def __init__(self, model: Llama) -> None:
         self.model = model
+        self._pass = NativePass(model) if NativePass.fits(model) else PlainPass(model)
         self._experts: dict[str, LoraState] = {}
         self._optimizers: dict[str, torch.optim.AdamW] = {}
 
@@ -67,9 +67,7 @@ class Trainer:
         answers = sum(row.answer_length for row in rows)
         nll, tokens = 0.0, 0
         for part in cut(rows, tokens_max=PASS_TOKENS_MAX):
-            batch = make_batch(part)
-            loss, tally = self._loss(batch, state, train=True)
-            (loss / answers).backward()
+            tally = self._pass.learn(make_batch(part), state, scale=1 / answers)
             nll, tokens = nll + float(tally.nll.sum()), tokens + sum(len(row.ids) - 1 for row in part)
         return StepReport(nll, answers, tokens)
 
@@ -85,14 +83,13 @@ class Trainer:
         state.refresh()
         return norm
 
-    @torch.no_grad()
     def score(self, name: str, batches: Sequence[Sequence[Row]]) -> Score:
         """Loss and exact answers over batches of rows."""
         state = self._experts[name]
         nll, answers, exact, rows = 0.0, 0, 0, 0
         for part in batches:
             batch = make_batch(part)
-            _, tally = self._loss(batch, state, train=False)
+            tally = self._pass.score(batch, state)
             wrong = torch.zeros(batch.rows).index_add_(0, batch.answer_row, (~tally.correct).float())
             nll, answers = nll + float(tally.nll.sum()), answers + len(batch.targets)
             exact, rows = exact + int((wrong == 0).sum()), rows + batch.rows
@@ -109,10 +106,3 @@ class Trainer:
         state.master.copy_(snapshot["master"])
         self._optimizers[name].state[state.master] = {key: snapshot[key].clone() for key in MOMENTS if key in snapshot}
         state.refresh()
-
-    def _loss(self, batch: Batch, state: LoraState, *, train: bool) -> tuple[Tensor, LossTally]:
-        project = GroupedLora(self.model, state)
-        hidden = self.model.hidden(
-            batch.ids, batch.positions, PackedAttention(batch.grid), project, keep=batch.predicts, track_gradient=train
-        )
-        return answer_loss(hidden, self.model.head, batch.targets)

@@ -20,8 +20,6 @@ from chiliad.workspace.progress import Reporter
 from chiliad.workspace.served_base import ServedBase, turns_of
 
 TEMPLATE_FILE = "chat_template.jinja"
-DEV_ROWS_MAX = 500
-"""dev rows scored after every epoch; more would cost time and change no choice"""
 CORRECTION_WEIGHT = 4
 """ordinary rows that one correction counts for: it is rare, deliberate, and contradicts what the expert would say"""
 CONTINUED_EPOCHS = 3
@@ -54,7 +52,7 @@ def make_lessons(
         for example in dataset.train
         for _ in range(CORRECTION_WEIGHT if example.id in corrected else 1)
     ]
-    dev = [row_of(example, served, template) for example in dataset.dev[:DEV_ROWS_MAX]]
+    dev = [row_of(example, served, template) for example in dataset.dev]
     fitting = [row for row in train if len(row.ids) <= tokens_max]
     if not fitting:
         raise UnusableData(

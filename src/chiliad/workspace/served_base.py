@@ -10,7 +10,7 @@ from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
 from chiliad.base import Base, ChatTemplate, compact_template
 from chiliad.config import Settings
 from chiliad.data import Message
-from chiliad.engine import Engine, Request, RequestId, SamplingParams
+from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
 from chiliad.errors import BadRequest, BrokenAdapter
 from chiliad.evals import Answer
 from chiliad.models import Llama, LlamaConfig
@@ -80,6 +80,7 @@ class ServedBase:
         *,
         adapter: AdapterHash | None = None,
         choices: tuple[tuple[int, ...], ...] | None = None,
+        grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Request:
         return Request(
@@ -88,8 +89,10 @@ class ServedBase:
             sampling=sampling,
             adapter=adapter,
             choices=choices,
+            grammar=grammar,
             eos_ids=self.tokenizer.eos_ids,
             prompt_logprobs=prompt_logprobs,
+            share=adapter or "",
         )
 
     def answerer(self, version: ExpertVersion | None, template: ChatTemplate) -> Answers:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
-from chiliad.engine import Handle, OnEvent, SamplingParams
+from chiliad.engine import Grammar, Handle, OnEvent, SamplingParams
 from chiliad.errors import BaseModelError, DataError, ExpertNotFound, WrongBase
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.workspace.expert import Expert
@@ -109,6 +109,9 @@ class WorkspaceService:
     def render(self, model: Model, turns: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         return model.served.prompt(model.chat_template, turns)
 
+    def compile(self, model: Model, grammar: Grammar) -> None:
+        model.served.engine.compile(grammar)
+
     def start(
         self,
         model: Model,
@@ -117,15 +120,18 @@ class WorkspaceService:
         on_event: OnEvent,
         *,
         keep_to_choices: bool,
+        grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Handle:
         version = model.expert.version if model.expert else None
+        keep_to_choices = keep_to_choices and grammar is None
         request = model.served.request(
             str(next(self._numbers)),
             prompt,
             sampling,
             adapter=version.adapter_hash if version else None,
             choices=model.served.choices(version.choices) if version and keep_to_choices else None,
+            grammar=grammar,
             prompt_logprobs=prompt_logprobs,
         )
         return model.served.engine.submit(request, on_event)

@@ -2,6 +2,7 @@
 // is the only caller, and a call costs well under a microsecond.
 #include "kernels.hpp"
 #include "threads.hpp"
+#include "training/module.hpp"
 
 #include <nanobind/nanobind.h>
 
@@ -51,4 +52,5 @@ NB_MODULE(_native, m) {
     offer(m, "rotate", chiliad::rotate);
     offer(m, "cross_entropy", chiliad::cross_entropy);
     offer(m, "decode_attention", chiliad::decode_attention);
+    chiliad::training::offer(m);
 }

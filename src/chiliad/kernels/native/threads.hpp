@@ -3,7 +3,8 @@
 
 namespace chiliad {
 
-// Threads that PyTorch gives the calling thread; 1 where PyTorch was built without GNU OpenMP.
+// Threads that PyTorch gives the calling thread; 1 for one that is at work for others, so that a kernel may be a part of
+// another's work, and where PyTorch was built without GNU OpenMP.
 int threads_available();
 
 // Run work(argument) on `threads` threads at once and wait for all of them.

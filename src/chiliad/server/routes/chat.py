@@ -18,6 +18,7 @@ from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
 from chiliad.server.tokens import chat_logprobs
+from chiliad.server.tool_calls import begins_call, read_call
 from chiliad.server.wire import chat as wire
 from chiliad.server.wire.usage import Usage, usage
 
@@ -30,6 +31,8 @@ async def create_chat_completion(body: wire.ChatBody, request: Request, state: S
     turns = body.turns()
     model = await state.resolve(body.model)
     prompt = await asyncio.to_thread(state.service.render, model, turns)
+    if body.grammar is not None:
+        await asyncio.to_thread(state.service.compile, model, body.grammar)
     starts = [_start(state.service, model, prompt, body, choice) for choice in range(body.choices)]
     writer = _Writer(model, body, prompt_tokens=len(prompt))
     if not body.stream:
@@ -46,7 +49,7 @@ def _start(service: AnyService, model: ServedModel, prompt: tuple[int, ...], bod
         room=model.context_max - len(prompt),
         logprobs=body.logprobs_top,
     )
-    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True)
+    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)
 
 
 class _Writer:
@@ -59,6 +62,7 @@ class _Writer:
         self._prompt_tokens = prompt_tokens
         self._with_logprobs = body.logprobs_top is not None
         self._with_usage = body.include_usage
+        self._with_tools = body.toolbox is not None
         self._choices = body.choices
 
     def whole(self, completions: Sequence[Completion]) -> wire.ChatCompletion:
@@ -74,26 +78,40 @@ class _Writer:
     async def chunks(self, answers: Answers) -> AsyncIterator[wire.ChatChunk]:
         """The role of each answer, its text in pieces, why it ended; last the usage, if the client wants to know it."""
         answer_tokens = 0
+        calls: dict[int, bool] = {}  # whether an answer is a call, as soon as it has begun
         for index in range(self._choices):
             yield self._chunk(index, wire.Delta(role="assistant", content=""))
         async for step in answers:
             match step.event:
                 case Delta(text, tokens, scores):
                     answer_tokens += len(tokens)
-                    if text or (scores and self._with_logprobs):
-                        yield self._chunk(step.index, wire.Delta(content=text), scores=scores)
+                    if text:
+                        calls.setdefault(step.index, self._with_tools and begins_call(text))
+                    shown = "" if calls.get(step.index) else text
+                    if shown or (scores and self._with_logprobs):
+                        yield self._chunk(step.index, wire.Delta(content=shown), scores=scores)
                 case Finished(completion):
-                    yield self._chunk(step.index, wire.Delta(), finish_reason=completion.finish_reason.value)
+                    if calls.get(step.index):
+                        yield self._chunk(step.index, _whole_call(completion))
+                    yield self._chunk(step.index, wire.Delta(), finish_reason=self._finish_reason(completion))
         if self._with_usage:
             yield self._frame([], self._usage(answer_tokens))
 
     def _choice(self, index: int, completion: Completion) -> wire.ChatChoice:
+        message = wire.AnswerMessage(role="assistant", content=completion.text, refusal=None)
+        call = read_call(completion.text) if self._with_tools else None
+        if call is not None:
+            message = wire.AnswerMessage(role="assistant", content=None, refusal=None, tool_calls=[call])
         return wire.ChatChoice(
             index=index,
-            message=wire.AnswerMessage(role="assistant", content=completion.text, refusal=None),
+            message=message,
             logprobs=self._logprobs(completion.logprobs or ()),
-            finish_reason=completion.finish_reason.value,
+            finish_reason=self._finish_reason(completion),
         )
+
+    def _finish_reason(self, completion: Completion) -> wire.FinishReason:
+        called = self._with_tools and read_call(completion.text) is not None
+        return "tool_calls" if called else completion.finish_reason.value
 
     def _chunk(
         self,
@@ -122,3 +140,9 @@ class _Writer:
 
     def _usage(self, answer_tokens: int) -> Usage:
         return usage(self._prompt_tokens, answer_tokens)
+
+
+def _whole_call(completion: Completion) -> wire.Delta:
+    """A call in one piece; one that was cut short, as the text that it is."""
+    call = read_call(completion.text)
+    return wire.Delta(content=completion.text) if call is None else wire.Delta(tool_calls=[{"index": 0, **call}])

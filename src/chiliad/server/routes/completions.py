@@ -39,6 +39,8 @@ async def create_completion(body: wire.CompletionBody, request: Request, state: 
     _check(body)
     model = await state.resolve(body.model)
     prompts = await asyncio.to_thread(_read_prompts, body, model)
+    if body.grammar is not None:
+        await asyncio.to_thread(state.service.compile, model, body.grammar)
     starts = [
         _start(state.service, model, prompt, body, choice) for prompt in prompts for choice in range(body.choices)
     ]
@@ -84,7 +86,13 @@ def _start(service: AnyService, model: ServedModel, prompt: _Prompt, body: wire.
     )
     prompt_logprobs = body.logprobs if body.echo else None
     return lambda on_event: service.start(
-        model, prompt.tokens, sampling, on_event, keep_to_choices=False, prompt_logprobs=prompt_logprobs
+        model,
+        prompt.tokens,
+        sampling,
+        on_event,
+        keep_to_choices=False,
+        grammar=body.grammar,
+        prompt_logprobs=prompt_logprobs,
     )
 
 

@@ -8,8 +8,13 @@ from typing import Annotated, ClassVar, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from chiliad.engine import Grammar
 from chiliad.server.errors import HttpError
-from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing, Text
+from chiliad.server.tool_calls import Toolbox, call_text, result_text, toolbox
+from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing
+from chiliad.server.wire.structure import ResponseFormat, only_one, schema_grammar
+from chiliad.server.wire.text import Text
+from chiliad.server.wire.tools import TOOLS_MAX, PastCall, Tool, ToolCall, ToolCallDelta, ToolChoice
 from chiliad.server.wire.usage import Usage
 
 MESSAGES_MAX = 1024
@@ -17,7 +22,7 @@ PARTS_MAX = 256
 TOP_LOGPROBS_MAX = 20
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Part(BaseModel):
@@ -32,12 +37,18 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
     role: Role
     content: Text | Annotated[list[Part], Field(max_length=PARTS_MAX)] | None = None
+    tool_calls: Annotated[list[PastCall], Field(max_length=TOOLS_MAX)] | None = None
 
     def text(self, path: str) -> str:
         """The message as one string. `path` is where it stands in the body. Raises HttpError for anything but text."""
-        extra = self.model_extra or {}
-        if self.role in ("tool", "function") or extra.get("tool_calls") or extra.get("function_call"):
-            raise HttpError.unsupported(path, "Tool calling")
+        if self.role == "function" or (self.model_extra or {}).get("function_call"):
+            raise HttpError.unsupported(path, "The older form of tool calling")
+        if self.tool_calls:
+            return call_text(self.tool_calls)
+        content = self._content(path)
+        return result_text(content) if self.role == "tool" else content
+
+    def _content(self, path: str) -> str:
         if isinstance(self.content, str):
             return self.content
         if self.content is None:
@@ -57,12 +68,9 @@ class ChatBody(GenerationBody):
     missing: ClassVar[Mapping[str, Missing]] = {
         **MISSING_EVERYWHERE,
         "audio": Missing("Audio"),
-        "function_call": Missing("Tool calling", harmless=("none", "auto")),
-        "functions": Missing("Tool calling"),
+        "function_call": Missing("The older form of tool calling", harmless=("none", "auto")),
+        "functions": Missing("The older form of tool calling"),
         "modalities": Missing("Output other than text", harmless=(["text"],)),
-        "response_format": Missing("A response format other than text", harmless=({"type": "text"},)),
-        "tool_choice": Missing("Tool calling", harmless=("none", "auto")),
-        "tools": Missing("Tool calling"),
         "web_search_options": Missing("Web search"),
     }
 
@@ -71,6 +79,23 @@ class ChatBody(GenerationBody):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=TOP_LOGPROBS_MAX)
+    response_format: ResponseFormat | None = None
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX)] | None = None
+    tool_choice: ToolChoice | None = None
+
+    @property
+    def toolbox(self) -> Toolbox | None:
+        """The functions that the answer may call. Raises HttpError (400)."""
+        return toolbox(self.tools, self.tool_choice)
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the answer has to look like. Raises HttpError (400)."""
+        schema = self.response_format.schema_asked if self.response_format else None
+        tools = self.toolbox
+        if tools is not None:
+            return only_one([tools.grammar(schema), *self.guided])
+        return only_one(self.guided if schema is None else [schema_grammar("response_format", schema), *self.guided])
 
     @property
     def answer_tokens_max(self) -> int | None:
@@ -89,13 +114,22 @@ class ChatBody(GenerationBody):
     def turns(self) -> tuple[dict[str, str], ...]:
         """The conversation as plain text turns, with one system turn at most, and that first.
 
-        Chat templates take one system turn, so the texts of several (and of `developer`, its newer name) are joined.
+        Chat templates take one system turn, so the texts of several (and of `developer`, its newer name) are joined, with
+        what there is to call. What functions returned is told in user turns, several in a row in one.
         """
         texts = [(message.role, message.text(f"messages.{i}")) for i, message in enumerate(self.messages)]
-        system = "\n\n".join(text for role, text in texts if role in ("system", "developer"))
-        first = ({"role": "system", "content": system},) if system else ()
-        rest = ({"role": role, "content": text} for role, text in texts if role in ("user", "assistant"))
-        return (*first, *rest)
+        system = [text for role, text in texts if role in ("system", "developer")]
+        if self.toolbox is not None:
+            system.append(self.toolbox.prompt)
+        turns = [{"role": "system", "content": "\n\n".join(system)}] if any(system) else []
+        previous = None
+        for role, text in texts:
+            if role == previous == "tool":
+                turns[-1]["content"] += "\n" + text
+            elif role in ("user", "assistant", "tool"):
+                turns.append({"role": "user" if role == "tool" else role, "content": text})
+            previous = role
+        return tuple(turns)
 
 
 class TokenScore(TypedDict):
@@ -115,8 +149,9 @@ class ChatLogprobs(TypedDict):
 
 class AnswerMessage(TypedDict):
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: NotRequired[list[ToolCall]]
 
 
 class ChatChoice(TypedDict):
@@ -138,6 +173,7 @@ class ChatCompletion(TypedDict):
 class Delta(TypedDict):
     role: NotRequired[Literal["assistant"]]
     content: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCallDelta]]
 
 
 class ChunkChoice(TypedDict):

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, NotRequired
 from pydantic import Field, StrictInt
 from typing_extensions import TypedDict
 
-from chiliad.server.wire.request import CHOICES_MAX, MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing, Text
+from chiliad.server.wire.request import CHOICES_MAX, MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing
+from chiliad.server.wire.text import Text
 from chiliad.server.wire.usage import Usage
 
 LOGPROBS_MAX = 20

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, ConfigDict, Field
 
+from chiliad.engine import Grammar
 from chiliad.server.errors import HttpError
+from chiliad.server.wire.structure import GuidedFields, only_one
+from chiliad.server.wire.text import Text
 
 STOPS_MAX = 16
 STOP_CHARS_MAX = 1024
@@ -18,16 +21,6 @@ TOKENS_MAX = 1 << 20
 SEED_MAX = (1 << 63) - 1
 
 
-def _encodable(text: str) -> str:
-    """JSON can spell half a surrogate pair, which is no character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("it holds half a surrogate pair, which is no text") from None
-    return text
-
-
-Text = Annotated[StrictStr, AfterValidator(_encodable)]
 StopString = Annotated[Text, Field(min_length=1, max_length=STOP_CHARS_MAX)]
 
 
@@ -48,11 +41,7 @@ MISSING_EVERYWHERE: Mapping[str, Missing] = {
     "repetition_penalty": Missing("A repetition penalty", harmless=(1,)),
     "min_p": Missing("min_p sampling", harmless=(0,)),
     "logit_bias": Missing("Biasing single tokens"),
-    "guided_choice": Missing("Guided decoding"),
-    "guided_grammar": Missing("Guided decoding"),
-    "guided_json": Missing("Guided decoding"),
-    "guided_regex": Missing("Guided decoding"),
-    "structured_outputs": Missing("Guided decoding"),
+    "structured_outputs": Missing("vLLM's newer name for the guided_ fields"),
 }
 
 
@@ -77,7 +66,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class GenerationBody(RequestBody):
+class GenerationBody(RequestBody, GuidedFields):
     """The fields that chat completions and completions have in common.
 
     An absent `temperature` means 0: an expert answers the way its card was measured, unless asked otherwise.
@@ -93,6 +82,11 @@ class GenerationBody(RequestBody):
     seed: int | None = Field(default=None, ge=-SEED_MAX - 1, le=SEED_MAX)
     stop: StopString | Annotated[list[StopString], Field(max_length=STOPS_MAX)] | None = None
     n: int | None = Field(default=None, ge=1, le=CHOICES_MAX)
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the answer has to look like. Raises HttpError (400)."""
+        return only_one(self.guided)
 
     @property
     def choices(self) -> int:

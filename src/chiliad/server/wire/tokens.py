@@ -8,7 +8,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from chiliad.server.wire.completions import TokenId
-from chiliad.server.wire.request import TOKENS_MAX, RequestBody, Text
+from chiliad.server.wire.request import TOKENS_MAX, RequestBody
+from chiliad.server.wire.text import Text
 
 
 class TokenizeBody(RequestBody):

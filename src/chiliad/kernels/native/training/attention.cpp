@@ -1,0 +1,302 @@
+// Scores are held transposed, [keys, queries of one head]: sixteen queries are a vector, so that a softmax is a loop over
+// keys without sums across lanes, and keys and values multiply from the left as they are. The way back makes the weights
+// anew; nothing but queries, keys and values is kept.
+#include "attention.hpp"
+
+#include "../buffer.hpp"
+#include "../threads.hpp"
+#include "tiles.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace chiliad::training {
+namespace {
+
+constexpr long QUERIES = 32;  // of one head that are computed together
+constexpr int TILE = 8, VECTORS = QUERIES / LANES;
+
+long padded(long n) { return (n + QUERIES - 1) / QUERIES * QUERIES; }
+
+// y [rows, columns] = x w (+ y), float32. columns and y's stride are multiples of 32.
+void small_product(const Left &x, const Right &w, long rows, long columns, long pairs, bool add, float *y) {
+    for (long column = 0; column < columns; column += QUERIES)
+        in_tiles<TILE>(0, rows, [&](long row, auto count) {
+            constexpr int ROWS = decltype(count)::value;
+            Tile<ROWS, VECTORS> tile;
+            tile.add({x.at + row * x.row_step, x.row_step, x.pair_step}, {w.at + 2 * column, w.width}, pairs);
+            for (int r = 0; r < ROWS; r++)
+                for (int v = 0; v < VECTORS; v++) {
+                    float *at = y + (row + r) * columns + column + v * LANES;
+                    _mm512_storeu_ps(at, add ? _mm512_add_ps(tile.sums[r][v], _mm512_loadu_ps(at)) : tile.sums[r][v]);
+                }
+        });
+}
+
+// x [rows, dim] -> [dim / 2, QUERIES, 2], zeros past the rows: the pairs of a row along dim, rows as outputs
+void transpose_pairs(const bf16 *x, long step, long rows, long dim, bf16 *y) {
+    std::memset(y, 0, static_cast<std::size_t>(dim * QUERIES) * sizeof(bf16));
+    for (long row = 0; row < rows; row++)
+        for (long d = 0; d < dim; d += 2) std::memcpy(y + d * QUERIES + 2 * row, x + row * step + d, 2 * sizeof(bf16));
+}
+
+// x [rows, dim] -> [pairs of rows, padded(dim), 2], zeros past the end: two rows side by side, dim as outputs
+void interleave(const bf16 *x, long step, long rows, long dim, bf16 *y) {
+    for (long row = 0; row < rows; row += 2)
+        for (long d = 0; d < padded(dim); d += LANES) {
+            const __mmask16 mask = d < dim ? lanes(dim - d) : 0, second = row + 1 < rows ? mask : 0;
+            const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x + row * step + d));
+            const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second, x + (row + 1) * step + d));
+            _mm512_storeu_si512(y + row * padded(dim) + 2 * d, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+        }
+}
+
+// Two keys' numbers for 16 queries each -> keys side by side.
+void store_pairs(bf16 *y, __m512 first, __m512 second) {
+    const auto bits = [](__m512 x) { return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x))); };
+    _mm512_storeu_si512(y, _mm512_or_si512(bits(first), _mm512_slli_epi32(bits(second), 16)));
+}
+
+// Memory of a thread for one row and key head; it stays for the next.
+struct Scratch {
+    Buffer<bf16> keys, values, key_pairs, value_pairs, packed, pairs, rounded, weight_pairs;
+    Buffer<float> weights, grads, out, grad_keys, grad_values;
+};
+
+thread_local Scratch scratch;
+
+template <class T>
+T *room(Buffer<T> &buffer, long size) {
+    buffer.reserve(size);
+    return buffer.data();
+}
+
+// A row's keys and values for one key head, end to end, and products' views of them.
+struct Keys {
+    const Heads &heads;
+    const Row &row;
+    long kv_head, length, dim;
+    bf16 *keys, *values;  // [length, dim]
+
+    Keys(const Heads &h, const bf16 *qkv, const Row &r, long head)
+        : heads(h), row(r), kv_head(head), length(r.length()), dim(h.dim) {
+        keys = room(scratch.keys, length * dim);
+        values = room(scratch.values, length * dim);
+        for (long i = 0; i < length; i++) {
+            const bf16 *token = qkv + this->token(i) * heads.width() + heads.queries() + kv_head * dim;
+            std::memcpy(keys + i * dim, token, static_cast<std::size_t>(dim) * sizeof(bf16));
+            std::memcpy(values + i * dim, token + heads.kv_heads * dim, static_cast<std::size_t>(dim) * sizeof(bf16));
+        }
+    }
+
+    long token(long i) const {
+        return i < row.before.size() ? row.before.begin + i : row.own.begin + i - row.before.size();
+    }
+};
+
+// Up to QUERIES queries of one head: those of the row's own tokens from `start` on.
+struct Queries {
+    const Heads &heads;
+    const Keys &keys;
+    long head, start, count;
+
+    long first_token() const { return keys.row.own.begin + start; }
+    long seen() const { return keys.row.before.size() + start + count; }  // keys that the last of them sees
+    const bf16 *of(const bf16 *tokens, long width) const { return tokens + first_token() * width + head * heads.dim; }
+    // Which of 16 queries from `lane` on see this key.
+    __mmask16 see(long key, long lane) const {
+        const long hidden = key - keys.row.before.size() - start - lane;  // queries before the key's own token
+        return hidden <= 0 ? 0xffff : hidden >= LANES ? 0 : static_cast<__mmask16>(0xffff << hidden);
+    }
+};
+
+// scores [seen, QUERIES] -> softmax over the keys, zero where a query does not see the key
+void soften(const Queries &queries, float scale, float *scores) {
+    const long seen = queries.seen();
+    for (long lane = 0; lane < QUERIES; lane += LANES) {
+        __m512 top = _mm512_set1_ps(-INFINITY), total = _mm512_setzero_ps();
+        for (long key = 0; key < seen; key++)
+            top = _mm512_mask_max_ps(top, queries.see(key, lane), top, _mm512_loadu_ps(scores + key * QUERIES + lane));
+        const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_mul_ps(top, factor);
+        for (long key = 0; key < seen; key++) {
+            float *at = scores + key * QUERIES + lane;
+            const __m512 weight = exp(_mm512_fmsub_ps(_mm512_loadu_ps(at), factor, shift));
+            const __m512 masked = _mm512_maskz_mov_ps(queries.see(key, lane), weight);
+            _mm512_storeu_ps(at, masked);
+            total = _mm512_add_ps(total, masked);
+        }
+        const __m512 share = _mm512_div_ps(_mm512_set1_ps(1.f), total);
+        for (long key = 0; key < seen; key++) {
+            float *at = scores + key * QUERIES + lane;
+            _mm512_storeu_ps(at, _mm512_mul_ps(_mm512_loadu_ps(at), share));
+        }
+    }
+}
+
+// weights [seen, QUERIES] of softmax over the keys
+void weigh(const Queries &queries, const bf16 *qkv, bf16 *packed, float *weights) {
+    const Heads &heads = queries.heads;
+    transpose_pairs(queries.of(qkv, heads.width()), heads.width(), queries.count, heads.dim, packed);
+    small_product({queries.keys.keys, heads.dim}, {packed, QUERIES}, queries.seen(), QUERIES, heads.dim / 2, false, weights);
+    soften(queries, 1.f / std::sqrt(static_cast<float>(heads.dim)), weights);
+}
+
+// weights [seen, QUERIES] -> [pairs of keys, QUERIES, 2]
+void pair_keys(const float *weights, long seen, bf16 *pairs) {
+    for (long key = 0; key < seen; key += 2)
+        for (long lane = 0; lane < QUERIES; lane += LANES) {
+            const float *at = weights + key * QUERIES + lane;
+            const __m512 second = key + 1 < seen ? _mm512_loadu_ps(at + QUERIES) : _mm512_setzero_ps();
+            store_pairs(pairs + key * QUERIES + 2 * lane, _mm512_loadu_ps(at), second);
+        }
+}
+
+void round_all(const float *x, long rows, long from, long width, bf16 *y, long step) {
+    for (long row = 0; row < rows; row++)
+        for (long i = 0; i < width; i += LANES) {
+            const __mmask16 mask = lanes(width - i);
+            store(y + row * step + i, _mm512_maskz_loadu_ps(mask, x + row * from + i), mask);
+        }
+}
+
+template <class F>
+void for_queries(const Keys &keys, const F &f) {
+    for (long head = keys.kv_head * keys.heads.group(); head < (keys.kv_head + 1) * keys.heads.group(); head++)
+        for (long start = 0; start < keys.row.own.size(); start += QUERIES)
+            f(Queries{keys.heads, keys, head, start, std::min(QUERIES, keys.row.own.size() - start)});
+}
+
+void attend_row(const Heads &heads, const bf16 *qkv, const Row &row, long kv_head, bf16 *seen) {
+    const long length = row.length(), dim = heads.dim, wide = padded(dim);
+    const Keys keys(heads, qkv, row, kv_head);
+    bf16 *value_pairs = room(scratch.value_pairs, (length + 1) * wide);
+    bf16 *packed = room(scratch.packed, QUERIES * dim), *weight_pairs = room(scratch.weight_pairs, (length + 1) * QUERIES);
+    float *weights = room(scratch.weights, length * QUERIES), *out = room(scratch.out, QUERIES * wide);
+    interleave(keys.values, dim, length, dim, value_pairs);
+    for_queries(keys, [&](const Queries &queries) {
+        weigh(queries, qkv, packed, weights);
+        pair_keys(weights, queries.seen(), weight_pairs);
+        const long pairs = (queries.seen() + 1) / 2;
+        small_product({weight_pairs, 2, 2 * QUERIES}, {value_pairs, wide}, queries.count, wide, pairs, false, out);
+        round_all(out, queries.count, wide, dim, seen + queries.first_token() * heads.queries() + queries.head * dim,
+                  heads.queries());
+    });
+}
+
+// weights and their gradients [seen, QUERIES] -> gradients of the scores, in place of the latter
+void soften_backward(long seen, float scale, const float *weights, float *grads) {
+    for (long lane = 0; lane < QUERIES; lane += LANES) {
+        __m512 mean = _mm512_setzero_ps();
+        for (long at = lane; at < seen * QUERIES; at += QUERIES)
+            mean = _mm512_fmadd_ps(_mm512_loadu_ps(weights + at), _mm512_loadu_ps(grads + at), mean);
+        const __m512 factor = _mm512_set1_ps(scale);
+        for (long at = lane; at < seen * QUERIES; at += QUERIES) {
+            const __m512 weight = _mm512_mul_ps(_mm512_loadu_ps(weights + at), factor);
+            _mm512_storeu_ps(grads + at, _mm512_mul_ps(weight, _mm512_sub_ps(_mm512_loadu_ps(grads + at), mean)));
+        }
+    }
+}
+
+void attend_row_backward(const Heads &heads, const bf16 *qkv, const bf16 *grad_seen, const Row &row, long kv_head,
+                         bf16 *grad_qkv, float *before) {
+    const long length = row.length(), dim = heads.dim, wide = padded(dim), width = heads.width();
+    const Keys keys(heads, qkv, row, kv_head);
+    bf16 *key_pairs = room(scratch.key_pairs, (length + 1) * wide);
+    bf16 *packed = room(scratch.packed, QUERIES * dim), *pairs = room(scratch.pairs, QUERIES * wide);
+    bf16 *rounded = room(scratch.rounded, length * QUERIES), *grad_pairs = room(scratch.weight_pairs, (length + 1) * QUERIES);
+    float *weights = room(scratch.weights, length * QUERIES), *grads = room(scratch.grads, length * QUERIES);
+    float *grad_keys = room(scratch.grad_keys, length * wide), *grad_values = room(scratch.grad_values, length * wide);
+    float *out = room(scratch.out, QUERIES * wide);
+    interleave(keys.keys, dim, length, dim, key_pairs);
+    std::fill_n(grad_keys, length * wide, 0.f);
+    std::fill_n(grad_values, length * wide, 0.f);
+    const float scale = 1.f / std::sqrt(static_cast<float>(dim));
+    for_queries(keys, [&](const Queries &queries) {
+        const long seen = queries.seen(), steps = (queries.count + 1) / 2;
+        const bf16 *grad = queries.of(grad_seen, heads.queries());
+        weigh(queries, qkv, packed, weights);
+        round_all(weights, seen, QUERIES, QUERIES, rounded, QUERIES);
+        interleave(grad, heads.queries(), queries.count, dim, pairs);
+        small_product({rounded, QUERIES}, {pairs, wide}, seen, wide, steps, true, grad_values);
+        transpose_pairs(grad, heads.queries(), queries.count, dim, packed);
+        small_product({keys.values, dim}, {packed, QUERIES}, seen, QUERIES, dim / 2, false, grads);
+        soften_backward(seen, scale, weights, grads);
+        round_all(grads, seen, QUERIES, QUERIES, rounded, QUERIES);
+        interleave(queries.of(qkv, width), width, queries.count, dim, pairs);
+        small_product({rounded, QUERIES}, {pairs, wide}, seen, wide, steps, true, grad_keys);
+        pair_keys(grads, seen, grad_pairs);
+        small_product({grad_pairs, 2, 2 * QUERIES}, {key_pairs, wide}, queries.count, wide, (seen + 1) / 2, false, out);
+        round_all(out, queries.count, wide, dim, grad_qkv + queries.first_token() * width + queries.head * dim, width);
+    });
+    const long shared = row.before.size(), own = row.own.size();
+    for (long values = 0; values < 2; values++) {
+        const float *from = values ? grad_values : grad_keys;
+        const long column = heads.queries() + (values * heads.kv_heads + kv_head) * dim;
+        round_all(from + shared * wide, own, wide, dim, grad_qkv + row.own.begin * width + column, width);
+        for (long i = 0; i < shared; i++)
+            std::copy_n(from + i * wide, dim, before + (((row.place + i) * heads.kv_heads + kv_head) * 2 + values) * dim);
+    }
+}
+
+template <class F>
+void for_rows(const Heads &heads, const std::vector<Row> &rows, const F &f) {
+    parallel_for(static_cast<long>(rows.size()) * heads.kv_heads, 1, [&](long begin, long end) {
+        for (long job = begin; job < end; job++) f(rows[static_cast<std::size_t>(job / heads.kv_heads)], job % heads.kv_heads);
+    });
+}
+
+}  // namespace
+
+void rotate(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, float turn, long begin, long end) {
+    const long half = heads.dim / 2;
+    const __m512 sign = _mm512_set1_ps(turn);
+    for (long token = begin; token < end; token++)
+        for (long i = 0; i < half; i += LANES) {
+            const __mmask16 mask = lanes(half - i);
+            const bf16 *c = cos + token * heads.dim + i, *s = sin + token * heads.dim + i;
+            const __m512 cos1 = load(c, mask), cos2 = load(c + half, mask);
+            const __m512 sin1 = _mm512_mul_ps(load(s, mask), sign), sin2 = _mm512_mul_ps(load(s + half, mask), sign);
+            for (long head = 0; head < heads.heads + heads.kv_heads; head++) {
+                bf16 *at = qkv + token * heads.width() + head * heads.dim + i;
+                const __m512 first = load(at, mask), second = load(at + half, mask);
+                store(at, _mm512_fnmadd_ps(second, sin1, _mm512_mul_ps(first, cos1)), mask);
+                store(at + half, _mm512_fmadd_ps(first, sin2, _mm512_mul_ps(second, cos2)), mask);
+            }
+        }
+}
+
+void attend(const Heads &heads, const bf16 *qkv, const std::vector<Row> &rows, bf16 *seen) {
+    for_rows(heads, rows, [&](const Row &row, long kv_head) { attend_row(heads, qkv, row, kv_head, seen); });
+}
+
+void attend_backward(const Heads &heads, const bf16 *qkv, const bf16 *grad_seen, const std::vector<Row> &rows,
+                     bf16 *grad_qkv, float *before) {
+    for_rows(heads, rows, [&](const Row &row, long kv_head) {
+        attend_row_backward(heads, qkv, grad_seen, row, kv_head, grad_qkv, before);
+    });
+}
+
+void collect(const Heads &heads, const std::vector<Row> &rows, const float *before, long token, bf16 *grad_qkv) {
+    const long width = 2 * heads.kv_heads * heads.dim;
+    bf16 *to = grad_qkv + token * heads.width() + heads.queries();
+    const auto column = [&](long i) {  // `before` has a head's keys and values together, a token all keys first
+        const long head = i / heads.dim / 2, values = i / heads.dim % 2;
+        return (values * heads.kv_heads + head) * heads.dim + i % heads.dim;
+    };
+    std::vector<float> sums(static_cast<std::size_t>(width), 0.f);
+    bool any = false;
+    for (const Row &row : rows)
+        if (row.before.begin <= token && token < row.before.end) {
+            any = true;
+            const float *share = before + (row.place + token - row.before.begin) * width;
+            for (long i = 0; i < width; i++) sums[static_cast<std::size_t>(i)] += share[i];
+        }
+    if (!any) return;
+    for (long i = 0; i < width; i++) {
+        const __m512 sum = _mm512_add_ps(_mm512_set1_ps(sums[static_cast<std::size_t>(i)]), load(to + column(i), 1));
+        store(to + column(i), sum, 1);
+    }
+}
+
+}  // namespace chiliad::training

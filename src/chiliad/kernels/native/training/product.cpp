@@ -1,0 +1,180 @@
+#include "product.hpp"
+
+#include "../threads.hpp"
+#include "tiles.hpp"
+
+#include <algorithm>
+
+namespace chiliad::training {
+namespace {
+
+constexpr int VECTORS = PANEL / LANES;
+constexpr int WIDE_ROWS = TILE_ROWS, THIN_ROWS = 24;
+constexpr long LONG_PAIRS = 1024;  // of inputs whose panel stays in the second-level cache
+
+template <int ROWS>
+void write(const Tile<ROWS, VECTORS> &tile, const Output &out, long row, long stride, long column) {
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECTORS && column + v * LANES < stride; v++) {
+            const long at = (row + r) * stride + column + v * LANES;
+            const __mmask16 mask = lanes(stride - column - v * LANES);
+            const __m512 sum = tile.sums[r][v];
+            store(out.y + at, out.residual ? _mm512_add_ps(sum, load(out.residual + at, mask)) : sum, mask);
+        }
+}
+
+template <int ROWS>
+void accumulate(const Tile<ROWS, VECTORS> &tile, float *y, long row, long stride, long column) {
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECTORS && column + v * LANES < stride; v++) {
+            float *at = y + (row + r) * stride + column + v * LANES;
+            const __mmask16 mask = lanes(stride - column - v * LANES);
+            _mm512_mask_storeu_ps(at, mask, _mm512_add_ps(tile.sums[r][v], _mm512_maskz_loadu_ps(mask, at)));
+        }
+}
+
+void panel_of_rows(const bf16 *x, const Matrix &w, long panel, const Run &rows, const Inner &inner, const Output &out) {
+    const Right frozen{w.packed + panel * PANEL * w.inputs, PANEL};
+    Right added{nullptr, PANEL};
+    Range columns{0, 0};
+    if (rows.factors && rows.factors->columns) {
+        columns = rows.factors->wide_pairs[static_cast<std::size_t>(panel)];
+        added.at = rows.factors->wide.data() + (panel * rows.factors->columns + 2 * columns.begin) * PANEL;
+    }
+    in_tiles<WIDE_ROWS>(rows.begin, rows.end, [&](long row, auto count) {
+        Tile<decltype(count)::value, VECTORS> tile;
+        tile.add({x + row * w.inputs, w.inputs}, frozen, w.inputs / 2);
+        if (columns.size())
+            tile.add({inner.rows + row * inner.stride + 2 * columns.begin, inner.stride}, added, columns.size());
+        write(tile, out, row, w.outputs, panel * PANEL);
+    });
+}
+
+// Where there are few panels the rows are shared out as well.
+std::vector<Run> pieces(const std::vector<Run> &runs, long panels) {
+    const long rows = runs.back().end, wanted = panels < 16 * threads_available() ? 2 : 1;
+    const long most = ((rows + wanted - 1) / wanted + WIDE_ROWS - 1) / WIDE_ROWS * WIDE_ROWS;
+    std::vector<Run> out;
+    for (const Run &run : runs)
+        for (long row = run.begin; row < run.end; row += most)
+            out.push_back({row, std::min(row + most, run.end), run.factors});
+    return out;
+}
+
+template <int ROWS>
+void write_inner(const Tile<ROWS, 1> &tile, const Run &run, long pair, long row, long column, long columns,
+                 const Inner &inner) {
+    const __mmask16 mask = lanes(columns - column);
+    for (int r = 0; r < ROWS; r++) {
+        const long within = row + r - run.begin;
+        bf16 *rows = inner.rows + (row + r) * inner.stride + column;
+        bf16 *pairs = inner.pairs + ((pair + within / 2) * inner.stride + column) * 2;
+        store(rows, tile.sums[r][0], mask);
+        for (long c = 0; c < std::min(LANES, columns - column); c++) pairs[2 * c + within % 2] = rows[c];
+        if (within % 2 == 0 && row + r + 1 == run.end)
+            for (long c = 0; c < std::min(LANES, columns - column); c++) pairs[2 * c + 1] = 0;
+    }
+}
+
+// Two rows of x, 16 columns from each: as pairs.
+struct Interleaved {
+    __m512bh low, high;  // columns 0 to 15 and 16 to 31
+
+    Interleaved(const bf16 *x, long stride, __mmask32 mask, bool both) {
+        const __m512i first = _mm512_maskz_loadu_epi16(mask, x);
+        const __m512i second = _mm512_maskz_loadu_epi16(both ? mask : 0, x + stride);
+        low = join(_mm512_castsi512_si256(first), _mm512_castsi512_si256(second));
+        high = join(_mm512_extracti64x4_epi64(first, 1), _mm512_extracti64x4_epi64(second, 1));
+    }
+
+    static __m512bh join(__m256i first, __m256i second) {
+        const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16);
+        return reinterpret_cast<__m512bh>(_mm512_or_si512(_mm512_cvtepu16_epi32(first), upper));
+    }
+};
+
+template <int RANKS>
+void add_columns(const Gradient &g, long rank, long column) {
+    const long width = std::min(2 * LANES, g.width - column);
+    const __mmask32 mask = width == 2 * LANES ? ~0u : (1u << width) - 1;
+    __m512 sums[RANKS][2];
+    for (auto &row : sums) row[0] = row[1] = _mm512_setzero_ps();
+    for (long row = 0; row < g.rows; row += 2) {
+        const Interleaved x(g.x + row * g.x_stride + column, g.x_stride, mask, row + 1 < g.rows);
+        const bf16 *pairs = g.pairs + row * g.pairs_stride + 2 * rank;
+        for (int r = 0; r < RANKS; r++) {
+            const __m512bh pair = pair_everywhere(pairs + 2 * r);
+            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], pair, x.low);
+            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], pair, x.high);
+        }
+    }
+    alignas(64) float out[RANKS][2 * LANES];
+    const __m512 scale = _mm512_set1_ps(g.scale);
+    for (int r = 0; r < RANKS; r++)
+        for (int v = 0; v < 2; v++) _mm512_store_ps(out[r] + v * LANES, _mm512_mul_ps(sums[r][v], scale));
+    float *to = g.to + rank * g.rank_step + column * g.width_step;
+    for (long i = 0; i < width; i++)
+        for (int r = 0; r < RANKS; r++) to[r * g.rank_step + i * g.width_step] += out[r][i];
+}
+
+}  // namespace
+
+void product(const bf16 *x, const Matrix &w, const std::vector<Run> &runs, const Inner &inner, const Output &out) {
+    const long panels = (w.outputs + PANEL - 1) / PANEL;
+    const std::vector<Run> parts = pieces(runs, panels);
+    const long count = static_cast<long>(parts.size());
+    parallel_for(panels * count, 1, [&](long begin, long end) {
+        for (long job = begin; job < end; job++)
+            panel_of_rows(x, w, job / count, parts[static_cast<std::size_t>(job % count)], inner, out);
+    });
+}
+
+void long_product(const bf16 *x, const Matrix &w, long rows, float *y) {
+    const long threads = threads_available(), most = std::min(128L, (rows + threads - 1) / threads);
+    std::fill_n(y, rows * w.outputs, 0.f);
+    parallel_for(rows, most, [&](long begin, long end) {
+        for (long k = 0; k < w.inputs / 2; k += LONG_PAIRS)
+            for (long panel = 0; panel * PANEL < w.outputs; panel++) {
+                const Right part{w.packed + (panel * w.inputs + 2 * k) * PANEL, PANEL};
+                const long pairs = std::min(LONG_PAIRS, w.inputs / 2 - k);
+                in_tiles<WIDE_ROWS>(begin, end, [&](long row, auto count) {
+                    Tile<decltype(count)::value, VECTORS> tile;
+                    tile.add({x + row * w.inputs + 2 * k, w.inputs}, part, pairs);
+                    accumulate(tile, y, row, w.outputs, panel * PANEL);
+                });
+            }
+    });
+}
+
+void thin_product(const bf16 *x, const Run &run, long pair, long begin, long end, const Inner &inner) {
+    if (!run.factors) return;
+    const Factors &factors = *run.factors;
+    for (long column = 0; column < factors.columns; column += LANES) {
+        const Range inputs = factors.thin_pairs[static_cast<std::size_t>(column / LANES)];
+        const Right thin{factors.thin.data() + (column * factors.inputs / LANES + 2 * inputs.begin) * LANES, LANES};
+        in_tiles<THIN_ROWS>(begin, end, [&](long row, auto count) {
+            Tile<decltype(count)::value, 1> tile;
+            tile.add({x + row * factors.inputs + 2 * inputs.begin, factors.inputs}, thin, inputs.size());
+            write_inner(tile, run, pair, row, column, factors.columns, inner);
+        });
+    }
+}
+
+void add_gradients(const std::vector<Gradient> &gradients) {
+    std::vector<long> first;  // job of each gradient
+    long jobs = 0;
+    for (const Gradient &g : gradients) {
+        first.push_back(jobs);
+        jobs += (g.width + 2 * LANES - 1) / (2 * LANES);
+    }
+    parallel_for(jobs, 4, [&](long begin, long end) {
+        for (long job = begin; job < end; job++) {
+            const auto which = std::upper_bound(first.begin(), first.end(), job) - first.begin() - 1;
+            const Gradient &g = gradients[static_cast<std::size_t>(which)];
+            const long column = (job - first[static_cast<std::size_t>(which)]) * 2 * LANES;
+            in_tiles<8>(0, g.rank, [&](long rank, auto ranks) { add_columns<decltype(ranks)::value>(g, rank, column); });
+        }
+    });
+}
+
+}  // namespace chiliad::training

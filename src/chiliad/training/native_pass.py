@@ -1,0 +1,124 @@
+"""A training pass in compiled code: one call forward, one backward, the expert's gradient filled by the second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from chiliad.kernels import native_for, pack
+from chiliad.models import Group, Llama
+from chiliad.training.lora_state import LoraState
+from chiliad.training.loss import LossTally
+from chiliad.training.rows import Batch
+
+
+class NativePass:
+    """`PlainPass` for bfloat16 in main memory. Two passes over the same rows give the same bits, with any number of threads.
+
+    Holds two copies of the frozen matrices: laid out for the way there and, transposed, for the way back.
+    """
+
+    def __init__(self, model: Llama) -> None:
+        """model: `NativePass.fits(model)`."""
+        assert self.fits(model)
+        self.model = model
+        self._native = native_for(model.embedding)
+        self._held: list[Tensor] = []
+        self._pass = self._build()
+        self._experts: WeakKeyDictionary[LoraState, _Expert] = WeakKeyDictionary()
+
+    @staticmethod
+    def fits(model: Llama) -> bool:
+        c = model.config
+        even = all(width % 2 == 0 for width in (c.hidden_size, c.intermediate_size, c.head_dim, c.vocab_size))
+        return native_for(model.embedding, model.head) is not None and even
+
+    def score(self, batch: Batch, state: LoraState) -> LossTally:
+        """The loss of every answer token."""
+        return self._forward(self._batch(batch, state), batch, keep=False)
+
+    def learn(self, batch: Batch, state: LoraState, *, scale: float) -> LossTally:
+        """The same, and `scale` times the gradient of their sum added to the expert's."""
+        native = self._batch(batch, state)
+        tally = self._forward(native, batch, keep=True)
+        self._pass.backward(native, scale)
+        return tally
+
+    def _forward(self, native: Any, batch: Batch, *, keep: bool) -> LossTally:
+        answers = len(batch.targets)
+        tally = LossTally(torch.empty(answers), torch.empty(answers, dtype=torch.bool))
+        self._pass.forward(native, keep, tally.nll.data_ptr(), tally.correct.data_ptr())
+        return tally
+
+    def _batch(self, batch: Batch, state: LoraState) -> Any:
+        """The rows behind what they begin with; the numbers stay the tensors' own."""
+        numbers = (batch.ids, batch.positions, batch.predicts, batch.targets)
+        assert all(t.dtype is torch.int64 and t.is_contiguous() for t in numbers)
+        native = self._native.TrainingBatch(len(batch.ids), len(batch.targets), *(t.data_ptr() for t in numbers))
+        shared = batch.grid.shared
+        if shared:
+            native.add_row(0, shared, 0, 0)
+        for begin, end in batch.spans:
+            native.add_row(begin, end, 0, shared)
+        native.add_segment(0, len(batch.ids), self._expert(state))
+        return native
+
+    def _expert(self, state: LoraState) -> Any:
+        if state not in self._experts:
+            self._experts[state] = _Expert(self._lay_out(state), None)
+        expert = self._experts[state]
+        if expert.version != state.version:
+            expert.native.refresh()
+            expert.version = state.version
+        return expert.native
+
+    def _lay_out(self, state: LoraState) -> Any:
+        expert = self._native.TrainingExpert(state.shape.scale)
+        for layer in range(self.model.config.num_layers):
+            for group in Group:
+                width_in, outs = self.model.config.group_widths(group)
+                expert.add_group(width_in, sum(outs))
+                for site in state.sites(layer, group):
+                    numbers = (site.down, site.up, site.down_grad, site.up_grad)
+                    expert.add_site(site.outputs.start, len(site.up), len(site.down), *(t.data_ptr() for t in numbers))
+                expert.close_group()
+        return expert
+
+    def _build(self) -> Any:
+        model, c = self.model, self.model.config
+        ends = [self._keep(t) for t in (model.embedding, model.final_norm, *model.rotary_tables)]
+        native = self._native.TrainingPass(
+            c.hidden_size,
+            c.intermediate_size,
+            c.vocab_size,
+            c.num_heads,
+            c.num_kv_heads,
+            c.head_dim,
+            c.rms_norm_eps,
+            [*ends, *self._both_ways(model.head)],
+        )
+        for i, layer in enumerate(model.layers):
+            packed = [address for group in Group for address in self._both_ways(model.weight(i, group))]
+            native.add_layer(self._keep(layer.attention_norm), self._keep(layer.mlp_norm), packed)
+        return native
+
+    def _both_ways(self, weight: Tensor) -> tuple[int, int]:
+        return self._keep(pack(weight)), self._keep(pack(weight.t()))
+
+    def _keep(self, tensor: Tensor) -> int:
+        """The address of the numbers, which stay as long as this pass."""
+        assert tensor.is_contiguous()
+        self._held.append(tensor)
+        return tensor.data_ptr()
+
+
+@dataclass
+class _Expert:
+    """An expert's factors as the compiled code keeps them; version: of the master weights that they are a copy of."""
+
+    native: Any
+    version: int | None
