@@ -79,6 +79,7 @@ def train_all(workspace: Workspace, data: Path | None) -> list[Expert]:
     experts = []
     for name, (file, instruction) in files.items():
         console.rule(f"[bold]{name}[/] from {file.name}")
+        workspace.rest()  # the evaluation before this one has read long prompts
         expert = workspace.train(name, file, instruction=instruction or None, options=QUICK)
         assert expert.card is not None, "training with baselines writes a card"
         console.print(expert.card.verdict.line)
@@ -114,6 +115,7 @@ def corrections(workspace: Workspace) -> None:
     console.rule("[bold]20 corrections to triage")
     unseen = workspace.examples(HERE / "corrections_unseen.csv")
     before = workspace.score(workspace.expert("triage"), unseen)
+    workspace.rest()
     expert = workspace.correct("triage", HERE / "corrections.csv", options=WITHOUT_BASELINES)
     after = workspace.score(expert, unseen)
     console.print(f"Unseen cases of that kind: {before:.0%} right before, {after:.0%} after.")
@@ -124,6 +126,7 @@ def corrections(workspace: Workspace) -> None:
 def poison(workspace: Workspace) -> None:
     """Twenty careless or malicious corrections: the gate has to refuse what comes of them."""
     console.rule("[bold]20 poisoned corrections to triage")
+    workspace.rest()
     expert = workspace.correct("triage", HERE / "corrections_poisoned.csv", options=WITHOUT_BASELINES)
     _tell_gate(expert)
     console.print(f"triage still answers as {workspace.expert('triage').ref}.")

@@ -1,11 +1,13 @@
 """The circle on a tiny random base: train, ask, evaluate, correct, gate; with real files, database, engine and embedder."""
 
 import asyncio
+import gc
 import json
 import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pandas as pd
 import pytest
@@ -273,3 +275,12 @@ def test_half_a_character_is_a_bad_request_and_a_file_name_that_is_not_utf8_is_n
         expert("where is \udcff")
     odd = table.rename(table.with_name("t\udcff.csv"))
     assert workspace.train("other", odd, base="tiny", options=QUICK).ref.number == 1
+
+
+def test_a_rested_workspace_answers_as_before_and_holds_no_engine_meanwhile(workspace, expert):
+    answer = expert("where is box 7")
+    engine = weakref.ref(expert.served.engine)
+    workspace.rest()
+    gc.collect()
+    assert engine() is None
+    assert expert("where is box 7") == answer

@@ -15,6 +15,7 @@ from chiliad.errors import BadRequest, BrokenAdapter
 from chiliad.evals import Answer
 from chiliad.models import Llama, LlamaConfig
 from chiliad.registry import ExpertVersion
+from chiliad.training.memory import release_freed_memory
 
 Turns = Sequence[Mapping[str, str]]
 
@@ -49,6 +50,12 @@ class ServedBase:
     def close(self) -> None:
         if "engine" in self.__dict__:
             self.engine.close()
+
+    def rest(self) -> None:
+        """Stop the engine and give its memory back; requests under way are aborted. The next one starts another."""
+        self.close()
+        self.__dict__.pop("engine", None)
+        release_freed_memory()
 
     def know(self, version: ExpertVersion, folder: Path) -> None:
         """Say where an adapter's files are. Raises WrongBase for a version made for another base."""

@@ -94,6 +94,15 @@ class Workspace:
             served.close()
         self.store.close()
 
+    def rest(self) -> None:
+        """Give back what answering has taken, before more training in the same process; asking again starts anew.
+
+        Keys and values of long prompts, such as those of an evaluation, take up to some gigabytes. Not while another
+        thread asks: its requests are aborted.
+        """
+        for served in self._served.values():
+            served.rest()
+
     def examples(
         self,
         data: Data,
