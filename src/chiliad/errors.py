@@ -3,6 +3,7 @@
 ChiliadError
 ├── ConfigError            a setting is unknown or has a bad value
 ├── StoreError             disk full, database unreadable, a file that cannot be written
+│   └── BrokenBackup       cut short, changed, or made to do harm
 ├── BaseModelError
 │   ├── BaseNotFound
 │   └── BrokenBase         truncated, unsupported or tampered base model file
@@ -49,6 +50,10 @@ class ConfigError(ChiliadError):
 
 class StoreError(ChiliadError):
     code = "store"
+
+
+class BrokenBackup(StoreError):
+    code = "broken_backup"
 
 
 class BaseModelError(ChiliadError):

@@ -38,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 @app.command("list")
 def list_experts(workspace: WorkspaceOption = None, as_json: AsJson = False) -> None:
     """Show all experts, each with its live version."""
-    with _registry(existing(workspace)) as registry:
+    with open_registry(existing(workspace)) as registry:
         experts = registry.experts()
     if as_json:
         _print_json([_summary(expert) for expert in experts])
@@ -51,7 +51,7 @@ def list_experts(workspace: WorkspaceOption = None, as_json: AsJson = False) -> 
 @app.command()
 def show(expert: Reference, workspace: WorkspaceOption = None, as_json: AsJson = False) -> None:
     """Show one version, the live one by default, and how its expert's alias moved."""
-    with _registry(existing(workspace)) as registry:
+    with open_registry(existing(workspace)) as registry:
         version = registry.get(expert)
         history = [step.to_document() for step in registry.history(version.name)]
         details = _details(version, registry)
@@ -85,7 +85,7 @@ def rollback(
     expert: Annotated[str, typer.Argument(metavar="NAME", help="The expert.")], workspace: WorkspaceOption = None
 ) -> None:
     """Make the version live again that was live before."""
-    with _registry(existing(workspace)) as registry:
+    with open_registry(existing(workspace)) as registry:
         step = registry.rollback(expert)
     typer.echo(f"{expert}@{step.version} is live again.")
 
@@ -129,7 +129,7 @@ def import_expert(
 
     found = BaseStore(Settings.load().cache_dir).get(base or DEFAULT_BASE)
     answers = read_lines(choices) if choices else None
-    with _registry(Settings.load(workspace=workspace)) as registry:
+    with open_registry(Settings.load(workspace=workspace)) as registry:
         version = import_adapter(registry, expert, source, found, choices=answers)
     typer.echo(f"{version.ref} is here. `chiliad experts promote {version.ref}` makes it live.")
 
@@ -150,7 +150,7 @@ def delete(
             "What to delete is not clear.",
             fix=f"Name a version ({ref.name}@1), or give {ref.name} and --all for the whole expert.",
         )
-    with _registry(existing(workspace)) as registry:
+    with open_registry(existing(workspace)) as registry:
         if everything:
             registry.delete_expert(ref.name)
         else:
@@ -172,7 +172,7 @@ def gc(
     from chiliad.registry.garbage import collect, find_garbage
     from chiliad.registry.registry import utc_now
 
-    with _registry(existing(workspace)) as registry:
+    with open_registry(existing(workspace)) as registry:
         garbage = find_garbage(registry, now=utc_now(), keep=keep)
         if remove:
             collect(registry, garbage, now=utc_now())
@@ -209,7 +209,7 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
     from chiliad.registry.export_gguf import export_gguf
     from chiliad.registry.export_peft import export_peft
 
-    with _registry(existing(workspace)) as registry:
+    with open_registry(existing(workspace)) as registry:
         version = registry.get(expert)
         folder = registry.folder(version.ref)
     if form is Form.PEFT:
@@ -219,7 +219,7 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
 
 
 @contextmanager
-def _registry(settings: Settings) -> Iterator[Registry]:
+def open_registry(settings: Settings) -> Iterator[Registry]:
     """The registry alone: opening it loads neither PyTorch nor a base model."""
     from chiliad.registry import Registry
     from chiliad.store import Store

@@ -12,6 +12,7 @@ import typer
 from chiliad import __version__
 from chiliad.cli import base, data, experts
 from chiliad.cli.ask import ask
+from chiliad.cli.backup import backup, restore
 from chiliad.cli.doctor import doctor
 from chiliad.cli.evaluate import evaluate
 from chiliad.cli.serve import serve
@@ -33,6 +34,8 @@ app.command()(ask)
 app.command()(serve)
 app.add_typer(experts.app, name="experts")
 app.command()(experts.gc)
+app.command()(backup)
+app.command()(restore)
 app.command()(doctor)
 
 

@@ -73,6 +73,7 @@ class Registry:
     ) -> None:
         """`reserved` gives the names that no expert may take besides Chiliad's own: the ids of the base models."""
         self._store = store
+        self.database = store.database
         self._reserved = reserved
         self._clock = clock
         self.workspace = workspace

@@ -32,7 +32,7 @@ class Database:
     @classmethod
     def open(cls, url: str) -> Database:
         """Open the database at `url` (`sqlite:///path`, `postgresql://user:password@host/name`), with all its tables."""
-        backend = _backend(url)
+        backend = backend_of(url)
         try:
             with backend.explained(), backend.opening():
                 bring_up_to_date(backend)
@@ -58,7 +58,8 @@ class Database:
             yield connection
 
 
-def _backend(url: str) -> Backend:
+def backend_of(url: str) -> Backend:
+    """The kind of database that a URL names, not opened yet. Raises StoreError."""
     parsed = _parsed(url)
     if parsed.drivername == "sqlite" and parsed.database:
         return Sqlite(Path(parsed.database))

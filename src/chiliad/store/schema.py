@@ -24,11 +24,7 @@ def bring_up_to_date(backend: Backend) -> None:
     with backend.engine.begin() as connection:
         backend.admit(connection, Writers.SCHEMA)
         found = _found(connection)
-        if found > SCHEMA:
-            raise StoreError(
-                f"The database has schema {found}; this version of Chiliad knows up to {SCHEMA}.",
-                fix="Upgrade Chiliad, or use the version that wrote this workspace.",
-            )
+        refuse_newer(found, "database")
         if found < SCHEMA:
             upgrade(connection, found, SCHEMA)
 
@@ -44,6 +40,15 @@ def upgrade(connection: Connection, found: int, wanted: int) -> None:
     command.upgrade(config, revision(wanted))
     connection.execute(schema.delete())
     connection.execute(schema.insert().values(number=wanted))
+
+
+def refuse_newer(found: int, what: str) -> None:
+    """Raises StoreError for a schema that this program does not know."""
+    if found > SCHEMA:
+        raise StoreError(
+            f"The {what} has schema {found}; this version of Chiliad knows up to {SCHEMA}.",
+            fix="Upgrade Chiliad, or use the version that wrote this workspace.",
+        )
 
 
 def revision(number: int) -> str:
