@@ -18,8 +18,10 @@ from chiliad.models import Group, LlamaConfig
 
 @dataclass(frozen=True)
 class Site:
-    """One adapted linear layer, as views of the flat vectors. down: A [rank, in]; up: B [out, rank], unscaled; outputs: where
-    its outputs stand among those of its group."""
+    """One adapted linear layer, as views of the flat vectors.
+
+    outputs: where its outputs stand among those of its group; down: A [rank, in]; up: B [out, rank], unscaled.
+    """
 
     outputs: slice
     down: Tensor

@@ -24,9 +24,10 @@ class NativePass:
 
     def __init__(self, model: Llama) -> None:
         """model: `NativePass.fits(model)`."""
+        native = native_for(model.embedding)
+        assert native is not None
         assert self.fits(model)
-        self.model = model
-        self._native = native_for(model.embedding)
+        self.model, self._native = model, native
         self._held: list[Tensor] = []
         self._pass = self._build()
         self._experts: WeakKeyDictionary[LoraState, _Expert] = WeakKeyDictionary()

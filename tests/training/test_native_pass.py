@@ -1,0 +1,155 @@
+"""The compiled training pass against the plain one, and against itself with other threads."""
+
+import random
+
+import pytest
+import torch
+
+from chiliad import kernels
+from chiliad.adapters import LoraShape
+from chiliad.models import SITES, Group, Llama, LlamaConfig
+from chiliad.models.llama import random_tensors
+from chiliad.training import Row
+from chiliad.training.lora_state import LoraState
+from chiliad.training.native_pass import NativePass
+from chiliad.training.plain_pass import PlainPass
+from chiliad.training.rows import make_batch
+
+native_only = pytest.mark.skipif(
+    kernels.native_for(torch.empty(1, dtype=torch.bfloat16)) is None, reason=f"computes with {kernels.path_in_use()}"
+)
+pytestmark = native_only
+
+VOCAB = 202
+
+
+def config(heads=4, kv_heads=2, head_dim=16, hidden=64, intermediate=96, tied=True):
+    return LlamaConfig(hidden, intermediate, 2, heads, kv_heads, head_dim, VOCAB, 4096, 1e4, 1e-5, tied)
+
+
+def rows_of(count, shortest, longest, shared=0):
+    """Random rows; `shared` tokens stand in front of all of them."""
+    rng = random.Random(count + longest)
+
+    def draw(length):
+        return tuple(rng.randrange(VOCAB) for _ in range(length))
+
+    beginning = draw(shared)
+    lengths = [rng.randint(shortest, longest) for _ in range(count)]
+    return [Row(beginning + draw(length), shared + rng.randrange(1, length)) for length in lengths]
+
+
+def model_of(c, dtype=torch.bfloat16):
+    """The same base in either precision: its numbers are bfloat16 numbers."""
+    return Llama(c, {name: t.bfloat16().to(dtype) for name, t in random_tensors(c, seed=1).items()}, dtype)
+
+
+def state_of(model, rank=4, targets=SITES):
+    state = LoraState(model.config, LoraShape(rank, 2.0 * rank, False, targets), model.dtype, seed=2)
+    state.master.add_(torch.randn(state.parameters, generator=torch.Generator().manual_seed(3)) * 0.05)
+    state.refresh()
+    return state
+
+
+def learn(kind, model, rows, **shape):
+    """nll and the factors' gradients of one pass."""
+    state, batch = state_of(model, **shape), make_batch(rows)
+    tally = kind(model).learn(batch, state, scale=1 / len(batch.targets))
+    return tally, state
+
+
+def error(got, exact):
+    return float((got - exact).norm() / exact.norm().clamp(min=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("c", "rows", "shape"),
+    [
+        (config(), rows_of(6, 4, 40), {}),
+        (config(), rows_of(6, 4, 40, shared=7), {"rank": 3}),
+        (config(kv_heads=4, head_dim=8, tied=False), rows_of(5, 2, 9, shared=1), {"targets": ("q_proj", "down_proj")}),
+        (
+            config(heads=6, kv_heads=1, head_dim=40, hidden=90, intermediate=130),
+            rows_of(9, 4, 99, shared=33),
+            {"rank": 18},
+        ),
+        (config(heads=3, kv_heads=3, head_dim=64), rows_of(4, 30, 80, shared=2), {"rank": 1, "targets": ("v_proj",)}),
+        (config(), rows_of(1, 5, 5), {}),
+        (config(), rows_of(1, 2, 2), {}),
+        (config(), rows_of(1, 700, 700), {"rank": 8}),
+    ],
+    ids=["mixed", "shared", "few-targets", "wide-group", "value-only", "single", "two-tokens", "long"],
+)
+def test_gradients_are_as_near_to_exact_ones_as_the_plain_pass_has_them(c, rows, shape):
+    model = model_of(c)
+    exact, exact_state = learn(PlainPass, model_of(c, torch.float32), rows, **shape)
+    plain, plain_state = learn(PlainPass, model, rows, **shape)
+    native, native_state = learn(NativePass, model, rows, **shape)
+    assert error(native.nll, exact.nll) < max(1.5 * error(plain.nll, exact.nll), 0.01)
+    for layer in range(c.num_layers):
+        for group in Group:
+            sites = (s.sites(layer, group) for s in (native_state, plain_state, exact_state))
+            for ours, theirs, wanted in zip(*sites, strict=True):
+                for name in ("down_grad", "up_grad"):
+                    want = getattr(wanted, name)
+                    bound = max(1.5 * error(getattr(theirs, name), want), 0.03)
+                    assert error(getattr(ours, name), want) < bound
+
+
+@pytest.mark.parametrize("rows", [rows_of(9, 4, 60, shared=5), rows_of(1, 300, 300)], ids=["shared", "long"])
+def test_same_bits_again_and_with_other_threads(rows):
+    model, threads = model_of(config()), torch.get_num_threads()
+    first, first_state = learn(NativePass, model, rows)
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            again, state = learn(NativePass, model, rows)
+            assert torch.equal(again.nll, first.nll)
+            assert torch.equal(again.correct, first.correct)
+            assert torch.equal(state.grad, first_state.grad)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_score_has_the_bits_of_the_loss():
+    model, batch = model_of(config()), make_batch(rows_of(6, 4, 40, shared=3))
+    native, state = NativePass(model), state_of(model)
+    learned, scored = native.learn(batch, state, scale=1.0), native.score(batch, state)
+    assert torch.equal(scored.nll, learned.nll)
+    assert torch.equal(scored.correct, learned.correct)
+
+
+def test_passes_of_any_size_follow_each_other_and_gradients_add_up():
+    model, state = model_of(config()), state_of(model_of(config()))
+    native, batches = NativePass(model), [make_batch(rows_of(n, 4, 20, shared=n % 3)) for n in (2, 9, 1, 5)]
+    for batch in batches:
+        native.learn(batch, state, scale=1.0)
+        native.score(batch, state)
+    apart = torch.zeros_like(state.grad)
+    for batch in batches:
+        other = state_of(model)
+        NativePass(model).learn(batch, other, scale=1.0)
+        apart += other.grad
+    torch.testing.assert_close(state.grad, apart)
+
+
+def test_changed_factors_are_used_after_a_refresh():
+    model, batch = model_of(config()), make_batch(rows_of(3, 4, 20))
+    native, state = NativePass(model), state_of(model)
+    before = native.score(batch, state).nll
+    state.master.zero_()
+    state.refresh()
+    after = native.score(batch, state).nll
+    assert not torch.equal(after, before)
+    assert error(after, PlainPass(model).score(batch, state).nll) < 0.02
+
+
+def test_many_answers_are_scored_in_parts():
+    model, rows = model_of(config()), [Row(tuple(range(150)), 1), Row(tuple(range(10, 170)), 1)]
+    native, plain = learn(NativePass, model, rows)[0], learn(PlainPass, model_of(config(), torch.float32), rows)[0]
+    assert error(native.nll, plain.nll) < 0.01
+
+
+def test_other_numbers_than_bfloat16_are_left_to_the_plain_pass():
+    assert NativePass.fits(model_of(config()))
+    assert not NativePass.fits(model_of(config(), torch.float32))
