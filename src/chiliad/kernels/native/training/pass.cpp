@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <sys/mman.h>
+
 namespace chiliad::training {
 namespace {
 
@@ -53,6 +55,16 @@ long columns_max(const std::vector<Segment> &segments, long group) {
     long most = 0;
     for (const Segment &segment : segments) most = std::max(most, segment.expert->group(group).forward.columns);
     return most;
+}
+
+// In large pages, and with room to grow: a page costs nothing before it is used, and getting used to other ones does.
+void reserve_large(Buffer<bf16> &buffer, long size) {
+    constexpr std::uintptr_t LARGE = 2 << 20;
+    if (static_cast<long>(buffer.bytes()) >= size * 2) return;
+    buffer.reserve(size + size / 2);
+    const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(buffer.data()) + LARGE - 1) / LARGE * LARGE;
+    const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(buffer.data()) + static_cast<std::uintptr_t>(buffer.bytes()));
+    if (begin < end) madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE);
 }
 
 }  // namespace
@@ -201,9 +213,8 @@ void Pass::mlp_backward(const Tokens &tokens, long layer) {
     std::vector<Gradient> to;
     gradients(tokens, layer, DOWN, act_.data(), grad_residual_.data(), to);
     gradients(tokens, layer, GATE_UP, normed_.data(), grad_gate_up_.data(), to);
-    add_gradients(to);
     product(grad_gate_up_.data(), weights.groups[GATE_UP].backward, runs(tokens, layer, GATE_UP, true),
-            grad_inner_[GATE_UP], {grad_normed_.data()});
+            grad_inner_[GATE_UP], {grad_normed_.data()}, to);
     for_blocks(tokens, layer, O, true, [&](const Run &run, long pair, long begin, long end) {
         norm_backward(mine.middle, weights.mlp_norm, begin, end);
         thin_product(grad_residual_.data(), run, pair, begin, end, grad_inner_[O]);
@@ -211,11 +222,10 @@ void Pass::mlp_backward(const Tokens &tokens, long layer) {
 }
 
 void Pass::output_backward(const Tokens &tokens, long layer) {
-    product(grad_residual_.data(), frozen(layer).groups[O].backward, runs(tokens, layer, O, true), grad_inner_[O],
-            {grad_seen_.data()});
     std::vector<Gradient> to;
     gradients(tokens, layer, O, kept(layer).seen, grad_residual_.data(), to);
-    add_gradients(to);
+    product(grad_residual_.data(), frozen(layer).groups[O].backward, runs(tokens, layer, O, true), grad_inner_[O],
+            {grad_seen_.data()}, to);
 }
 
 void Pass::attention_backward(const Batch &batch, const Tokens &all, long layer) {
@@ -235,10 +245,9 @@ void Pass::attention_backward(const Batch &batch, const Tokens &all, long layer)
     });
     std::vector<Gradient> to;
     gradients(all, layer, QKV, normed_.data(), grad_qkv_.data(), to);
-    add_gradients(to);
-    if (layer == 0) return;  // what the layer reads is frozen
+    if (layer == 0) return add_gradients(to);  // what the layer reads is frozen
     product(grad_qkv_.data(), weights.groups[QKV].backward, runs(all, layer, QKV, true), grad_inner_[QKV],
-            {grad_normed_.data()});
+            {grad_normed_.data()}, to);
     for_blocks(all, layer, QKV, true, [&](const Run &, long, long begin, long end) {
         norm_backward(mine.x, weights.attention_norm, begin, end);
     });
@@ -302,7 +311,7 @@ void Pass::make_room(const Batch &batch, const Tokens &all, bool keep) {
     kept_.assign(layers_.size(), {});
     long size = 0, inner_max = 0;
     for (bool placed : {false, true}) {
-        if (placed) arena_.reserve(size), inner_.reserve(tokens * inner_max);
+        if (placed) reserve_large(arena_, size), inner_.reserve(tokens * inner_max);
         long at = 0;
         const auto take = [&](long count) {
             const long begin = at;
@@ -325,7 +334,7 @@ void Pass::make_room(const Batch &batch, const Tokens &all, bool keep) {
     cos_.reserve(tokens * shape_.heads.dim), sin_.reserve(tokens * shape_.heads.dim);
     normed_.reserve(tokens * hidden), act_.reserve(tokens * shape_.intermediate), scale_.reserve(tokens);
     end_.reserve(batch.answers * hidden), end_grad_.reserve(batch.answers * hidden);
-    logits_.reserve(std::min(batch.answers, LOGITS_ROWS) * shape_.vocab);
+    logits_.reserve(LOGITS_ROWS * shape_.vocab);
 }
 
 void Pass::make_room_back(const Batch &batch, const Tokens &all) {

@@ -10,16 +10,23 @@ namespace {
 
 constexpr int VECTORS = PANEL / LANES;
 constexpr int WIDE_ROWS = TILE_ROWS, THIN_ROWS = 24;
+constexpr long PIECE_ROWS = 96;    // that are worth reading a panel once more
 constexpr long LONG_PAIRS = 1024;  // of inputs whose panel stays in the second-level cache
+
+void write_vector(__m512 sum, const Output &out, long at, __mmask16 mask = 0xffff) {
+    store(out.y + at, out.residual ? _mm512_add_ps(sum, load(out.residual + at, mask)) : sum, mask);
+}
 
 template <int ROWS>
 void write(const Tile<ROWS, VECTORS> &tile, const Output &out, long row, long stride, long column) {
     for (int r = 0; r < ROWS; r++)
         for (int v = 0; v < VECTORS && column + v * LANES < stride; v++) {
-            const long at = (row + r) * stride + column + v * LANES;
-            const __mmask16 mask = lanes(stride - column - v * LANES);
-            const __m512 sum = tile.sums[r][v];
-            store(out.y + at, out.residual ? _mm512_add_ps(sum, load(out.residual + at, mask)) : sum, mask);
+            const long at = (row + r) * stride + column + v * LANES, left = stride - column - v * LANES;
+            if (left >= LANES) {
+                write_vector(tile.sums[r][v], out, at);  // without a mask, which slows stores down
+            } else {
+                write_vector(tile.sums[r][v], out, at, lanes(left));
+            }
         }
 }
 
@@ -50,9 +57,9 @@ void panel_of_rows(const bf16 *x, const Matrix &w, long panel, const Run &rows, 
     });
 }
 
-// Where there are few panels the rows are shared out as well.
+// Where there are few panels the rows are shared out as well, so that no thread waits long for the last of them.
 std::vector<Run> pieces(const std::vector<Run> &runs, long panels) {
-    const long rows = runs.back().end, wanted = panels < 16 * threads_available() ? 2 : 1;
+    const long rows = runs.back().end, wanted = panels < 16 * threads_available() && rows > 2 * PIECE_ROWS ? 3 : 1;
     const long most = ((rows + wanted - 1) / wanted + WIDE_ROWS - 1) / WIDE_ROWS * WIDE_ROWS;
     std::vector<Run> out;
     for (const Run &run : runs)
@@ -117,15 +124,51 @@ void add_columns(const Gradient &g, long rank, long column) {
         for (int r = 0; r < RANKS; r++) to[r * g.rank_step + i * g.width_step] += out[r][i];
 }
 
+// Gradients in pieces of columns.
+struct Columns {
+    const Gradient &gradient;
+    Range range;
+
+    void add() const {
+        for (long column = range.begin; column < range.end; column += 2 * LANES)
+            in_tiles<8>(0, gradient.rank, [&](long rank, auto ranks) {
+                add_columns<decltype(ranks)::value>(gradient, rank, column);
+            });
+    }
+};
+
+std::vector<Columns> pieces(const std::vector<Gradient> &gradients) {
+    constexpr long WIDTH = 8 * LANES;
+    std::vector<Columns> out;
+    for (const Gradient &gradient : gradients)
+        for (long column = 0; column < gradient.width; column += WIDTH)
+            out.push_back({gradient, {column, std::min(column + WIDTH, gradient.width)}});
+    return out;
+}
+
 }  // namespace
 
-void product(const bf16 *x, const Matrix &w, const std::vector<Run> &runs, const Inner &inner, const Output &out) {
+void product(const bf16 *x, const Matrix &w, const std::vector<Run> &runs, const Inner &inner, const Output &out,
+             const std::vector<Gradient> &beside) {
     const long panels = (w.outputs + PANEL - 1) / PANEL;
     const std::vector<Run> parts = pieces(runs, panels);
-    const long count = static_cast<long>(parts.size());
-    parallel_for(panels * count, 1, [&](long begin, long end) {
-        for (long job = begin; job < end; job++)
-            panel_of_rows(x, w, job / count, parts[static_cast<std::size_t>(job % count)], inner, out);
+    const std::vector<Columns> columns = pieces(beside);
+    const long count = static_cast<long>(parts.size()), products = panels * count;
+    parallel_for(products + static_cast<long>(columns.size()), 1, [&](long begin, long end) {
+        for (long job = begin; job < end; job++) {
+            if (job < products) {
+                panel_of_rows(x, w, job / count, parts[static_cast<std::size_t>(job % count)], inner, out);
+            } else {
+                columns[static_cast<std::size_t>(job - products)].add();
+            }
+        }
+    });
+}
+
+void add_gradients(const std::vector<Gradient> &gradients) {
+    const std::vector<Columns> columns = pieces(gradients);
+    parallel_for(static_cast<long>(columns.size()), 1, [&](long begin, long end) {
+        for (long job = begin; job < end; job++) columns[static_cast<std::size_t>(job)].add();
     });
 }
 
@@ -158,23 +201,6 @@ void thin_product(const bf16 *x, const Run &run, long pair, long begin, long end
             write_inner(tile, run, pair, row, column, factors.columns, inner);
         });
     }
-}
-
-void add_gradients(const std::vector<Gradient> &gradients) {
-    std::vector<long> first;  // job of each gradient
-    long jobs = 0;
-    for (const Gradient &g : gradients) {
-        first.push_back(jobs);
-        jobs += (g.width + 2 * LANES - 1) / (2 * LANES);
-    }
-    parallel_for(jobs, 4, [&](long begin, long end) {
-        for (long job = begin; job < end; job++) {
-            const auto which = std::upper_bound(first.begin(), first.end(), job) - first.begin() - 1;
-            const Gradient &g = gradients[static_cast<std::size_t>(which)];
-            const long column = (job - first[static_cast<std::size_t>(which)]) * 2 * LANES;
-            in_tiles<8>(0, g.rank, [&](long rank, auto ranks) { add_columns<decltype(ranks)::value>(g, rank, column); });
-        }
-    });
 }
 
 }  // namespace chiliad::training

@@ -30,9 +30,6 @@ struct Output {
     const bf16 *residual = nullptr;
 };
 
-// y [rows, outputs] = x [rows, inputs] W^T + inner wide^T, in one sum.
-void product(const bf16 *x, const Matrix &w, const std::vector<Run> &runs, const Inner &inner, const Output &out);
-
 // y [rows, outputs] = x [rows, inputs] W^T in float32, for a matrix with very many inputs.
 void long_product(const bf16 *x, const Matrix &w, long rows, float *y);
 
@@ -52,5 +49,10 @@ struct Gradient {
 };
 
 void add_gradients(const std::vector<Gradient> &gradients);
+
+// y [rows, outputs] = x [rows, inputs] W^T + inner wide^T, in one sum; and gradients, which share nothing with it: small
+// pieces of work for the thread that would wait for the other's last large one.
+void product(const bf16 *x, const Matrix &w, const std::vector<Run> &runs, const Inner &inner, const Output &out,
+             const std::vector<Gradient> &beside = {});
 
 }  // namespace chiliad::training
