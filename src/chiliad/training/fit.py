@@ -21,7 +21,7 @@ from chiliad.training.trainer import PASS_TOKENS_MAX, Score, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LOSS_POINTS_PER_EPOCH = 40
-RUN_FORMAT = 3
+RUN_FORMAT = 4
 """raised when the loop changes what it does with the same rows and settings"""
 
 

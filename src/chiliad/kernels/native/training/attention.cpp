@@ -204,7 +204,8 @@ void attend_row_backward(const Heads &heads, const bf16 *qkv, const bf16 *grad_s
     const Keys keys(heads, qkv, row, kv_head);
     bf16 *key_pairs = room(scratch.key_pairs, (length + 1) * wide);
     bf16 *packed = room(scratch.packed, QUERIES * dim), *pairs = room(scratch.pairs, QUERIES * wide);
-    bf16 *rounded = room(scratch.rounded, length * QUERIES), *grad_pairs = room(scratch.weight_pairs, (length + 1) * QUERIES);
+    bf16 *rounded = room(scratch.rounded, length * QUERIES);
+    bf16 *grad_pairs = room(scratch.weight_pairs, (length + 1) * QUERIES);
     float *weights = room(scratch.weights, length * QUERIES), *grads = room(scratch.grads, length * QUERIES);
     float *grad_keys = room(scratch.grad_keys, length * wide), *grad_values = room(scratch.grad_values, length * wide);
     float *out = room(scratch.out, QUERIES * wide);
@@ -242,7 +243,8 @@ void attend_row_backward(const Heads &heads, const bf16 *qkv, const bf16 *grad_s
 template <class F>
 void for_rows(const Heads &heads, const std::vector<Row> &rows, const F &f) {
     parallel_for(static_cast<long>(rows.size()) * heads.kv_heads, 1, [&](long begin, long end) {
-        for (long job = begin; job < end; job++) f(rows[static_cast<std::size_t>(job / heads.kv_heads)], job % heads.kv_heads);
+        for (long job = begin; job < end; job++)
+            f(rows[static_cast<std::size_t>(job / heads.kv_heads)], job % heads.kv_heads);
     });
 }
 
@@ -278,24 +280,19 @@ void attend_backward(const Heads &heads, const bf16 *qkv, const bf16 *grad_seen,
 }
 
 void collect(const Heads &heads, const std::vector<Row> &rows, const float *before, long token, bf16 *grad_qkv) {
-    const long width = 2 * heads.kv_heads * heads.dim;
-    bf16 *to = grad_qkv + token * heads.width() + heads.queries();
-    const auto column = [&](long i) {  // `before` has a head's keys and values together, a token all keys first
-        const long head = i / heads.dim / 2, values = i / heads.dim % 2;
-        return (values * heads.kv_heads + head) * heads.dim + i % heads.dim;
-    };
-    std::vector<float> sums(static_cast<std::size_t>(width), 0.f);
-    bool any = false;
+    const long size = 2 * heads.kv_heads * heads.dim;
+    std::vector<float> sums;
     for (const Row &row : rows)
         if (row.before.begin <= token && token < row.before.end) {
-            any = true;
-            const float *share = before + (row.place + token - row.before.begin) * width;
-            for (long i = 0; i < width; i++) sums[static_cast<std::size_t>(i)] += share[i];
+            const float *share = before + (row.place + token - row.before.begin) * size;
+            sums.resize(static_cast<std::size_t>(size));
+            for (long i = 0; i < size; i++) sums[static_cast<std::size_t>(i)] += share[i];
         }
-    if (!any) return;
-    for (long i = 0; i < width; i++) {
-        const __m512 sum = _mm512_add_ps(_mm512_set1_ps(sums[static_cast<std::size_t>(i)]), load(to + column(i), 1));
-        store(to + column(i), sum, 1);
+    for (long i = 0; i < static_cast<long>(sums.size()); i++) {  // by head keys, then values; a token has all keys first
+        const long head = i / heads.dim / 2, values = i / heads.dim % 2;
+        const long column = heads.queries() + (values * heads.kv_heads + head) * heads.dim + i % heads.dim;
+        bf16 *to = grad_qkv + token * heads.width() + column;
+        store(to, _mm512_add_ps(_mm512_set1_ps(sums[static_cast<std::size_t>(i)]), load(to, 1)), 1);
     }
 }
 

@@ -57,13 +57,13 @@ long columns_max(const std::vector<Segment> &segments, long group) {
     return most;
 }
 
-// In large pages, and with room to grow: a page costs nothing before it is used, and getting used to other ones does.
+// In large pages, and with room to grow: memory costs nothing before it is used, first use of a page costs much.
 void reserve_large(Buffer<bf16> &buffer, long size) {
-    constexpr std::uintptr_t LARGE = 2 << 20;
-    if (static_cast<long>(buffer.bytes()) >= size * 2) return;
+    if (buffer.bytes() >= size * static_cast<long>(sizeof(bf16))) return;
     buffer.reserve(size + size / 2);
-    const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(buffer.data()) + LARGE - 1) / LARGE * LARGE;
-    const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(buffer.data()) + static_cast<std::uintptr_t>(buffer.bytes()));
+    constexpr std::uintptr_t LARGE = 2 << 20;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(buffer.data()) + LARGE - 1) / LARGE * LARGE;
+    const auto end = reinterpret_cast<std::uintptr_t>(buffer.data()) + static_cast<std::uintptr_t>(buffer.bytes());
     if (begin < end) madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE);
 }
 

@@ -1,4 +1,5 @@
-// Matrix products of a training pass: wide ones with a frozen matrix, thin ones with LoRA factors, and the gradients of those.
+// Matrix products of a training pass: wide ones with a frozen matrix, thin ones with LoRA factors, and those factors'
+// gradients.
 #pragma once
 
 #include "lora.hpp"
