@@ -12,6 +12,7 @@ from pathlib import Path
 from chiliad.errors import ExpertNotFound, RegistryError
 from chiliad.registry.ids import ExpertRef
 from chiliad.registry.registry import Registry
+from chiliad.store import Jobs
 from chiliad.store.files import LOCK_NAME, is_locked, orphaned_stages, remove_folder, remove_stage
 
 KEEP_DEFAULT = 3
@@ -62,8 +63,9 @@ def _unreachable(registry: Registry, name: str, keep: int) -> list[ExpertRef]:
 
 
 def _unused_datasets(registry: Registry, leaving: frozenset[ExpertRef], now: datetime) -> list[Path]:
-    """Datasets that no staying version and no unfinished run names, and that are not brand-new."""
+    """Datasets that no staying version, no open job and no unfinished run names, and that are not brand-new."""
     names = [folder.name for folder in _folders(registry.workspace / "runs") if _is_unfinished(folder)]
+    names += [document.get("dataset", "") for document in Jobs(registry.database).open_documents()]
     for expert in registry.experts():
         names += [v.dataset_hash or "" for v in registry.versions(expert.name) if v.ref not in leaving]
     newest = (now - DATASET_AGE_MIN).timestamp()
