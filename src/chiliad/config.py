@@ -47,6 +47,14 @@ class ServerSettings:
     """how long answers that are under way may go on after the server was told to stop"""
 
 
+@dataclass(frozen=True)
+class WorkerSettings:
+    threads: int | None = None
+    """compute threads of background jobs; defaults to half of those that serve"""
+    lease_s: int = 30
+    """a job whose worker is silent for so long is given to another one"""
+
+
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
@@ -63,6 +71,7 @@ class Settings:
     """compute threads; defaults to the number of cores"""
     engine: EngineSettings = field(default_factory=EngineSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
 
     @classmethod
     def load(cls, file: Path | None = None, environ: Mapping[str, str] | None = None, **flags: Any) -> Settings:

@@ -20,6 +20,9 @@ ChiliadError
 │   ├── ExpertNotFound
 │   ├── VersionConflict    two writers of one version
 │   └── PromotionRefused
+├── JobError
+│   ├── JobNotFound
+│   └── JobConflict        not possible in its state, or its key names another job
 └── RequestError
     ├── BadRequest
     ├── PromptTooLong
@@ -118,6 +121,18 @@ class VersionConflict(RegistryError):
 
 class PromotionRefused(RegistryError):
     code = "promotion_refused"
+
+
+class JobError(ChiliadError):
+    code = "job"
+
+
+class JobNotFound(JobError):
+    code = "job_not_found"
+
+
+class JobConflict(JobError):
+    code = "job_conflict"
 
 
 class RequestError(ChiliadError):

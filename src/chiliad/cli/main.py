@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from chiliad import __version__
-from chiliad.cli import base, data, experts
+from chiliad.cli import base, data, experts, jobs
 from chiliad.cli.ask import ask
 from chiliad.cli.backup import backup, restore
 from chiliad.cli.doctor import doctor
@@ -18,6 +18,7 @@ from chiliad.cli.evaluate import evaluate
 from chiliad.cli.serve import serve
 from chiliad.cli.train import correct, train
 from chiliad.cli.usage import explained, new_app
+from chiliad.cli.worker import worker
 from chiliad.errors import ChiliadError
 
 MISTAKE, STOPPED = 70, 130
@@ -33,6 +34,8 @@ app.command("eval")(evaluate)
 app.command()(ask)
 app.command()(serve)
 app.add_typer(experts.app, name="experts")
+app.add_typer(jobs.app, name="jobs")
+app.command()(worker)
 app.command()(experts.gc)
 app.command()(backup)
 app.command()(restore)

@@ -24,6 +24,7 @@ def serve(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help=f"Let other machines in. Needs a key in {KEY_VARIABLE}.")
     ] = False,
+    worker: Annotated[bool, typer.Option(help="Also do the background jobs, in a process of their own.")] = True,
 ) -> None:
     """Serve every expert, and the base, at http://127.0.0.1:8321/v1 until Ctrl-C.
 
@@ -32,6 +33,7 @@ def serve(
     """
     from chiliad.server.process import check_exposure, run
     from chiliad.workspace import Workspace
+    from chiliad.workspace.worker_process import WorkerProcess
 
     server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings.load(workspace=workspace, server=server)
@@ -39,7 +41,9 @@ def serve(
     check_exposure(settings.server.host, allow_network=allow_network, api_key=api_key)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop leaves the same way as Ctrl-C
     with Workspace.open(settings) as opened, contextlib.suppress(KeyboardInterrupt):
-        run(opened.service(), settings.server, api_key=api_key, allow_network=allow_network, on_listening=_announce)
+        working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
+        with working:
+            run(opened.service(), settings.server, api_key=api_key, allow_network=allow_network, on_listening=_announce)
 
 
 def _announce(address: str) -> None:

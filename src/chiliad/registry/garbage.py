@@ -15,6 +15,7 @@ from pathlib import Path
 from chiliad.errors import RegistryError, StoreError
 from chiliad.registry.ids import ExpertRef
 from chiliad.registry.registry import Registry
+from chiliad.store import Jobs
 from chiliad.store.files import (
     LOCK_NAME,
     folder_lock,
@@ -88,9 +89,10 @@ def _unreachable(registry: Registry, name: str, keep: int) -> list[ExpertRef]:
 def _unused_datasets(
     registry: Registry, leaving: frozenset[ExpertRef], abandoned: frozenset[Path], now: datetime
 ) -> list[Path]:
-    """Datasets that no staying version and no unfinished run names, and that are not brand-new."""
+    """Datasets that no staying version, no open job and no unfinished run names, and that are not brand-new."""
     runs = [run for run in _folders(registry.workspace / "runs") if run not in abandoned]
     names = [run.name for run in runs if _is_unfinished(run)]
+    names += [document.get("dataset", "") for document in Jobs(registry.database).open_documents()]
     for expert in registry.experts():
         names += [v.dataset_hash or "" for v in registry.versions(expert.name) if v.ref not in leaving]
     newest = (now - DATASET_AGE_MIN).timestamp()

@@ -1,7 +1,21 @@
 """What outlives a process: the database, and files that are either whole or absent."""
 
 from chiliad.store.database import Database
+from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
 
-__all__ = ["Database", "Document", "PromotionRow", "Store", "VersionRow", "sqlite_url"]
+__all__ = [
+    "Database",
+    "Document",
+    "Job",
+    "JobEvent",
+    "JobState",
+    "Jobs",
+    "LeaseLost",
+    "PromotionRow",
+    "Store",
+    "VersionRow",
+    "Wish",
+    "sqlite_url",
+]

@@ -22,6 +22,7 @@ class Writers(IntEnum):
 
     SCHEMA = 1
     REGISTRY = 2
+    JOBS = 3
 
 
 class Backend(ABC):

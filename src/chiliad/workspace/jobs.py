@@ -1,0 +1,97 @@
+"""What a workspace can be asked to do in the background, and how each kind of job is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from chiliad.base import DEFAULT_BASE
+from chiliad.data import Columns
+from chiliad.errors import JobError
+from chiliad.evals import EvalOptions
+from chiliad.store import Document, Job, Jobs
+from chiliad.store.jobs import key_conflict
+from chiliad.workspace.assignment import Assignment
+from chiliad.workspace.options import TrainOptions
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Data, Workspace
+
+
+class WorkspaceJobs(Jobs):
+    """`ws.jobs`: submit here, look and steer with the methods of `Jobs`; `chiliad worker` or `chiliad serve` does them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace.store.database)
+        self._workspace = workspace
+
+    def train(
+        self,
+        name: str,
+        data: Data,
+        *,
+        base: str = DEFAULT_BASE,
+        options: TrainOptions | None = None,
+        key: str | None = None,
+        **table: Any,
+    ) -> Job:
+        """Queue what `Workspace.train` does. The data is read, checked and frozen now, and not needed any more after.
+
+        `table` may hold test, input, output, group and instruction. The same `key` again gives the same job. Raises
+        what reading raises, and JobConflict.
+        """
+        known = self.by_key(key) if key else None
+        if known is not None:
+            if (known.kind, known.document.get("name")) != ("train", name):
+                raise key_conflict(known)
+            return known
+        assignment = self._workspace.assign(name, data, base=base, options=options, **table)
+        return self.submit("train", _document(assignment), key=key)
+
+    def evaluate(self, reference: str, *, key: str | None = None) -> Job:
+        """Queue what `Workspace.evaluate` does with a version's own test rows. Raises ExpertNotFound, JobConflict."""
+        return self.submit("evaluate", {"expert": str(self._workspace.registry.get(reference).ref)}, key=key)
+
+
+def carry_out(workspace: Workspace, job: Job) -> Document:
+    """Do a job, here and now, and return its result. Its progress goes to the workspace's reporter."""
+    if job.kind not in KINDS:
+        raise JobError(f"This version of Chiliad has no job {job.kind!r}.", fix="Upgrade it, or cancel the job.")
+    return KINDS[job.kind](workspace, job.document)
+
+
+def _train(workspace: Workspace, document: Mapping[str, Any]) -> Document:
+    expert = workspace.run(_assignment(workspace, document))
+    refusal = expert.refusal.cause if expert.refusal else None
+    return {"expert": str(expert.ref), "live": refusal is None, "refusal": refusal}
+
+
+def _evaluate(workspace: Workspace, document: Mapping[str, Any]) -> Document:
+    card = workspace.evaluate(workspace.expert(document["expert"]))
+    return {"expert": document["expert"], "verdict": card.verdict.line}
+
+
+KINDS: Mapping[str, Callable[[Workspace, Mapping[str, Any]], Document]] = {"train": _train, "evaluate": _evaluate}
+
+
+def _document(assignment: Assignment) -> Document:
+    columns = assignment.columns
+    return {
+        "name": assignment.name,
+        "dataset": assignment.dataset.hash,
+        "base": assignment.base,
+        "options": asdict(assignment.options),
+        "columns": {"inputs": list(columns.inputs), "output": columns.output} if columns else None,
+    }
+
+
+def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
+    options, columns = document["options"], document["columns"]
+    return Assignment(
+        name=document["name"],
+        dataset=workspace.dataset(document["dataset"]),
+        base=document["base"],
+        options=TrainOptions(**{**options, "evaluation": EvalOptions(**options["evaluation"])}),
+        columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
+    )

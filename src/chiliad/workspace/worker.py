@@ -1,0 +1,148 @@
+"""Works on the jobs of a workspace, one at a time, and steps back for whoever serves on the same machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Thread
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from chiliad.errors import ChiliadError, StoreError
+from chiliad.store import Job, Jobs, LeaseLost, Wish
+from chiliad.store.jobs import LEASE_S
+from chiliad.workspace.jobs import carry_out
+
+if TYPE_CHECKING:
+    from chiliad.training import StepEvent
+    from chiliad.workspace.workspace import Workspace
+
+NICE = 19
+"""the lowest priority: a server on the same cores gets them whenever it wants them"""
+POLL_S = 1.0
+TELL_EVERY_S = 2.0
+"""between two events about progress"""
+
+
+class Worker:
+    """lease_s: a job whose worker says nothing for so long is given to another one"""
+
+    def __init__(self, workspace: Workspace, jobs: Jobs, *, lease_s: float = LEASE_S) -> None:
+        self._workspace, self._jobs, self._lease_s = workspace, jobs, lease_s
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    def run(self, *, until_idle: bool) -> None:
+        """Work until nothing is left to do, or for ever. Ctrl-C lays the job in hand down for another worker."""
+        while True:
+            job = self._jobs.lease(self.name, self._lease_s) if self._jobs.has_work() else None
+            if job is not None:
+                self._work(job)
+            elif until_idle:
+                return
+            else:
+                time.sleep(POLL_S)
+
+    def _work(self, job: Job) -> None:
+        with suppress(LeaseLost), Hold(self._jobs, job, self.name, self._lease_s) as hold:
+            self._workspace.report_to(JobReporter(self._jobs, job, hold))
+            try:
+                result = carry_out(self._workspace, job)
+            except Stopped as stopped:
+                self._jobs.stop(job.id, self.name, stopped.wish)
+            except ChiliadError as error:
+                told = {"cause": error.cause, "fix": error.fix, "code": error.code}
+                self._jobs.fail(job.id, self.name, told)
+            except Exception as error:  # noqa: BLE001 - a job that fails must not take the worker with it
+                told = {"cause": f"{type(error).__name__}: {error}", "fix": "Please report it.", "code": "mistake"}
+                self._jobs.fail(job.id, self.name, told)
+            except BaseException:
+                self._jobs.stop(job.id, self.name, None)
+                raise
+            else:
+                self._jobs.succeed(job.id, self.name, result)
+
+
+class Hold:
+    """Keeps the lease of a job with a heartbeat from a thread of its own, and hears what is wished for."""
+
+    def __init__(self, jobs: Jobs, job: Job, worker: str, lease_s: float) -> None:
+        self._jobs, self._job, self._worker, self._lease_s = jobs, job, worker, lease_s
+        self._done = Event()
+        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._wish: Wish | None = None
+        self._lost = False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises Stopped if the job is to be laid down, LeaseLost if it is somebody else's by now."""
+        if self._lost:
+            raise LeaseLost(self._job.id)
+        if self._wish is not None:
+            raise Stopped(self._wish)
+
+    def _beat(self) -> None:
+        pause_s = min(self._lease_s / 4, 1.0)
+        while not self._done.wait(pause_s):
+            try:
+                self._wish = self._jobs.keep(self._job.id, self._worker, self._lease_s)
+            except LeaseLost:
+                self._lost = True
+                return
+            except StoreError:  # the database is away; the lease lasts for a while
+                continue
+
+
+class Stopped(Exception):
+    """Somebody wishes that the job is paused or cancelled."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.wish = wish
+
+
+class JobReporter:
+    """Progress goes into the job's events, now and then; each report is also where a job can be stopped."""
+
+    def __init__(self, jobs: Jobs, job: Job, hold: Hold, clock: Callable[[], float] = time.monotonic) -> None:
+        self._jobs, self._job, self._hold, self._clock = jobs, job, hold, clock
+        self._told_at = float("-inf")
+        self._doing = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def step(self, event: StepEvent) -> None:
+        data = {"epoch": event.epoch + 1, "epochs": event.epochs, "step": event.step, "steps": event.steps}
+        figures = {"loss": event.loss if event.loss == event.loss else None, "seconds_left": round(event.seconds_left)}
+        if event.dev is not None:
+            figures |= {"dev_loss": event.dev.loss, "dev_exact": event.dev.exact}
+        self._tell("training", {**data, **figures}, always=event.dev is not None)
+
+    def stage(self, doing: str, done: int, total: int) -> None:
+        self._tell(doing, {"done": done, "total": total}, always=doing != self._doing)
+
+    def _tell(self, doing: str, data: dict[str, float | int | None], *, always: bool) -> None:
+        self._hold.check()
+        if always or self._clock() - self._told_at >= TELL_EVERY_S:
+            self._doing, self._told_at = doing, self._clock()
+            self._jobs.tell(self._job.id, doing, data)
+
+
+def step_back() -> None:
+    """Give this process the lowest priority."""
+    os.nice(NICE)

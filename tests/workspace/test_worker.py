@@ -1,0 +1,140 @@
+"""Background jobs on a tiny base: done, stopped, continued after kill -9 to the same bits, beside a server or alone."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from chiliad.config import WorkerSettings
+from chiliad.errors import JobConflict, UnusableData
+from chiliad.store import JobState
+from chiliad.workspace import TrainOptions, Workspace
+from chiliad.workspace.worker import Worker
+from chiliad.workspace.worker_process import WorkerProcess
+from tests.tiny import QUICK, environment, write_table
+
+LONG = TrainOptions(rank=2, epochs=40, baselines=False)
+WORK = (sys.executable, "-m", "chiliad", "worker", "--until-idle")
+
+
+def work_until_done(workspace, job):
+    """What a worker does that is started again and again."""
+    while workspace.jobs.get(job.id).state in (JobState.QUEUED, JobState.RUNNING):
+        Worker(workspace, workspace.jobs).run(until_idle=True)
+    return workspace.jobs.get(job.id)
+
+
+def wait_for(condition, process=None):
+    while not condition():
+        assert process is None or process.poll() is None, "the worker ended too early"
+        time.sleep(0.01)
+
+
+def texts(workspace, job):
+    return [event.text for event in workspace.jobs.events(job.id)]
+
+
+def checkpoints(workspace):
+    return list((workspace.folder / "runs").glob("*/checkpoint.safetensors"))
+
+
+def worker(settings):
+    return subprocess.Popen(WORK, env=environment(settings, CHILIAD_WORKER__LEASE_S="1"))
+
+
+def test_a_training_is_done_and_its_data_is_not_needed_any_more(workspace, table):
+    job = workspace.jobs.train("tickets", table, base="tiny", options=QUICK, key="k")
+    assert workspace.jobs.train("tickets", table, base="tiny", options=QUICK, key="k") == job
+    with pytest.raises(JobConflict):
+        workspace.jobs.train("others", table, base="tiny", key="k")
+    table.unlink()
+    done = work_until_done(workspace, job)
+    assert done.result == {"expert": "tickets@1", "live": True, "refusal": None}
+    assert workspace.expert("tickets")("where is box 3") in {"status", "refund", "damage"}
+    assert {"Queued.", "Started.", "training", "Done."} <= set(texts(workspace, job))
+
+
+def test_bad_data_is_told_when_it_is_submitted(workspace, tmp_path):
+    with pytest.raises(UnusableData):
+        workspace.jobs.train("tickets", write_table(tmp_path / "one.csv", rows=[("a", "b")]), base="tiny")
+    assert workspace.jobs.page() == []
+
+
+def test_an_evaluation_writes_the_card(workspace, table):
+    expert = workspace.train("tickets", table, base="tiny", options=QUICK)
+    assert expert.card is None
+    done = work_until_done(workspace, workspace.jobs.evaluate("tickets"))
+    assert done.state is JobState.SUCCEEDED, done.error
+    assert done.result["verdict"] == expert.card.verdict.line
+
+
+def test_a_job_that_fails_says_why_and_the_next_one_is_done(workspace, table):
+    workspace.train("tickets", table, base="tiny", options=QUICK)
+    doomed = workspace.jobs.evaluate("tickets@1")
+    strange = workspace.jobs.submit("dance", {})
+    workspace.registry.delete_expert("tickets")
+    good = workspace.jobs.train("others", table, base="tiny", options=QUICK)
+    work_until_done(workspace, good)
+    failed = workspace.jobs.get(doomed.id)
+    assert (failed.state, failed.error["code"]) == (JobState.FAILED, "expert_not_found")
+    assert "no job 'dance'" in workspace.jobs.get(strange.id).error["cause"]
+    assert workspace.jobs.get(good.id).state is JobState.SUCCEEDED
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing(settings, workspace, table, tmp_path):
+    with Workspace.open(replace(settings, workspace=tmp_path / "undisturbed")) as other:
+        wanted = other.train("tickets", table, base="tiny", options=LONG).version.adapter_hash
+    job = workspace.jobs.train("tickets", table, base="tiny", options=LONG)
+    with worker(settings) as process:
+        wait_for(lambda: checkpoints(workspace), process)
+        process.kill()
+    assert workspace.jobs.get(job.id).state is JobState.RUNNING
+    done = work_until_done(workspace, job)
+    assert (done.state, done.attempts) == (JobState.SUCCEEDED, 2)
+    assert "Its worker died; another one continues." in texts(workspace, job)
+    assert [v.adapter_hash for v in workspace.registry.versions("tickets")] == [wanted]
+
+
+def test_a_worker_that_is_told_to_stop_lays_its_job_down(settings, workspace, table):
+    job = workspace.jobs.train("tickets", table, base="tiny", options=LONG)
+    with worker(settings) as process:
+        wait_for(lambda: checkpoints(workspace), process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert workspace.jobs.get(job.id).state is JobState.QUEUED
+    assert work_until_done(workspace, job).attempts == 1
+
+
+def test_a_running_training_is_paused_resumed_and_cancelled(settings, workspace, table):
+    job = workspace.jobs.train("tickets", table, base="tiny", options=replace(LONG, epochs=4000))
+    with worker(settings) as process:
+        wait_for(lambda: checkpoints(workspace), process)
+        workspace.jobs.pause(job.id)
+        process.wait()
+    assert workspace.jobs.get(job.id).state is JobState.PAUSED
+    assert checkpoints(workspace)
+    workspace.jobs.resume(job.id)
+    with worker(settings) as process:
+        wait_for(lambda: workspace.jobs.get(job.id).state is JobState.RUNNING, process)
+        workspace.jobs.cancel(job.id)
+        process.wait()
+    assert workspace.jobs.get(job.id).state is JobState.CANCELLED
+    assert workspace.registry.experts() == []
+
+
+def test_beside_a_server_there_is_a_worker_while_there_is_work_and_again_if_it_is_killed(
+    settings, workspace, table, monkeypatch
+):
+    settings = replace(settings, worker=WorkerSettings(threads=1, lease_s=1))
+    monkeypatch.setenv("CHILIAD_WORKER__LEASE_S", "1")
+    with WorkerProcess(workspace.jobs, settings) as beside:
+        job = workspace.jobs.train("tickets", table, base="tiny", options=LONG)
+        wait_for(lambda: checkpoints(workspace))
+        first = beside.pid
+        subprocess.run(["kill", "-9", str(first)], check=True)
+        wait_for(lambda: workspace.jobs.get(job.id).state is JobState.SUCCEEDED)
+    assert workspace.jobs.get(job.id).attempts == 2
+    assert beside.pid is None
