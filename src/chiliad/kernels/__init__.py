@@ -1,6 +1,15 @@
 """The operations between the layers of a model: compiled where the processor allows, each beside its plain PyTorch form."""
 
-from chiliad.kernels.attention import can_decode, decode_attention
+from chiliad.kernels.decoder import (
+    BLOCK_TOKENS,
+    Decoder,
+    DecoderShape,
+    DecoderWork,
+    EndWeights,
+    LayerWeights,
+    PackedLora,
+    SiteFactors,
+)
 from chiliad.kernels.dispatch import path_in_use
 from chiliad.kernels.gate import swiglu, swiglu_backward
 from chiliad.kernels.linear import PackedLinear
@@ -9,10 +18,16 @@ from chiliad.kernels.norm import rms_norm, rms_norm_backward
 from chiliad.kernels.rotary import rotate
 
 __all__ = [
+    "BLOCK_TOKENS",
+    "Decoder",
+    "DecoderShape",
+    "DecoderWork",
+    "EndWeights",
+    "LayerWeights",
     "PackedLinear",
-    "can_decode",
+    "PackedLora",
+    "SiteFactors",
     "cross_entropy_",
-    "decode_attention",
     "path_in_use",
     "rms_norm",
     "rms_norm_backward",

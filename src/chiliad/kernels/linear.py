@@ -33,6 +33,10 @@ class PackedLinear:
     def nbytes(self) -> int:
         return self._packed.nbytes
 
+    def data_ptr(self) -> int:
+        """The address of the packed weight."""
+        return self._packed.data_ptr()
+
     def __call__(self, x: Tensor) -> Tensor:
         """x: [rows, in] bfloat16 -> [rows, out]."""
         x = x.contiguous()
@@ -41,13 +45,7 @@ class PackedLinear:
         assert x.shape[1:] == (self._inputs,)
         y = torch.empty(len(x), self._outputs, dtype=torch.bfloat16)
         native.linear(
-            x.data_ptr(),
-            self._inputs,
-            self._packed.data_ptr(),
-            y.data_ptr(),
-            len(x),
-            self._outputs,
-            self._inputs,
+            x.data_ptr(), self._packed.data_ptr(), y.data_ptr(), len(x), self._outputs, self._inputs
         )
         return y
 

@@ -6,22 +6,29 @@ namespace chiliad {
 namespace {
 
 using Parallel = void (*)(void (*)(void *), void *, unsigned, unsigned);
+using Barrier = void (*)();
 using MaxThreads = int (*)();
 
 // `import torch` loads its OpenMP runtime into the global scope before this library is loaded.
 const auto gomp_parallel = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+const auto gomp_barrier = reinterpret_cast<Barrier>(dlsym(RTLD_DEFAULT, "GOMP_barrier"));
 const auto omp_max_threads = reinterpret_cast<MaxThreads>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+const bool has_pool = gomp_parallel && gomp_barrier && omp_max_threads;
 
 }  // namespace
 
-int threads_available() { return gomp_parallel && omp_max_threads ? omp_max_threads() : 1; }
+int threads_available() { return has_pool ? omp_max_threads() : 1; }
 
 void run_on_threads(void (*work)(void *), void *argument, int threads) {
-    if (threads <= 1 || !gomp_parallel) {
-        work(argument);
+    if (has_pool) {
+        gomp_parallel(work, argument, static_cast<unsigned>(threads > 1 ? threads : 1), 0);
     } else {
-        gomp_parallel(work, argument, static_cast<unsigned>(threads), 0);
+        work(argument);
     }
+}
+
+void wait_for_threads() {
+    if (has_pool) gomp_barrier();
 }
 
 }  // namespace chiliad

@@ -9,26 +9,66 @@ int threads_available();
 // Run work(argument) on `threads` threads at once and wait for all of them.
 void run_on_threads(void (*work)(void *), void *argument, int threads);
 
-// Call f(begin, end) over [0, count) in pieces of at most `piece`, each piece once, by whichever thread is free.
-// What f computes for an index must not depend on the piece or on the thread: then neither does any result.
+// Inside `run_on_threads`: wait until all of its threads are here.
+void wait_for_threads();
+
+// One of the threads that go through a series of phases together: each phase is shared out, and ends for all at once.
+class Member {
+  public:
+    struct Team {
+        long next[2] = {0, 0};  // the first index that nobody has taken, in this phase and in the one after it
+        int joined = 0;
+    };
+
+    explicit Member(Team &team) : team_(team), number_(__atomic_fetch_add(&team.joined, 1, __ATOMIC_RELAXED)) {}
+
+    // Which of the threads this is, from 0.
+    int number() const { return number_; }
+
+    // Call f(begin, end) over [0, count) in pieces of at most `piece`, each piece once, by whichever thread is free; all
+    // threads call this with the same numbers. What f computes for an index must not depend on the piece or on the
+    // thread: then neither does any result.
+    template <class F>
+    void share(long count, long piece, const F &f) {
+        long &next = team_.next[turn_];
+        turn_ ^= 1;
+        __atomic_store_n(&team_.next[turn_], 0, __ATOMIC_RELAXED);  // nobody is in the phase before any more
+        for (;;) {
+            const long begin = __atomic_fetch_add(&next, piece, __ATOMIC_RELAXED);
+            if (begin >= count) break;
+            const long end = begin + piece;
+            f(begin, end < count ? end : count);
+        }
+        wait_for_threads();
+    }
+
+  private:
+    Team &team_;
+    int number_, turn_ = 0;
+};
+
+// Call f(member) on `threads` threads at once and wait for all of them.
 template <class F>
-void parallel_for(long count, long piece, const F &f) {
+void run_team(int threads, const F &f) {
     struct Job {
         const F &f;
-        long count, piece, next;
+        Member::Team team;
 
         static void work(void *argument) {
             Job &job = *static_cast<Job *>(argument);
-            for (;;) {
-                const long begin = __atomic_fetch_add(&job.next, job.piece, __ATOMIC_RELAXED);
-                if (begin >= job.count) return;
-                const long end = begin + job.piece;
-                job.f(begin, end < job.count ? end : job.count);
-            }
+            Member member(job.team);
+            job.f(member);
         }
-    } job{f, count, piece, 0};
+    } job{f, {}};
+    run_on_threads(Job::work, &job, threads);
+}
+
+// One phase on its own.
+template <class F>
+void parallel_for(long count, long piece, const F &f) {
     const long pieces = (count + piece - 1) / piece, available = threads_available();
-    run_on_threads(Job::work, &job, static_cast<int>(pieces < available ? pieces : available));
+    run_team(static_cast<int>(pieces < available ? pieces : available),
+             [&](Member &member) { member.share(count, piece, f); });
 }
 
 }  // namespace chiliad
