@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from chiliad.engine.runner import SequenceId
 from chiliad.errors import EngineError
+from chiliad.kernels import empty_in_large_pages
 
 SLAB_BYTES = 32 << 20
 """memory is taken in pieces of about this size, and kept"""
@@ -57,7 +57,7 @@ class KVBlocks:
 
     def _take_slab(self) -> None:
         blocks = min(max(1, SLAB_BYTES // (2 * self._numbers)), self._blocks_max - self.blocks)
-        slab = torch.empty(blocks, self._numbers, dtype=torch.bfloat16)
+        slab = empty_in_large_pages(blocks * self._numbers)
         self._slabs.append(slab)
-        self._free += [block.data_ptr() for block in slab]
+        self._free += [slab.data_ptr() + 2 * self._numbers * block for block in range(blocks)]
         self.blocks += blocks

@@ -14,6 +14,7 @@ from chiliad.kernels.dispatch import path_in_use
 from chiliad.kernels.gate import swiglu, swiglu_backward
 from chiliad.kernels.linear import PackedLinear
 from chiliad.kernels.loss import cross_entropy_
+from chiliad.kernels.memory import empty_in_large_pages
 from chiliad.kernels.norm import rms_norm, rms_norm_backward
 from chiliad.kernels.rotary import rotate
 
@@ -28,6 +29,7 @@ __all__ = [
     "PackedLora",
     "SiteFactors",
     "cross_entropy_",
+    "empty_in_large_pages",
     "path_in_use",
     "rms_norm",
     "rms_norm_backward",

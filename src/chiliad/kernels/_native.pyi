@@ -17,8 +17,7 @@ def cross_entropy(logits: int, targets: int, nll: int, correct: int, slope: bool
 
 class Lora:
     nbytes: int
-    def __init__(self) -> None: ...
-    def add(self, inputs: int, sites: Sequence[tuple[int, int, int, int]], /) -> None: ...
+    def __init__(self, groups: Sequence[tuple[int, Sequence[tuple[int, int, int, int]]]], /) -> None: ...
 
 class Decoder:
     def __init__(

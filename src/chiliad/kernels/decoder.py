@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from chiliad.kernels.dispatch import native_for
-from chiliad.kernels.linear import PackedLinear
+from chiliad.kernels.linear import pack, packed_numbers
+from chiliad.kernels.memory import empty_in_large_pages
 
 BLOCK_TOKENS = 32
 """tokens whose keys and values lie together"""
@@ -62,23 +63,16 @@ class PackedLora:
         """groups: (inputs, sites) of qkv, o, gate_up and down, layer after layer."""
         native = native_for()
         assert native is not None
-        self.native = native.Lora()
-        for inputs, sites in groups:
-            self._add(inputs, sites)
+        kept = [(inputs, [_checked(inputs, site) for site in sites]) for inputs, sites in groups]
+        addresses = [
+            (inputs, [(outputs, len(a), a.data_ptr(), b.data_ptr()) for outputs, a, b in sites])
+            for inputs, sites in kept
+        ]
+        self.native = native.Lora(addresses)
 
     @property
     def nbytes(self) -> int:
         return int(self.native.nbytes)
-
-    def _add(self, inputs: int, sites: Sequence[SiteFactors]) -> None:
-        nothing = torch.empty(0)
-        pairs = [tuple(t.to(torch.bfloat16).contiguous() for t in s.factors or (nothing, nothing)) for s in sites]
-        for site, (a, b) in zip(sites, pairs, strict=True):
-            assert site.factors is None or (a.shape == (len(a), inputs) and b.shape == (site.outputs, len(a)))
-        self.native.add(
-            inputs,
-            [(s.outputs, len(a), a.data_ptr(), b.data_ptr()) for s, (a, b) in zip(sites, pairs, strict=True)],
-        )
 
 
 class DecoderWork(NamedTuple):
@@ -102,7 +96,10 @@ class Decoder:
         assert self.fits(shape, layers, ends)
         native = native_for()
         assert native is not None
-        self._kept: list[Tensor | PackedLinear] = []
+        matrices = [ends.head, *(weight for layer in layers for weight in layer if weight.ndim == 2)]
+        self._packed = empty_in_large_pages(sum(packed_numbers(matrix) for matrix in matrices))
+        self._kept: list[Tensor] = []
+        self._used = 0
         plain = [self._keep(tensor) for tensor in ends[:-1]]
         self._native = native.Decoder(*astuple(shape), *plain, self._pack(ends.head))
         for layer in layers:
@@ -134,6 +131,20 @@ class Decoder:
         return tensor.data_ptr()
 
     def _pack(self, weight: Tensor) -> int:
-        packed = PackedLinear(weight)
-        self._kept.append(packed)
+        packed = self._packed[self._used :][: packed_numbers(weight)]
+        packed.copy_(pack(weight).flatten())
+        self._used += len(packed)
         return packed.data_ptr()
+
+
+def _checked(inputs: int, site: SiteFactors) -> tuple[int, Tensor, Tensor]:
+    """(outputs, a, b) as the compiled code reads them; rank 0 where there are no factors."""
+    if site.factors is None:
+        return site.outputs, _NOTHING, _NOTHING
+    a, b = (factor.to(torch.bfloat16).contiguous() for factor in site.factors)
+    assert a.shape == (len(a), inputs)
+    assert b.shape == (site.outputs, len(a))
+    return site.outputs, a, b
+
+
+_NOTHING = torch.empty(0)

@@ -33,10 +33,6 @@ class PackedLinear:
     def nbytes(self) -> int:
         return self._packed.nbytes
 
-    def data_ptr(self) -> int:
-        """The address of the packed weight."""
-        return self._packed.data_ptr()
-
     def __call__(self, x: Tensor) -> Tensor:
         """x: [rows, in] bfloat16 -> [rows, out]."""
         x = x.contiguous()
@@ -55,3 +51,9 @@ def pack(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape
     padded = F.pad(weight, (0, 0, 0, -outputs % PANEL))
     return padded.view(-1, PANEL, inputs // 2, 2).transpose(1, 2).contiguous()
+
+
+def packed_numbers(weight: Tensor) -> int:
+    """How many numbers `pack(weight)` has."""
+    outputs, inputs = weight.shape
+    return -(-outputs // PANEL) * PANEL * inputs

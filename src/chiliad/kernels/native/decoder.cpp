@@ -203,7 +203,8 @@ void Decoder::project(Member &member, const Rows &rows, Product product, long pl
         product.inner = inner_.data();
         product.inner_stride = inner_stride_;
     }
-    member.share(product.panels(), 1, [&](long begin, long end) {
+    const long piece = 1 + product.panels() / 5;  // neighbouring panels are read, and fetched ahead, by one thread
+    member.share(product.panels(), piece, [&](long begin, long end) {
         for (long panel = begin; panel < end; panel++) product_panel(product, panel);
     });
 }

@@ -96,7 +96,7 @@ void panel_of(const Product &p, long panel) {
     constexpr Tile TILES[TILE_ROWS + 1] = {nullptr,       tile<SINK, 1>, tile<SINK, 2>, tile<SINK, 3>, tile<SINK, 4>,
                                            tile<SINK, 5>, tile<SINK, 6>, tile<SINK, 7>, tile<SINK, 8>};
     const long passes = (p.rows + TILE_ROWS - 1) / TILE_ROWS, bursts = (p.inputs / 2 + STEPS_AHEAD - 1) / STEPS_AHEAD;
-    const long lines = panel + 1 < p.panels() ? (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes : 0;
+    const long lines = passes > 1 && panel + 1 < p.panels() ? (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes : 0;
     const char *next = reinterpret_cast<const char *>(p.packed + (panel + 1) * PANEL * p.inputs);
     for (long pass = 0; pass < passes; pass++) {
         const long row = pass * TILE_ROWS, rows = p.rows - row < TILE_ROWS ? p.rows - row : TILE_ROWS;

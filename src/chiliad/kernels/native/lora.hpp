@@ -15,27 +15,31 @@ struct SiteFactors {
     const bf16 *b;  // [outputs, rank]
 };
 
+// Those of linear layers that share their inputs and whose outputs lie side by side.
+struct GroupFactors {
+    long inputs;
+    std::vector<SiteFactors> sites;
+};
+
 // A copy of one adapter. Ranks are padded to even numbers, nothing else is.
 class Lora {
   public:
-    Lora() = default;
+    explicit Lora(const std::vector<GroupFactors> &groups);
     Lora(const Lora &) = delete;
     Lora &operator=(const Lora &) = delete;
 
-    // Add the next group of linear layers, which share their inputs and whose outputs lie side by side.
-    void add(long inputs, const std::vector<SiteFactors> &sites);
-
-    // One for each group, in the order of `add`.
+    // One for each group.
     const LoraPart *parts() const { return parts_.data(); }
-    long groups() const { return static_cast<long>(parts_.size()); }
     long inner_max() const { return inner_max_; }
-    long bytes() const { return bytes_; }
+    long bytes() const { return factors_.bytes() + static_cast<long>(panels_.size() * sizeof(PanelUp)); }
 
   private:
+    void fill(const std::vector<GroupFactors> &groups);
+
     std::vector<LoraPart> parts_;
-    std::vector<Buffer<bf16>> factors_;
-    std::vector<std::vector<PanelUp>> panels_;
-    long inner_max_ = 0, bytes_ = 0;
+    std::vector<PanelUp> panels_;  // of all groups, one after another
+    Buffer<bf16> factors_;         // of all groups: down, then the panels' ups
+    long inner_max_ = 0;
 };
 
 }  // namespace chiliad

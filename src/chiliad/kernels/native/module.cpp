@@ -48,12 +48,17 @@ using Address = std::uintptr_t;
 const chiliad::bf16 *numbers(Address address) { return reinterpret_cast<const chiliad::bf16 *>(address); }
 
 using Site = std::tuple<long, long, Address, Address>;
+using Group = std::tuple<long, std::vector<Site>>;
 
-void add_group(chiliad::Lora &lora, long inputs, const std::vector<Site> &sites) {
-    std::vector<chiliad::SiteFactors> factors;
-    for (const auto &[outputs, rank, a, b] : sites) factors.push_back({outputs, rank, numbers(a), numbers(b)});
+void make_lora(chiliad::Lora *self, const std::vector<Group> &groups) {
+    std::vector<chiliad::GroupFactors> factors;
+    for (const auto &[inputs, sites] : groups) {
+        factors.push_back({inputs, {}});
+        for (const auto &[outputs, rank, a, b] : sites)
+            factors.back().sites.push_back({outputs, rank, numbers(a), numbers(b)});
+    }
     const nb::gil_scoped_release released;
-    lora.add(inputs, factors);
+    new (self) chiliad::Lora(factors);
 }
 
 using Chunk = std::tuple<std::vector<long>, long, std::vector<Address>, const chiliad::Lora *, long>;
@@ -70,8 +75,7 @@ void run(chiliad::Decoder &decoder, const std::vector<Chunk> &work, Address logi
 
 void offer_lora(nb::module_ &m) {
     nb::class_<chiliad::Lora>(m, "Lora")
-        .def(nb::init<>())
-        .def("add", add_group)
+        .def("__init__", make_lora)
         .def_prop_ro("nbytes", &chiliad::Lora::bytes);
 }
 
