@@ -1,5 +1,6 @@
 """The operations between the layers of a model: compiled where the processor allows, each beside its plain PyTorch form."""
 
+from chiliad.kernels.argmax import argmax
 from chiliad.kernels.decoder import (
     BLOCK_TOKENS,
     Decoder,
@@ -28,6 +29,7 @@ __all__ = [
     "PackedLinear",
     "PackedLora",
     "SiteFactors",
+    "argmax",
     "cross_entropy_",
     "empty_in_large_pages",
     "path_in_use",

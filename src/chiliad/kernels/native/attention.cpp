@@ -12,15 +12,22 @@ constexpr int WIDTH = 4;      // vectors of an output that are summed at once
 
 long padded(long length) { return (length + BLOCK - 1) / BLOCK * BLOCK; }
 
+// Two keys' and two values' worth of a block that is needed soon: it lies far from the one in use.
+void fetch(const bf16 *p) {
+    for (long line = 0; line < 4; line++) _mm_prefetch(p + 32 * line, _MM_HINT_T1);
+}
+
 // scores[head, t] = q[head] . keys[t] * scale, up to the end of the last block; what lies past `length` is arbitrary
 template <int HEADS>
 void score(const bf16 *q, bf16 *const *blocks, long at, long length, long dim, float *scores) {
     const __m512 scale = _mm512_set1_ps(1.f / std::sqrt(static_cast<float>(dim)));
     for (long start = 0; start < length; start += BLOCK) {
         const bf16 *keys = blocks[start / BLOCK] + at;
+        const bf16 *next = start + BLOCK < length ? blocks[start / BLOCK + 1] + at : nullptr;
         __m512 low[HEADS], high[HEADS];
         for (int h = 0; h < HEADS; h++) low[h] = high[h] = _mm512_setzero_ps();
         for (long d = 0; d < dim; d += 2) {
+            if (next) fetch(next + 2 * d * BLOCK);
             const __m512bh first = pairs_at(keys + d * BLOCK), second = pairs_at(keys + d * BLOCK + 32);
             for (int h = 0; h < HEADS; h++) {
                 const __m512bh both = pair_everywhere(q + h * dim + d);

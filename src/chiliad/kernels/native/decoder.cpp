@@ -7,7 +7,8 @@
 namespace chiliad {
 namespace {
 
-constexpr long ROWS_MIN = 4;  // rows of cheap work for which a thread takes a turn
+constexpr long ROWS_MIN = 4;     // rows of cheap work for which a thread takes a turn
+constexpr long ROWS_APART = 16;  // rows from which one thread takes all heads of a row, which lie side by side
 
 std::vector<Rows::Row> rows_of(const std::vector<Chunk> &chunks) {
     std::vector<Rows::Row> rows;
@@ -134,10 +135,7 @@ void Decoder::finish(Member &member, const Step &step) {
             norm_row(residual_.data() + i * shape_.hidden, ends_.final_norm, shape_.eps,
                      normed_.data() + rows.rows[i].logits * shape_.hidden, shape_.hidden);
     });
-    const Product head{normed_.data(), rows.count(), shape_.hidden, shape_.vocab, ends_.head, Sink::FLOAT, step.logits};
-    member.share(head.panels(), 8, [&](long begin, long end) {
-        for (long panel = begin; panel < end; panel++) product_panel(head, panel);
-    });
+    compute(member, {normed_.data(), rows.count(), shape_.hidden, shape_.vocab, ends_.head, Sink::FLOAT, step.logits});
 }
 
 void Decoder::norm(Member &member, const Rows &rows, const bf16 *weight, long place) {
@@ -180,7 +178,8 @@ void Decoder::keep(Member &member, const Step &step) {
 void Decoder::attend(Member &member, const Rows &rows, long layer) {
     const Heads &heads = shape_.heads;
     float *const scores = scores_.data() + member.number() * scores_stride_;
-    member.share(rows.count() * heads.kv_heads, 1, [&](long begin, long end) {
+    const long piece = rows.count() < ROWS_APART ? 1 : heads.kv_heads;
+    member.share(rows.count() * heads.kv_heads, piece, [&](long begin, long end) {
         for (long item = begin; item < end; item++) {
             const long i = rows.by_length[item / heads.kv_heads], head = item % heads.kv_heads;
             const long query = head * heads.group * heads.dim;
@@ -203,9 +202,13 @@ void Decoder::project(Member &member, const Rows &rows, Product product, long pl
         product.inner = inner_.data();
         product.inner_stride = inner_stride_;
     }
+    compute(member, product);
+}
+
+void Decoder::compute(Member &member, const Product &product) {
     const long piece = 1 + product.panels() / 5;  // neighbouring panels are read, and fetched ahead, by one thread
-    member.share(product.panels(), piece, [&](long begin, long end) {
-        for (long panel = begin; panel < end; panel++) product_panel(product, panel);
+    member.share(product.pieces(), piece < 16 ? piece : 16, [&](long begin, long end) {
+        for (long i = begin; i < end; i++) product_piece(product, i);
     });
 }
 

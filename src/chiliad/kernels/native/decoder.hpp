@@ -95,6 +95,7 @@ class Decoder {
     void attend(Member &member, const Rows &rows, long layer);
     void add_inner(const Rows::Group &group, const bf16 *x, long inputs, long place);
     void project(Member &member, const Rows &rows, Product product, long place);
+    void compute(Member &member, const Product &product);
 
     Shape shape_;
     Ends ends_;

@@ -33,4 +33,7 @@ void rotate(const bf16 *x, long x_stride, const bf16 *cos, const bf16 *sin, floa
 void cross_entropy(bf16 *logits, const std::int64_t *targets, float *nll, bool *correct, bool slope, long rows,
                    long vocab);
 
+// best[row]: the first of a row's largest numbers, or of its NaNs if it has any.
+void argmax(const float *x, std::int64_t *best, long rows, long width);
+
 }  // namespace chiliad

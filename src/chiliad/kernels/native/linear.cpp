@@ -91,34 +91,34 @@ void tile(const Product &p, long panel, long row, Ahead ahead) {
 }
 
 template <Sink SINK>
-void panel_of(const Product &p, long panel) {
+void compute(const Product &p, long piece) {
     using Tile = decltype(&tile<SINK, 1>);
     constexpr Tile TILES[TILE_ROWS + 1] = {nullptr,       tile<SINK, 1>, tile<SINK, 2>, tile<SINK, 3>, tile<SINK, 4>,
                                            tile<SINK, 5>, tile<SINK, 6>, tile<SINK, 7>, tile<SINK, 8>};
-    const long passes = (p.rows + TILE_ROWS - 1) / TILE_ROWS, bursts = (p.inputs / 2 + STEPS_AHEAD - 1) / STEPS_AHEAD;
-    const long lines = passes > 1 && panel + 1 < p.panels() ? (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes : 0;
+    const long panel = piece % p.panels(), begin = piece / p.panels() * ROWS_BLOCK;
+    const long end = begin + ROWS_BLOCK < p.rows ? begin + ROWS_BLOCK : p.rows;
+    const long passes = (end - begin + TILE_ROWS - 1) / TILE_ROWS, bursts = (p.inputs / 2 + STEPS_AHEAD - 1) / STEPS_AHEAD;
+    const bool fetching = passes > 1 && panel + 1 < p.panels();  // one pass is as fast as memory: nothing to gain
+    const long lines = fetching ? (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes : 0;
     const char *next = reinterpret_cast<const char *>(p.packed + (panel + 1) * PANEL * p.inputs);
-    for (long pass = 0; pass < passes; pass++) {
-        const long row = pass * TILE_ROWS, rows = p.rows - row < TILE_ROWS ? p.rows - row : TILE_ROWS;
-        TILES[rows](p, panel, row, Ahead{next + pass * bursts * lines * 64, lines});
-    }
+    for (long row = begin, pass = 0; row < end; row += TILE_ROWS, pass++)
+        TILES[end - row < TILE_ROWS ? end - row : TILE_ROWS](p, panel, row, Ahead{next + pass * bursts * lines * 64, lines});
 }
 
 }  // namespace
 
-void product_panel(const Product &product, long panel) {
+void product_piece(const Product &product, long piece) {
     switch (product.sink) {
-        case Sink::STORE: return panel_of<Sink::STORE>(product, panel);
-        case Sink::ADD: return panel_of<Sink::ADD>(product, panel);
-        case Sink::FLOAT: return panel_of<Sink::FLOAT>(product, panel);
+        case Sink::STORE: return compute<Sink::STORE>(product, piece);
+        case Sink::ADD: return compute<Sink::ADD>(product, piece);
+        case Sink::FLOAT: return compute<Sink::FLOAT>(product, piece);
     }
 }
 
 void linear(const bf16 *x, const bf16 *packed, bf16 *y, long m, long n, long k) {
     const Product product{x, m, k, n, packed, Sink::STORE, y};
-    const long piece = 1 + product.panels() / (8 * threads_available());
-    parallel_for(product.panels(), piece, [&](long begin, long end) {
-        for (long panel = begin; panel < end; panel++) product_panel(product, panel);
+    parallel_for(product.pieces(), 1 + product.panels() / (4 * threads_available()), [&](long begin, long end) {
+        for (long piece = begin; piece < end; piece++) product_piece(product, piece);
     });
 }
 

@@ -6,6 +6,8 @@
 
 namespace chiliad {
 
+constexpr long ROWS_BLOCK = 256;
+
 // What an adapter adds to one panel of outputs: `pairs` pairs of its inner products, from `first` on, times `up`.
 struct PanelUp {
     const bf16 *up;  // [pairs, PANEL, 2]
@@ -41,10 +43,13 @@ struct Product {
     const bf16 *inner = nullptr;             // [rows, inner_stride], by `lora_down`
     long inner_stride = 0;
 
+    // A product is computed piece by piece, in any order: one panel of outputs for a block of rows that stays in a core's
+    // own cache. Pieces that follow each other share their rows.
     long panels() const { return (outputs + PANEL - 1) / PANEL; }
+    long pieces() const { return (rows + ROWS_BLOCK - 1) / ROWS_BLOCK * panels(); }
 };
 
-void product_panel(const Product &product, long panel);
+void product_piece(const Product &product, long piece);
 
 void embed_row(const bf16 *embedding, float *x, long width);
 void norm_row(const float *x, const bf16 *weight, float eps, bf16 *y, long width);

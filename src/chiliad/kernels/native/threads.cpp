@@ -6,14 +6,13 @@ namespace chiliad {
 namespace {
 
 using Parallel = void (*)(void (*)(void *), void *, unsigned, unsigned);
-using Barrier = void (*)();
-using MaxThreads = int (*)();
+using Count = int (*)();
 
 // `import torch` loads its OpenMP runtime into the global scope before this library is loaded.
 const auto gomp_parallel = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-const auto gomp_barrier = reinterpret_cast<Barrier>(dlsym(RTLD_DEFAULT, "GOMP_barrier"));
-const auto omp_max_threads = reinterpret_cast<MaxThreads>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
-const bool has_pool = gomp_parallel && gomp_barrier && omp_max_threads;
+const auto omp_max_threads = reinterpret_cast<Count>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+const auto omp_num_threads = reinterpret_cast<Count>(dlsym(RTLD_DEFAULT, "omp_get_num_threads"));
+const bool has_pool = gomp_parallel && omp_max_threads && omp_num_threads;
 
 }  // namespace
 
@@ -27,8 +26,6 @@ void run_on_threads(void (*work)(void *), void *argument, int threads) {
     }
 }
 
-void wait_for_threads() {
-    if (has_pool) gomp_barrier();
-}
+int threads_running() { return has_pool ? omp_num_threads() : 1; }
 
 }  // namespace chiliad

@@ -1,6 +1,8 @@
 // PyTorch's own OpenMP pool, found at run time: no second pool, no second idea of how many threads there are.
 #pragma once
 
+#include <atomic>
+
 namespace chiliad {
 
 // Threads that PyTorch gives the calling thread; 1 where PyTorch was built without GNU OpenMP.
@@ -9,8 +11,32 @@ int threads_available();
 // Run work(argument) on `threads` threads at once and wait for all of them.
 void run_on_threads(void (*work)(void *), void *argument, int threads);
 
-// Inside `run_on_threads`: wait until all of its threads are here.
-void wait_for_threads();
+// Inside `run_on_threads`: how many threads there came to be.
+int threads_running();
+
+// A place where all threads of a region wait for each other. They watch for a while before they sleep: mostly the others
+// are a few microseconds away, but on a busy machine one of them may not be running at all.
+class Barrier {
+  public:
+    void wait(int threads) {
+        const int turn = turn_.load(std::memory_order_relaxed);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+            arrived_.store(0, std::memory_order_relaxed);
+            turn_.fetch_add(1, std::memory_order_release);
+            turn_.notify_all();
+            return;
+        }
+        for (int look = 0; look < LOOKS; look++) {
+            if (turn_.load(std::memory_order_acquire) != turn) return;
+            __builtin_ia32_pause();
+        }
+        turn_.wait(turn, std::memory_order_acquire);
+    }
+
+  private:
+    static constexpr int LOOKS = 5000;
+    std::atomic<int> arrived_{0}, turn_{0};
+};
 
 // One of the threads that go through a series of phases together: each phase is shared out, and ends for all at once.
 class Member {
@@ -18,9 +44,11 @@ class Member {
     struct Team {
         long next[2] = {0, 0};  // the first index that nobody has taken, in this phase and in the one after it
         int joined = 0;
+        Barrier barrier;
     };
 
-    explicit Member(Team &team) : team_(team), number_(__atomic_fetch_add(&team.joined, 1, __ATOMIC_RELAXED)) {}
+    explicit Member(Team &team)
+        : team_(team), threads_(threads_running()), number_(__atomic_fetch_add(&team.joined, 1, __ATOMIC_RELAXED)) {}
 
     // Which of the threads this is, from 0.
     int number() const { return number_; }
@@ -39,12 +67,12 @@ class Member {
             const long end = begin + piece;
             f(begin, end < count ? end : count);
         }
-        wait_for_threads();
+        team_.barrier.wait(threads_);
     }
 
   private:
     Team &team_;
-    int number_, turn_ = 0;
+    int threads_, number_, turn_ = 0;
 };
 
 // Call f(member) on `threads` threads at once and wait for all of them.
