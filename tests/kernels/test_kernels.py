@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from chiliad import kernels
-from chiliad.kernels import PackedLinear, attention, gate, loss, norm, rotary
+from chiliad.kernels import PackedLinear, gate, loss, norm, rotary
 from chiliad.kernels.dispatch import native_for
 
 native_only = pytest.mark.skipif(
@@ -102,23 +102,9 @@ def test_a_row_of_a_product_does_not_depend_on_the_others_or_on_threads():
         torch.set_num_threads(threads)
 
 
-@native_only
-@pytest.mark.parametrize("head_dim", [32, 64, 128])
-def test_decode_attention(head_dim):
-    q, keys, values = draw(3, 6, head_dim), draw(5, 2, 40, head_dim), draw(5, 2, 40, head_dim)
-    rows, lengths = torch.tensor([4, 0, 2]), torch.tensor([1, 40, 17])
-    assert attention.can_decode(keys)
-    together = attention.decode_attention(q, keys, values, rows, lengths)
-    wanted = attention.plain_decode_attention(q.float(), keys.float(), values.float(), rows, lengths)
-    assert_close(together, wanted.bfloat16(), **ROUNDING)
-    alone = attention.decode_attention(q[1:2], keys, values, rows[1:2], lengths[1:2])
-    assert torch.equal(alone[0], together[1])
-
-
 def test_other_numbers_than_bfloat16_are_left_to_pytorch():
     assert native_for(torch.empty(1)) is None
     assert not PackedLinear.fits(torch.empty(4, 4))
-    assert not attention.can_decode(torch.empty(1, 1, 8, 64))
 
 
 def test_native_kernels_can_be_turned_off():

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.engine.runner import PreparedAdapter
 
 LoadAdapter = Callable[[AdapterHash], LoraAdapter]
+"""reads an adapter's files"""
 
 
 @dataclass
 class _Held:
-    adapter: LoraAdapter
+    adapter: PreparedAdapter
     users: int = 0
 
 
@@ -23,11 +25,11 @@ class AdapterPool:
     One adapter may pass the bound: its size is known only once it is read, and `has_room` is asked before.
     """
 
-    def __init__(self, load: LoadAdapter, bytes_max: int) -> None:
+    def __init__(self, load: Callable[[AdapterHash], PreparedAdapter], bytes_max: int) -> None:
         self._load = load
         self._bytes_max = bytes_max
         self._held: dict[AdapterHash, _Held] = {}
-        self._idle: OrderedDict[AdapterHash, LoraAdapter] = OrderedDict()
+        self._idle: OrderedDict[AdapterHash, PreparedAdapter] = OrderedDict()
         self.bytes_held = 0
         self.bytes_idle = 0
 
@@ -38,7 +40,7 @@ class AdapterPool:
         """Whether `acquire` keeps to the bound: the adapter is here, or those in use leave something free."""
         return adapter in self or self.bytes_held < self._bytes_max
 
-    def acquire(self, adapter: AdapterHash) -> LoraAdapter:
+    def acquire(self, adapter: AdapterHash) -> PreparedAdapter:
         """Hold an adapter until `release`, reading it if need be. Raises what `load` raises, and then holds nothing."""
         held = self._held.get(adapter) or self._hold(adapter)
         held.users += 1

@@ -1,8 +1,7 @@
 """Attention of one step: every token sees its own sequence up to itself, in the cache.
 
 A prompt's chunk goes through PyTorch's fused attention. With one query for each sequence that is the slow path on a CPU;
-decoding tokens go through a kernel of our own or, where there is none, two batched matrix products over the rows of a
-lane, padded to the longest.
+decoding tokens go through two batched matrix products over the rows of a lane, padded to the longest.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from chiliad.engine.kv_cache import KVCache, Lane
 from chiliad.engine.runner import Chunk
-from chiliad.kernels import can_decode, decode_attention
 
 
 class BatchAttention:
@@ -87,19 +85,6 @@ class Continued:
         return cache[layer, self._row, :, : self._end].unsqueeze(0)
 
 
-class NativeDecode:
-    """One token each of a lane's sequences, each over its own length."""
-
-    def __init__(self, tokens: slice, lane: Lane, rows: list[int], lengths: list[int]) -> None:
-        self._tokens = tokens
-        self._lane = lane
-        self._rows, self._lengths = torch.tensor(rows), torch.tensor(lengths)
-
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self._lane.keys[layer], self._lane.values[layer]
-        return decode_attention(q[self._tokens], keys, values, self._rows, self._lengths)
-
-
 class Decode:
     """One token each of a lane's sequences; rows between them that do not decode now are computed and dropped.
 
@@ -135,7 +120,7 @@ class Decode:
         return spread
 
 
-Part = Fresh | Continued | NativeDecode | Decode
+Part = Fresh | Continued | Decode
 
 
 def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:
@@ -164,8 +149,7 @@ def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Part]:
         token = tokens.stop
         if len(first.tokens) == 1:
             rows = [lane.slots[chunk.sequence] for chunk in mine]
-            decode = NativeDecode if can_decode(lane.keys) else Decode
-            parts.append(decode(tokens, lane, rows, [chunk.end for chunk in mine]))
+            parts.append(Decode(tokens, lane, rows, [chunk.end for chunk in mine]))
         elif first.start == 0:
             parts.append(Fresh(tokens, len(mine)))
         else:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.adapters import AdapterHash
 from chiliad.base import StreamDecoder, Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import AdapterPool, LoadAdapter
 from chiliad.engine.grammar import Grammars
 from chiliad.engine.request import Aborted, AbortReason, Event, Failed, Finished, OnEvent, Request
-from chiliad.engine.runner import Chunk, Logits, Runner, SequenceId
+from chiliad.engine.runner import Chunk, Logits, PreparedAdapter, Runner, SequenceId
 from chiliad.engine.sampler import Draw, Drawn, sample, score
 from chiliad.engine.scheduler import Plan, Scheduler
 from chiliad.engine.sequence import Sequence, constraint_of
@@ -148,7 +148,7 @@ class EngineCore:
             return False
         return True
 
-    def _load_prepared(self, adapter: AdapterHash) -> LoraAdapter:
+    def _load_prepared(self, adapter: AdapterHash) -> PreparedAdapter:
         try:
             return self._runner.prepare(self._load_adapter(adapter))
         except ChiliadError:

@@ -28,9 +28,11 @@ from chiliad.engine.request import (
     Request,
     check_request,
 )
+from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.runner import SequenceId
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import EngineError, Overloaded
+from chiliad.kernels import path_in_use
 from chiliad.models import Llama, use_threads
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,9 @@ class Engine:
         self.vocab_size = model.config.vocab_size
         self.context_max = min(settings.context_max, model.config.max_position_embeddings)
         self._settings = replace(settings, context_max=self.context_max)
-        self._core = EngineCore(TorchRunner(model, self._settings), tokenizer, load_adapter, self._settings, clock)
+        runner = NativeRunner if NativeRunner.fits(model) else TorchRunner
+        log.info("computing with %s", path_in_use() if runner is NativeRunner else "PyTorch")
+        self._core = EngineCore(runner(model, self._settings), tokenizer, load_adapter, self._settings, clock)
         self._compute_threads = threads
         self._numbers = count()
         self._inbox = _Inbox()

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.engine.fitting import require_fit
 from chiliad.engine.lora_stack import LoraStack, StackShape
-from chiliad.errors import BrokenAdapter
-from chiliad.models import SITES, Group, Llama, LlamaConfig, Project
+from chiliad.models import Group, Llama, LlamaConfig, Project
 
 SEGMENT_MIN = 64
 """tokens of one adapter from which it gets matrix products of its own"""
@@ -48,14 +48,8 @@ class MixedLora:
 
     def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
         """The adapter in the model's precision, beside the model. Raises BrokenAdapter when a tensor does not fit it."""
-        config, like = self._model.config, self._model.embedding
-        for (layer, site), (a, b) in adapter.factors.items():
-            width_in, width_out = config.widths(site) if layer < config.num_layers and site in SITES else (0, 0)
-            if a.shape != (adapter.rank, width_in) or b.shape != (width_out, adapter.rank):
-                raise BrokenAdapter(
-                    f"The adapter {adapter.hash[:12]} does not fit this base at {site} of layer {layer}.",
-                    fix="Serve it with the base that it was trained on.",
-                )
+        require_fit(adapter, self._model.config)
+        like = self._model.embedding
         return replace(adapter, factors={key: (a.to(like), b.to(like)) for key, (a, b) in adapter.factors.items()})
 
     def hold(self, adapter: AdapterHash) -> None:

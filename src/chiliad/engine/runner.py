@@ -9,7 +9,7 @@ from typing import NewType, Protocol
 
 from torch import Tensor
 
-from chiliad.adapters import LoraAdapter
+from chiliad.adapters import AdapterHash, LoraAdapter
 
 SequenceId = NewType("SequenceId", int)
 """the engine's own number of a request: never used twice, unlike a client's request id"""
@@ -23,6 +23,18 @@ class Logits(Enum):
     ALL = "all"
 
 
+class PreparedAdapter(Protocol):
+    """An adapter as a runner computes with it."""
+
+    @property
+    def hash(self) -> AdapterHash: ...
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Chunk:
     """The next tokens of one sequence: a piece of its prompt, or what was chosen in the last step."""
@@ -31,7 +43,7 @@ class Chunk:
     tokens: tuple[int, ...]
     start: int
     """position of the first token: how many of the sequence's tokens have been run before"""
-    adapter: LoraAdapter | None
+    adapter: PreparedAdapter | None
     """what `Runner.prepare` has returned"""
     logits: Logits
 
@@ -52,15 +64,15 @@ class Runner(Protocol):
     Adapters are told apart by their hash. Called from one thread at a time.
     """
 
-    def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
+    def prepare(self, adapter: LoraAdapter) -> PreparedAdapter:
         """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model."""
         ...
 
     def run(self, chunks: Many[Chunk]) -> Tensor:
         """Returns logits [rows, vocab] in float32 on the CPU, in the order of the chunks and of the tokens within them.
 
-        A chunk's numbers depend on the other chunks by rounding at most. When this raises, the sequences of `chunks`
-        are in an unknown state and have to be released.
+        They are valid until the next call. A chunk's numbers depend on the other chunks by rounding at most. When this
+        raises, the sequences of `chunks` are in an unknown state and have to be released.
         """
         ...
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from chiliad.engine.grammar import TokenMask
 from chiliad.engine.request import SamplingParams, TokenLogprob
+from chiliad.kernels import argmax
 
 NUCLEUS_FIRST_TRY = 256
 
@@ -36,7 +37,7 @@ def sample(logits: Tensor, draws: Many[Draw]) -> list[Drawn | None]:
     """Choose a token for each row of `logits` [rows, vocab]; None for a row that holds a NaN or an infinity."""
     if not draws:
         return []
-    best = logits.argmax(-1, keepdim=True)  # a NaN counts as the largest
+    best = argmax(logits).unsqueeze(-1)
     finite = logits.gather(-1, best).isfinite().flatten().tolist()
     tokens = [
         _choose(row, draw, greedy) if ok else None

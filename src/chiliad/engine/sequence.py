@@ -5,11 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Protocol
 
-from chiliad.adapters import LoraAdapter
 from chiliad.engine.choices import ChoicePath, choice_tree
 from chiliad.engine.grammar import Grammars, TokenMask
 from chiliad.engine.request import Completion, Delta, FinishReason, OnEvent, Request, Timing, TokenLogprob
-from chiliad.engine.runner import Chunk, Logits, SequenceId
+from chiliad.engine.runner import Chunk, Logits, PreparedAdapter, SequenceId
 from chiliad.engine.sampler import Draw, Drawn
 from chiliad.engine.text import TextStream
 
@@ -62,7 +61,7 @@ class Sequence:
         self.id = id_
         self.request = request
         self.on_event = on_event
-        self.adapter: LoraAdapter | None = None
+        self.adapter: PreparedAdapter | None = None
         self.done = 0
         self._tokens = list(request.prompt)
         self._logprobs: list[TokenLogprob] = []
@@ -89,7 +88,7 @@ class Sequence:
         """Whether log-probabilities of the prompt are still to be computed."""
         return self.request.prompt_logprobs is not None and self.done < len(self.request.prompt)
 
-    def start(self, adapter: LoraAdapter | None, now: float) -> None:
+    def start(self, adapter: PreparedAdapter | None, now: float) -> None:
         """Admit to the batch."""
         self.adapter = adapter
         self._started_s = now

@@ -51,7 +51,11 @@ class TorchRunner:
         positions = torch.tensor([p for chunk in ordered for p in range(chunk.start, chunk.end)], device=self._device)
         starts = _starts(ordered)
         attend = BatchAttention(self._cache, ordered)
-        spans = [Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter) for c in ordered if c.adapter]
+        spans = [
+            Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter)
+            for c in ordered
+            if isinstance(c.adapter, LoraAdapter)
+        ]
         hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans))
         rows = [row for chunk in chunks for row in _logit_rows(chunk, starts[chunk.sequence])]
         return self._base.logits(hidden if rows == list(range(len(ids))) else hidden[rows]).cpu()

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
+
 PANEL: int
+BLOCK: int
 
 def supported() -> bool: ...
 def threads_available() -> int: ...
-def linear(x: int, x_stride: int, packed: int, y: int, m: int, n: int, k: int, /) -> None: ...
+def linear(x: int, packed: int, y: int, m: int, n: int, k: int, /) -> None: ...
 def rms_norm(x: int, weight: int, eps: float, y: int, scale: int, rows: int, width: int, /) -> None: ...
 def rms_norm_backward(grad: int, x: int, weight: int, scale: int, out: int, rows: int, width: int, /) -> None: ...
 def swiglu(gate_up: int, y: int, rows: int, width: int, /) -> None: ...
@@ -11,20 +14,33 @@ def rotate(
     x: int, x_stride: int, cos: int, sin: int, turn: float, y: int, rows: int, heads: int, dim: int, /
 ) -> None: ...
 def cross_entropy(logits: int, targets: int, nll: int, correct: int, slope: bool, rows: int, vocab: int, /) -> None: ...
-def decode_attention(
-    q: int,
-    keys: int,
-    values: int,
-    cache_rows: int,
-    lengths: int,
-    out: int,
-    sequences: int,
-    kv_heads: int,
-    group: int,
-    capacity: int,
-    dim: int,
-    /,
-) -> None: ...
+def argmax(x: int, best: int, rows: int, width: int, /) -> None: ...
+
+class Lora:
+    nbytes: int
+    def __init__(self, groups: Sequence[tuple[int, Sequence[tuple[int, int, int, int]]]], /) -> None: ...
+
+class Decoder:
+    def __init__(
+        self,
+        hidden: int,
+        intermediate: int,
+        vocab: int,
+        heads: int,
+        kv_heads: int,
+        dim: int,
+        eps: float,
+        embedding: int,
+        cos: int,
+        sin: int,
+        final_norm: int,
+        head: int,
+        /,
+    ) -> None: ...
+    def add_layer(self, attention_norm: int, qkv: int, o: int, mlp_norm: int, gate_up: int, down: int, /) -> None: ...
+    def run(
+        self, work: Sequence[tuple[Sequence[int], int, Sequence[int], Lora | None, int]], logits: int, /
+    ) -> None: ...
 
 class TrainingExpert:
     def __init__(self, scale: float, /) -> None: ...

@@ -17,11 +17,11 @@ class Absent:
     reason: str
 
 
-def native_for(*tensors: Tensor) -> ModuleType | None:
-    """The compiled kernels, if they are in use and take tensors like these: bfloat16, dense, in main memory."""
+def native_for(*tensors: Tensor, dtype: torch.dtype = torch.bfloat16) -> ModuleType | None:
+    """The compiled kernels, if they are in use and take tensors like these: of this type, dense, in main memory."""
     if isinstance(_native, Absent):
         return None
-    fits = all(t.dtype is torch.bfloat16 and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
+    fits = all(t.dtype is dtype and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
     return _native if fits else None
 
 

@@ -40,15 +40,7 @@ class PackedLinear:
         assert native is not None
         assert x.shape[1:] == (self._inputs,)
         y = torch.empty(len(x), self._outputs, dtype=torch.bfloat16)
-        native.linear(
-            x.data_ptr(),
-            self._inputs,
-            self._packed.data_ptr(),
-            y.data_ptr(),
-            len(x),
-            self._outputs,
-            self._inputs,
-        )
+        native.linear(x.data_ptr(), self._packed.data_ptr(), y.data_ptr(), len(x), self._outputs, self._inputs)
         return y
 
 
@@ -57,3 +49,9 @@ def pack(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape
     padded = F.pad(weight, (0, 0, 0, -outputs % PANEL))
     return padded.view(-1, PANEL, inputs // 2, 2).transpose(1, 2).contiguous()
+
+
+def packed_numbers(weight: Tensor) -> int:
+    """How many numbers `pack(weight)` has."""
+    outputs, inputs = weight.shape
+    return -(-outputs // PANEL) * PANEL * inputs

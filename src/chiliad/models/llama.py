@@ -120,7 +120,7 @@ class Llama:
         self.head = self.embedding if config.tied else _take(tensors, "lm_head.weight", dtype)
         self.final_norm = _take(tensors, "model.norm.weight", dtype)
         self.layers = [_layer(tensors, i, dtype) for i in range(config.num_layers)]
-        self._cos, self._sin = _rotary_tables(config, dtype, self.embedding.device)
+        self.cos, self.sin = _rotary_tables(config, dtype, self.embedding.device)
 
     @classmethod
     def load(cls, folder: Path, config: LlamaConfig, dtype: torch.dtype = torch.bfloat16, device: str = "cpu") -> Llama:
@@ -168,7 +168,7 @@ class Llama:
         embedded tokens the leaf from which autograd starts: the base itself is frozen.
         """
         attend, project = attend or attend_causal, project or self.project
-        cos, sin = self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
+        cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
         x = F.embedding(ids, self.embedding).requires_grad_(track_gradient)
         for i, layer in enumerate(self.layers):
             seen = self._attention(i, self._norm(x, layer.attention_norm), cos, sin, attend, project)

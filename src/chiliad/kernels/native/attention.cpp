@@ -1,79 +1,129 @@
-#include "threads.hpp"
+#include "step.hpp"
 #include "vectors.hpp"
 
 #include <cmath>
-#include <cstdlib>
+#include <cstring>
 
 namespace chiliad {
 namespace {
 
-constexpr long DIM_MAX = 256;
+constexpr int HEADS_MAX = 4;  // query heads whose sums are in registers at once
+constexpr int WIDTH = 4;      // vectors of an output that are summed at once
 
-// scores[t] = q . keys[t] * scale, for one query; returns the largest
-float score(const bf16 *q, const bf16 *keys, long length, long dim, float scale, float *scores) {
-    __m512bh query[DIM_MAX / 32];
-    for (long i = 0; i < dim / 32; i++) query[i] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(q + 32 * i));
-    float top = -INFINITY;
-    for (long t = 0; t < length; t++) {
-        __m512 sum = _mm512_setzero_ps();
-        for (long i = 0; i < dim / 32; i++) {
-            const auto key = reinterpret_cast<__m512bh>(_mm512_loadu_si512(keys + t * dim + 32 * i));
-            sum = _mm512_dpbf16_ps(sum, query[i], key);
-        }
-        scores[t] = _mm512_reduce_add_ps(sum) * scale;
-        top = scores[t] > top ? scores[t] : top;
-    }
-    return top;
+long padded(long length) { return (length + BLOCK - 1) / BLOCK * BLOCK; }
+
+// Two keys' and two values' worth of a block that is needed soon: it lies far from the one in use.
+void fetch(const bf16 *p) {
+    for (long line = 0; line < 4; line++) _mm_prefetch(p + 32 * line, _MM_HINT_T1);
 }
 
-// scores become exp(scores - top); returns their sum
-float soften(float *scores, long length, float top) {
-    const __m512 shift = _mm512_set1_ps(top);
-    __m512 sum = _mm512_setzero_ps();
+// scores[head, t] = q[head] . keys[t] * scale, up to the end of the last block; what lies past `length` is arbitrary
+template <int HEADS>
+void score(const bf16 *q, bf16 *const *blocks, long at, long length, long dim, float *scores) {
+    const __m512 scale = _mm512_set1_ps(1.f / std::sqrt(static_cast<float>(dim)));
+    for (long start = 0; start < length; start += BLOCK) {
+        const bf16 *keys = blocks[start / BLOCK] + at;
+        const bf16 *next = start + BLOCK < length ? blocks[start / BLOCK + 1] + at : nullptr;
+        __m512 low[HEADS], high[HEADS];
+        for (int h = 0; h < HEADS; h++) low[h] = high[h] = _mm512_setzero_ps();
+        for (long d = 0; d < dim; d += 2) {
+            if (next) fetch(next + 2 * d * BLOCK);
+            const __m512bh first = pairs_at(keys + d * BLOCK), second = pairs_at(keys + d * BLOCK + 32);
+            for (int h = 0; h < HEADS; h++) {
+                const __m512bh both = pair_everywhere(q + h * dim + d);
+                low[h] = _mm512_dpbf16_ps(low[h], both, first);
+                high[h] = _mm512_dpbf16_ps(high[h], both, second);
+            }
+        }
+        for (int h = 0; h < HEADS; h++) {
+            float *out = scores + h * padded(length) + start;
+            _mm512_storeu_ps(out, _mm512_mul_ps(low[h], scale));
+            _mm512_storeu_ps(out + 16, _mm512_mul_ps(high[h], scale));
+        }
+    }
+}
+
+// weights[t] = exp(scores[t] - the largest) in bf16, zero past `length`; returns their sum
+float soften(const float *scores, long length, bf16 *weights) {
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    __m512 top = lowest, sum = _mm512_setzero_ps();
+    for (long t = 0; t < length; t += 16)
+        top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, lanes(length - t), scores + t));
+    const __m512 shift = _mm512_set1_ps(_mm512_reduce_max_ps(top));
     for (long t = 0; t < length; t += 16) {
         const __mmask16 mask = lanes(length - t);
-        const __m512 weight = exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, scores + t), shift));
-        _mm512_mask_storeu_ps(scores + t, mask, weight);
-        sum = _mm512_mask_add_ps(sum, mask, sum, weight);
+        const __m512 weight = _mm512_maskz_mov_ps(mask, exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, scores + t), shift)));
+        store(weights + t, weight);
+        sum = _mm512_add_ps(sum, weight);
     }
     return _mm512_reduce_add_ps(sum);
 }
 
-// out = sum over t of weights[t] * values[t] / total
-void mix(const float *weights, const bf16 *values, long length, long dim, float total, bf16 *out) {
-    const __m512 share = _mm512_set1_ps(1.f / total);
-    for (long i = 0; i < dim; i += 32) {
-        __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
-        for (long t = 0; t < length; t++) {
-            const __m512 weight = _mm512_set1_ps(weights[t]);
-            low = _mm512_fmadd_ps(weight, load(values + t * dim + i), low);
-            high = _mm512_fmadd_ps(weight, load(values + t * dim + i + 16), high);
+// out[head] = sum over t of weights[head, t] * values[t] * shares[head], for WIDTH vectors of the outputs from `start` on
+template <int HEADS>
+void mix(const bf16 *weights, bf16 *const *blocks, long at, long length, long dim, long start, const float *shares,
+         bf16 *out) {
+    const __m512i evens = _mm512_set1_epi32(0xffff);
+    __mmask16 masks[WIDTH];
+    for (int v = 0; v < WIDTH; v++) masks[v] = start + 16 * v < dim ? lanes(dim - start - 16 * v) : 0;
+    __m512 sums[HEADS][WIDTH];
+    for (auto &row : sums)
+        for (auto &sum : row) sum = _mm512_setzero_ps();
+    for (long t = 0; t < length; t += 2) {
+        const bf16 *values = blocks[t / BLOCK] + at + (t % BLOCK) * dim + 2 * start;
+        __m512bh both[WIDTH];
+        for (int v = 0; v < WIDTH; v++) {
+            both[v] = pairs_at(values + 32 * v, masks[v]);
+            if (t + 1 == length)  // what lies past the end may be no number
+                both[v] = reinterpret_cast<__m512bh>(_mm512_and_si512(reinterpret_cast<__m512i>(both[v]), evens));
         }
-        store(out + i, _mm512_mul_ps(low, share));
-        store(out + i + 16, _mm512_mul_ps(high, share));
+        for (int h = 0; h < HEADS; h++) {
+            const __m512bh weight = pair_everywhere(weights + h * padded(length) + t);
+            for (int v = 0; v < WIDTH; v++) sums[h][v] = _mm512_dpbf16_ps(sums[h][v], weight, both[v]);
+        }
     }
+    for (int h = 0; h < HEADS; h++)
+        for (int v = 0; v < WIDTH; v++)
+            store(out + h * dim + start + 16 * v, _mm512_mul_ps(sums[h][v], _mm512_set1_ps(shares[h])), masks[v]);
 }
+
+template <int HEADS>
+void attend_heads(const bf16 *q, bf16 *const *blocks, long at, long length, long dim, float *scores, bf16 *out) {
+    auto *weights = reinterpret_cast<bf16 *>(scores + HEADS_MAX * padded(length));
+    float shares[HEADS];
+    score<HEADS>(q, blocks, at, length, dim, scores);
+    for (int h = 0; h < HEADS; h++)
+        shares[h] = 1.f / soften(scores + h * padded(length), length, weights + h * padded(length));
+    for (long start = 0; start < dim; start += 16 * WIDTH)
+        mix<HEADS>(weights, blocks, at + BLOCK * dim, length, dim, start, shares, out);
+}
+
+using Attend = decltype(&attend_heads<1>);
+constexpr Attend ATTEND[HEADS_MAX + 1] = {nullptr, attend_heads<1>, attend_heads<2>, attend_heads<3>, attend_heads<4>};
 
 }  // namespace
 
-void decode_attention(const bf16 *q, const bf16 *keys, const bf16 *values, const std::int64_t *cache_rows,
-                      const std::int64_t *lengths, bf16 *out, long sequences, long kv_heads, long group, long capacity,
-                      long dim) {
-    const float scale = 1.f / std::sqrt(static_cast<float>(dim));
-    parallel_for(sequences * kv_heads, 1, [=](long begin, long end) {
-        auto *scores = static_cast<float *>(std::malloc(static_cast<std::size_t>(capacity) * sizeof(float)));
-        for (long job = begin; job < end; job++) {
-            const long sequence = job / kv_heads, kv_head = job % kv_heads, length = lengths[sequence];
-            const long cached = (cache_rows[sequence] * kv_heads + kv_head) * capacity * dim;
-            for (long head = kv_head * group; head < (kv_head + 1) * group; head++) {
-                const long place = (sequence * kv_heads * group + head) * dim;
-                const float top = score(q + place, keys + cached, length, dim, scale, scores);
-                const float total = soften(scores, length, top);
-                mix(scores, values + cached, length, dim, total, out + place);
-            }
-        }
-        std::free(scores);
-    });
+void place_row(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, bf16 *block, long layer, long slot) {
+    const long dim = heads.dim, width = heads.kv_heads * dim;
+    bf16 *keys = qkv + heads.queries();
+    rotate_heads(qkv, cos, sin, 1.f, qkv, heads.kv_heads * heads.group + heads.kv_heads, dim);
+    for (long head = 0; head < heads.kv_heads; head++) {
+        const bf16 *key = keys + head * dim, *value = key + width;
+        bf16 *key_places = block + heads.of_head(layer, head), *value_places = key_places + BLOCK * dim;
+        for (long d = 0; d < dim; d += 2) std::memcpy(key_places + d * BLOCK + 2 * slot, key + d, 2 * sizeof(bf16));
+        for (long d = 0; d < dim; d++) value_places[slot / 2 * 2 * dim + 2 * d + slot % 2] = value[d];
+    }
 }
+
+void attend(const Heads &heads, const bf16 *q, bf16 *const *blocks, long layer, long kv_head, long length, float *scratch,
+            bf16 *out) {
+    const long at = heads.of_head(layer, kv_head);
+    for (long head = 0; head < heads.group; head += HEADS_MAX) {
+        const long count = heads.group - head < HEADS_MAX ? heads.group - head : HEADS_MAX;
+        ATTEND[count](q + head * heads.dim, blocks, at, length, heads.dim, scratch, out + head * heads.dim);
+    }
+}
+
+long attend_scratch(long length) { return HEADS_MAX * padded(length) * 3 / 2; }
 
 }  // namespace chiliad

@@ -1,11 +1,16 @@
-// Memory that starts at a cache line.
+// Memory for numbers, in large pages where there is enough of it: a step reads hundreds of megabytes in order, and with small
+// pages half of its time would go into finding them.
 #pragma once
 
 #include <cstdlib>
 #include <new>
 #include <utility>
 
+#include <sys/mman.h>
+
 namespace chiliad {
+
+constexpr std::size_t LARGE_PAGE = 2 << 20;
 
 // Room for numbers, whatever they are: growing it does not keep them.
 template <class T>
@@ -21,9 +26,12 @@ class Buffer {
         if (size <= size_) return;
         std::free(std::exchange(data_, nullptr));
         size_ = 0;
-        const std::size_t lines = (static_cast<std::size_t>(size) * sizeof(T) + 63) / 64;
-        data_ = static_cast<T *>(std::aligned_alloc(64, 64 * lines));
-        if (!data_) throw std::bad_alloc();
+        const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
+        const std::size_t alignment = bytes < LARGE_PAGE ? 64 : LARGE_PAGE;
+        void *data = nullptr;
+        if (posix_memalign(&data, alignment, bytes)) throw std::bad_alloc();
+        if (alignment == LARGE_PAGE) madvise(data, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+        data_ = static_cast<T *>(data);
         size_ = size;
     }
 

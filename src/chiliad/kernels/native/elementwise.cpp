@@ -1,3 +1,4 @@
+#include "step.hpp"
 #include "threads.hpp"
 #include "vectors.hpp"
 
@@ -56,16 +57,17 @@ void rms_norm_backward(const bf16 *grad, const bf16 *x, const bf16 *weight, cons
     });
 }
 
+void swiglu_row(const bf16 *gate_up, bf16 *y, long width) {
+    for (long i = 0; i < width; i += 16) {
+        const __mmask16 mask = lanes(width - i);
+        const __m512 gate = load(gate_up + i, mask), up = load(gate_up + width + i, mask);
+        store(y + i, _mm512_mul_ps(_mm512_mul_ps(gate, sigmoid(gate)), up), mask);
+    }
+}
+
 void swiglu(const bf16 *gate_up, bf16 *y, long rows, long width) {
     parallel_for(rows, rows_of_piece(width), [=](long begin, long end) {
-        for (long row = begin; row < end; row++) {
-            const bf16 *gates = gate_up + row * 2 * width, *ups = gates + width;
-            for (long i = 0; i < width; i += 16) {
-                const __mmask16 mask = lanes(width - i);
-                const __m512 gate = load(gates + i, mask);
-                store(y + row * width + i, _mm512_mul_ps(_mm512_mul_ps(gate, sigmoid(gate)), load(ups + i, mask)), mask);
-            }
-        }
+        for (long row = begin; row < end; row++) swiglu_row(gate_up + row * 2 * width, y + row * width, width);
     });
 }
 
@@ -88,26 +90,30 @@ void swiglu_backward(const bf16 *grad, const bf16 *gate_up, bf16 *out, long rows
     });
 }
 
+void embed_row(const bf16 *embedding, float *x, long width) {
+    for (long i = 0; i < width; i += 16) _mm512_mask_storeu_ps(x + i, lanes(width - i), load(embedding + i, lanes(width - i)));
+}
+
+void norm_row(const float *x, const bf16 *weight, float eps, bf16 *y, long width) {
+    __m512 squares = _mm512_setzero_ps();
+    for (long i = 0; i < width; i += 16) {
+        const __m512 v = _mm512_maskz_loadu_ps(lanes(width - i), x + i);
+        squares = _mm512_fmadd_ps(v, v, squares);
+    }
+    const float mean = _mm512_reduce_add_ps(squares) / static_cast<float>(width);
+    const __m512 factor = _mm512_set1_ps(1.f / std::sqrt(mean + eps));
+    for (long i = 0; i < width; i += 16) {
+        const __mmask16 mask = lanes(width - i);
+        const __m512 normed = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
+        store(y + i, _mm512_mul_ps(normed, load(weight + i, mask)), mask);
+    }
+}
+
 void rotate(const bf16 *x, long x_stride, const bf16 *cos, const bf16 *sin, float turn, bf16 *y, long rows, long heads,
             long dim) {
-    const long half = dim / 2;
-    const __m512 sign = _mm512_set1_ps(turn);
     parallel_for(rows, rows_of_piece(heads * dim), [=](long begin, long end) {
-        for (long row = begin; row < end; row++) {
-            for (long i = 0; i < half; i += 16) {
-                const __mmask16 mask = lanes(half - i);
-                const bf16 *c = cos + row * dim + i, *s = sin + row * dim + i;
-                const __m512 cos1 = load(c, mask), cos2 = load(c + half, mask);
-                const __m512 sin1 = _mm512_mul_ps(load(s, mask), sign), sin2 = _mm512_mul_ps(load(s + half, mask), sign);
-                for (long head = 0; head < heads; head++) {
-                    const bf16 *in = x + row * x_stride + head * dim + i;
-                    bf16 *out = y + (row * heads + head) * dim + i;
-                    const __m512 first = load(in, mask), second = load(in + half, mask);
-                    store(out, _mm512_fnmadd_ps(second, sin1, _mm512_mul_ps(first, cos1)), mask);
-                    store(out + half, _mm512_fmadd_ps(first, sin2, _mm512_mul_ps(second, cos2)), mask);
-                }
-            }
-        }
+        for (long row = begin; row < end; row++)
+            rotate_heads(x + row * x_stride, cos + row * dim, sin + row * dim, turn, y + row * heads * dim, heads, dim);
     });
 }
 

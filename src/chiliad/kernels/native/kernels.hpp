@@ -1,5 +1,5 @@
-// What the compiled files offer to module.cpp. Matrices are dense and row-major; a stride counts elements between rows.
-// bfloat16 numbers travel as their 16 bits; all arithmetic is in float32.
+// What the compiled files offer each other and module.cpp. Matrices are dense and row-major; a stride counts elements
+// between rows. bfloat16 numbers travel as their 16 bits; all arithmetic is in float32.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ constexpr long TILE_ROWS = 8;   // rows of x whose sums are in registers at once
 
 // y[m, n] = sum over k of x[m, k] * w[n, k]. packed: [panels, k / 2, PANEL, 2], zeros past n.
 // Every sum runs over k in order in one accumulator, whatever m, the tile and the thread.
-void linear(const bf16 *x, long x_stride, const bf16 *packed, bf16 *y, long m, long n, long k);
+void linear(const bf16 *x, const bf16 *packed, bf16 *y, long m, long n, long k);
 
 // y = x * scale * weight with scale = 1 / sqrt(mean(x^2) + eps), kept for the way back.
 void rms_norm(const bf16 *x, const bf16 *weight, float eps, bf16 *y, float *scale, long rows, long width);
@@ -33,10 +33,7 @@ void rotate(const bf16 *x, long x_stride, const bf16 *cos, const bf16 *sin, floa
 void cross_entropy(bf16 *logits, const std::int64_t *targets, float *nll, bool *correct, bool slope, long rows,
                    long vocab);
 
-// One query for each sequence against its cached keys and values, [rows, kv_heads, capacity, dim].
-// q, out: [sequences, kv_heads * group, dim]; cache_rows, lengths: [sequences]. dim is a multiple of 32, at most 256.
-void decode_attention(const bf16 *q, const bf16 *keys, const bf16 *values, const std::int64_t *cache_rows,
-                      const std::int64_t *lengths, bf16 *out, long sequences, long kv_heads, long group, long capacity,
-                      long dim);
+// best[row]: the first of a row's largest numbers, or of its NaNs if it has any.
+void argmax(const float *x, std::int64_t *best, long rows, long width);
 
 }  // namespace chiliad

@@ -1,3 +1,4 @@
+#include "step.hpp"
 #include "threads.hpp"
 #include "vectors.hpp"
 
@@ -17,59 +18,107 @@ struct Ahead {
     }
 };
 
-template <int ROWS>
-inline void write(const __m512 (&sums)[ROWS][VECTORS], bf16 *y, long n, long valid) {
-    for (int row = 0; row < ROWS; row++)
-        for (int v = 0; v < VECTORS && 16 * v < valid; v++)
-            store(y + row * n + 16 * v, sums[row][v], lanes(valid - 16 * v));
-}
+// What the adapters of a tile's rows add to one panel.
+struct TileLora {
+    const LoraPart *const *loras = nullptr;
+    const bf16 *inner = nullptr;
+    long inner_stride = 0, place = 0, panel = 0;
+
+    const PanelUp *of(long row) const {
+        return loras[row] && loras[row][place].inner ? loras[row][place].up + panel : nullptr;
+    }
+
+    void fetch(long row) const {
+        const PanelUp *part = of(row);
+        if (!part) return;
+        for (long i = 0; i < part->pairs * 2 * PANEL; i += 32) _mm_prefetch(part->up + i, _MM_HINT_T0);
+    }
+};
 
 template <int ROWS>
-void tile(const bf16 *x, long x_stride, const bf16 *panel, long pairs, Ahead ahead, bf16 *y, long n,
-          long valid) {
+inline void add_lora(__m512 (&sums)[ROWS][VECTORS], const TileLora &lora) {
+    for (int row = 0; row < ROWS; row++) {
+        const PanelUp *part = lora.of(row);
+        if (!part) continue;
+        const bf16 *inner = lora.inner + row * lora.inner_stride + 2 * part->first;
+        for (long k = 0; k < part->pairs; k++) {
+            const __m512bh both = pair_everywhere(inner + 2 * k);
+            for (int v = 0; v < VECTORS; v++)
+                sums[row][v] = _mm512_dpbf16_ps(sums[row][v], both, pairs_at(part->up + k * 2 * PANEL + 32 * v));
+        }
+    }
+}
+
+template <Sink SINK>
+inline void put(void *y, long at, __m512 sum, __mmask16 mask) {
+    if constexpr (SINK == Sink::STORE) {
+        store(static_cast<bf16 *>(y) + at, sum, mask);
+    } else {
+        float *out = static_cast<float *>(y) + at;
+        if constexpr (SINK == Sink::ADD) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sum);
+        _mm512_mask_storeu_ps(out, mask, sum);
+    }
+}
+
+// Rows [row, row + ROWS) of one panel.
+template <Sink SINK, int ROWS>
+void tile(const Product &p, long panel, long row, Ahead ahead) {
+    const long pairs = p.inputs / 2, valid = p.outputs - panel * PANEL;
+    const bf16 *x = p.x + row * p.inputs, *w = p.packed + panel * PANEL * p.inputs;
+    const bool adapted = p.loras != nullptr;
+    TileLora lora;
+    if (adapted) lora = {p.loras + row, p.inner + row * p.inner_stride, p.inner_stride, p.place, panel};
     __m512 sums[ROWS][VECTORS];
-    for (auto &row : sums)
-        for (auto &sum : row) sum = _mm512_setzero_ps();
-    for (long start = 0; start < pairs; start += STEPS_AHEAD) {
+    for (auto &one : sums)
+        for (auto &sum : one) sum = _mm512_setzero_ps();
+    for (long start = 0, burst = 0; start < pairs; start += STEPS_AHEAD, burst++) {
         ahead.fetch();
+        if (adapted && burst < ROWS) lora.fetch(burst);
         const long stop = start + STEPS_AHEAD < pairs ? start + STEPS_AHEAD : pairs;
         for (long k = start; k < stop; k++) {
-            __m512bh w[VECTORS];
-            for (int v = 0; v < VECTORS; v++)
-                w[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * 2 * PANEL + 32 * v));
-            for (int row = 0; row < ROWS; row++) {
-                int pair;
-                __builtin_memcpy(&pair, x + row * x_stride + 2 * k, sizeof pair);
-                const auto both = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-                for (int v = 0; v < VECTORS; v++) sums[row][v] = _mm512_dpbf16_ps(sums[row][v], both, w[v]);
+            __m512bh weights[VECTORS];
+            for (int v = 0; v < VECTORS; v++) weights[v] = pairs_at(w + k * 2 * PANEL + 32 * v);
+            for (int i = 0; i < ROWS; i++) {
+                const __m512bh both = pair_everywhere(x + i * p.inputs + 2 * k);
+                for (int v = 0; v < VECTORS; v++) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], both, weights[v]);
             }
         }
     }
-    write<ROWS>(sums, y, n, valid);
+    if (adapted) add_lora<ROWS>(sums, lora);
+    for (int i = 0; i < ROWS; i++)
+        for (int v = 0; v < VECTORS && 16 * v < valid; v++)
+            put<SINK>(p.y, (row + i) * p.outputs + panel * PANEL + 16 * v, sums[i][v], lanes(valid - 16 * v));
 }
 
-using Tile = decltype(&tile<1>);
-constexpr Tile TILES[TILE_ROWS + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, tile<7>, tile<8>};
+template <Sink SINK>
+void compute(const Product &p, long piece) {
+    using Tile = decltype(&tile<SINK, 1>);
+    constexpr Tile TILES[TILE_ROWS + 1] = {nullptr,       tile<SINK, 1>, tile<SINK, 2>, tile<SINK, 3>, tile<SINK, 4>,
+                                           tile<SINK, 5>, tile<SINK, 6>, tile<SINK, 7>, tile<SINK, 8>};
+    const long panel = piece % p.panels(), begin = piece / p.panels() * ROWS_BLOCK;
+    const long end = begin + ROWS_BLOCK < p.rows ? begin + ROWS_BLOCK : p.rows;
+    const long passes = (end - begin + TILE_ROWS - 1) / TILE_ROWS, bursts = (p.inputs / 2 + STEPS_AHEAD - 1) / STEPS_AHEAD;
+    const bool fetching = passes > 1 && panel + 1 < p.panels();  // one pass is as fast as memory: nothing to gain
+    const long lines = fetching ? (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes : 0;
+    const char *next = reinterpret_cast<const char *>(p.packed + (panel + 1) * PANEL * p.inputs);
+    for (long row = begin, pass = 0; row < end; row += TILE_ROWS, pass++)
+        TILES[end - row < TILE_ROWS ? end - row : TILE_ROWS](p, panel, row, Ahead{next + pass * bursts * lines * 64, lines});
+}
 
 }  // namespace
 
-void linear(const bf16 *x, long x_stride, const bf16 *packed, bf16 *y, long m, long n, long k) {
-    const long panels = (n + PANEL - 1) / PANEL, passes = (m + TILE_ROWS - 1) / TILE_ROWS, pairs = k / 2;
-    const long lines = (STEPS_AHEAD * PANEL * 4 / 64 + passes - 1) / passes;
-    const long bursts = (pairs + STEPS_AHEAD - 1) / STEPS_AHEAD;
-    const long piece = 1 + panels / (8 * threads_available());
-    parallel_for(panels, piece, [=](long begin, long end) {
-        for (long p = begin; p < end; p++) {
-            const bf16 *panel = packed + p * PANEL * k;
-            const char *next = reinterpret_cast<const char *>(panel + PANEL * k);
-            const long valid = n - p * PANEL < PANEL ? n - p * PANEL : PANEL;
-            for (long pass = 0; pass < passes; pass++) {
-                const long row = pass * TILE_ROWS, rows = m - row < TILE_ROWS ? m - row : TILE_ROWS;
-                const Ahead ahead{next + pass * bursts * lines * 64, p + 1 < panels ? lines : 0};
-                TILES[rows](x + row * x_stride, x_stride, panel, pairs, ahead, y + row * n + p * PANEL, n,
-                            valid);
-            }
-        }
+void product_piece(const Product &product, long piece) {
+    switch (product.sink) {
+        case Sink::STORE: return compute<Sink::STORE>(product, piece);
+        case Sink::ADD: return compute<Sink::ADD>(product, piece);
+        case Sink::FLOAT: return compute<Sink::FLOAT>(product, piece);
+    }
+}
+
+void linear(const bf16 *x, const bf16 *packed, bf16 *y, long m, long n, long k) {
+    const Product product{x, m, k, n, packed, Sink::STORE, y};
+    parallel_for(product.pieces(), 1 + product.panels() / (4 * threads_available()), [&](long begin, long end) {
+        for (long piece = begin; piece < end; piece++) product_piece(product, piece);
     });
 }
 

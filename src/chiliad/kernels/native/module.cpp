@@ -1,12 +1,18 @@
 // The Python module. Addresses come as integers from `Tensor.data_ptr()`: the Python side, which checks types and shapes,
 // is the only caller, and a call costs well under a microsecond.
+#include "decoder.hpp"
 #include "kernels.hpp"
+#include "lora.hpp"
 #include "threads.hpp"
 #include "training/module.hpp"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
+#include <tuple>
 #include <type_traits>
+#include <vector>
 
 namespace nb = nanobind;
 
@@ -38,12 +44,67 @@ bool supported() {
            __builtin_cpu_supports("avx512bf16");
 }
 
+using Address = std::uintptr_t;
+
+const chiliad::bf16 *numbers(Address address) { return reinterpret_cast<const chiliad::bf16 *>(address); }
+
+using Site = std::tuple<long, long, Address, Address>;
+using Group = std::tuple<long, std::vector<Site>>;
+
+void make_lora(chiliad::Lora *self, const std::vector<Group> &groups) {
+    std::vector<chiliad::GroupFactors> factors;
+    for (const auto &[inputs, sites] : groups) {
+        factors.push_back({inputs, {}});
+        for (const auto &[outputs, rank, a, b] : sites)
+            factors.back().sites.push_back({outputs, rank, numbers(a), numbers(b)});
+    }
+    const nb::gil_scoped_release released;
+    new (self) chiliad::Lora(factors);
+}
+
+using Chunk = std::tuple<std::vector<long>, long, std::vector<Address>, const chiliad::Lora *, long>;
+
+void run(chiliad::Decoder &decoder, const std::vector<Chunk> &work, Address logits) {
+    std::vector<chiliad::Chunk> chunks;
+    for (const auto &[tokens, start, blocks, lora, wanted] : work) {
+        chunks.push_back({tokens, start, {}, lora, wanted});
+        for (const Address block : blocks) chunks.back().blocks.push_back(reinterpret_cast<chiliad::bf16 *>(block));
+    }
+    const nb::gil_scoped_release released;
+    decoder.run(chunks, reinterpret_cast<float *>(logits));
+}
+
+void offer_lora(nb::module_ &m) {
+    nb::class_<chiliad::Lora>(m, "Lora")
+        .def("__init__", make_lora)
+        .def_prop_ro("nbytes", &chiliad::Lora::bytes);
+}
+
+void offer_decoder(nb::module_ &m) {
+    nb::class_<chiliad::Decoder>(m, "Decoder")
+        .def("__init__",
+             [](chiliad::Decoder *self, long hidden, long intermediate, long vocab, long heads, long kv_heads, long dim,
+                float eps, Address embedding, Address cos, Address sin, Address final_norm, Address head) {
+                 const chiliad::Shape shape{hidden, intermediate, vocab, {kv_heads, heads / kv_heads, dim}, eps};
+                 new (self) chiliad::Decoder(shape, {numbers(embedding), numbers(cos), numbers(sin),
+                                                     numbers(final_norm), numbers(head)});
+             })
+        .def("add_layer",
+             [](chiliad::Decoder &self, Address attention_norm, Address qkv, Address o, Address mlp_norm, Address gate_up,
+                Address down) {
+                 self.add({numbers(attention_norm), numbers(qkv), numbers(o), numbers(mlp_norm), numbers(gate_up),
+                           numbers(down)});
+             })
+        .def("run", run);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.def("supported", supported);
     m.def("threads_available", chiliad::threads_available);
     m.attr("PANEL") = chiliad::PANEL;
+    m.attr("BLOCK") = chiliad::BLOCK;
     offer(m, "linear", chiliad::linear);
     offer(m, "rms_norm", chiliad::rms_norm);
     offer(m, "rms_norm_backward", chiliad::rms_norm_backward);
@@ -51,6 +112,7 @@ NB_MODULE(_native, m) {
     offer(m, "swiglu_backward", chiliad::swiglu_backward);
     offer(m, "rotate", chiliad::rotate);
     offer(m, "cross_entropy", chiliad::cross_entropy);
-    offer(m, "decode_attention", chiliad::decode_attention);
+    offer_lora(m);
+    offer_decoder(m);
     chiliad::training::offer(m);
 }

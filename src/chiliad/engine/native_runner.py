@@ -1,0 +1,114 @@
+"""The runner for bfloat16 on a CPU: one compiled call for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.config import EngineSettings
+from chiliad.engine.fitting import require_fit
+from chiliad.engine.kv_blocks import KVBlocks
+from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
+from chiliad.kernels import (
+    BLOCK_TOKENS,
+    Decoder,
+    DecoderShape,
+    DecoderWork,
+    EndWeights,
+    LayerWeights,
+    PackedLora,
+    SiteFactors,
+)
+from chiliad.models import Group, Llama, LlamaConfig
+
+
+@dataclass(frozen=True)
+class NativeAdapter:
+    """Implements `PreparedAdapter`."""
+
+    hash: AdapterHash
+    packed: PackedLora
+
+    @property
+    def bytes(self) -> int:
+        return self.packed.nbytes
+
+
+class NativeRunner:
+    """Implements `Runner`. A chunk's numbers, to the bit, do not depend on the other chunks or on the threads."""
+
+    def __init__(self, model: Llama, settings: EngineSettings) -> None:
+        """`fits(model)`."""
+        self._config = model.config
+        self._decoder = Decoder(*_weights(model))
+        blocks = -(-settings.context_max // BLOCK_TOKENS)
+        self._cache = KVBlocks(
+            tokens=BLOCK_TOKENS, numbers=self._decoder.block_numbers, blocks_max=settings.batch_max * blocks
+        )
+        self._logits = torch.empty(0, model.config.vocab_size)
+
+    @staticmethod
+    def fits(model: Llama) -> bool:
+        """Whether the compiled code is here and takes this model."""
+        return Decoder.fits(*_weights(model))
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that have not been released."""
+        return len(self._cache)
+
+    def prepare(self, adapter: LoraAdapter) -> NativeAdapter:
+        require_fit(adapter, self._config)
+        return NativeAdapter(adapter.hash, PackedLora(_groups(adapter, self._config)))
+
+    def run(self, chunks: Many[Chunk]) -> Tensor:
+        work = [self._work(chunk) for chunk in chunks]
+        logits = self._logits_of(sum(chunk.rows for chunk in chunks))
+        self._decoder.run(work, logits)
+        return logits
+
+    def release(self, sequence: SequenceId) -> None:
+        self._cache.release(sequence)
+
+    def _work(self, chunk: Chunk) -> DecoderWork:
+        blocks = self._cache.extend(chunk.sequence, chunk.end)
+        return DecoderWork(chunk.tokens, chunk.start, blocks, _packed(chunk.adapter), chunk.rows)
+
+    def _logits_of(self, rows: int) -> Tensor:
+        """[rows, vocab], the same memory in every step: fresh pages would cost more than what is computed into them."""
+        if len(self._logits) < rows:
+            self._logits = torch.empty(rows, self._config.vocab_size)
+        return self._logits[:rows]
+
+
+def _packed(adapter: PreparedAdapter | None) -> PackedLora | None:
+    assert adapter is None or isinstance(adapter, NativeAdapter), "an adapter comes from this runner's `prepare`"
+    return adapter.packed if adapter else None
+
+
+def _groups(adapter: LoraAdapter, config: LlamaConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
+    """What `PackedLora` wants."""
+    for layer in range(config.num_layers):
+        for group in Group:
+            inputs, widths = config.group_widths(group)
+            sites = zip(group.sites, widths, strict=True)
+            yield inputs, [SiteFactors(width, adapter.factors.get((layer, site))) for site, width in sites]
+
+
+def _weights(model: Llama) -> tuple[DecoderShape, list[LayerWeights], EndWeights]:
+    """What `Decoder` wants."""
+    c = model.config
+    shape = DecoderShape(
+        c.hidden_size, c.intermediate_size, c.vocab_size, c.num_heads, c.num_kv_heads, c.head_dim, c.rms_norm_eps
+    )
+    layers = [
+        LayerWeights(layer.attention_norm, w[Group.QKV], w[Group.O], layer.mlp_norm, w[Group.GATE_UP], w[Group.DOWN])
+        for layer in model.layers
+        for w in (layer.weights,)
+    ]
+    return shape, layers, EndWeights(model.embedding, model.cos, model.sin, model.final_norm, model.head)

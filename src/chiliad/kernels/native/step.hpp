@@ -1,0 +1,79 @@
+// The parts of a decoding step that depend on the processor, each for the caller's thread alone. decoder.cpp puts them in
+// order and shares them out. No result depends on which rows, panels or queries are computed together.
+#pragma once
+
+#include "kernels.hpp"
+
+namespace chiliad {
+
+constexpr long ROWS_BLOCK = 256;
+
+// What an adapter adds to one panel of outputs: `pairs` pairs of its inner products, from `first` on, times `up`.
+struct PanelUp {
+    const bf16 *up;  // [pairs, PANEL, 2]
+    long first, pairs;
+};
+
+// An adapter's factors for layers that share an input: y += up (down x).
+struct LoraPart {
+    long inner = 0;               // inner products, even; 0: nothing is adapted here
+    const bf16 *down = nullptr;   // [inner, inputs]
+    const PanelUp *up = nullptr;  // [panels]
+};
+
+// inner[row, j] = x[row] . down[j], for rows of one adapter.
+void lora_down(const bf16 *x, long rows, long inputs, const LoraPart &part, bf16 *inner, long inner_stride);
+
+// Where the sums of a product go.
+enum class Sink {
+    STORE,  // y = sum, bf16
+    ADD,    // y += sum, float32
+    FLOAT   // y = sum, float32
+};
+
+// y [rows, outputs] <- x [rows, inputs] W^T, and for rows with an adapter what that adds.
+struct Product {
+    const bf16 *x;
+    long rows, inputs, outputs;
+    const bf16 *packed;  // as for `linear`
+    Sink sink;
+    void *y;
+    const LoraPart *const *loras = nullptr;  // [rows], the parts of a row's adapter or null; null: no row has any
+    long place = 0;                          // which of its parts
+    const bf16 *inner = nullptr;             // [rows, inner_stride], by `lora_down`
+    long inner_stride = 0;
+
+    // A product is computed piece by piece, in any order: one panel of outputs for a block of rows that stays in a core's
+    // own cache. Pieces that follow each other share their rows.
+    long panels() const { return (outputs + PANEL - 1) / PANEL; }
+    long pieces() const { return (rows + ROWS_BLOCK - 1) / ROWS_BLOCK * panels(); }
+};
+
+void product_piece(const Product &product, long piece);
+
+void embed_row(const bf16 *embedding, float *x, long width);
+void norm_row(const float *x, const bf16 *weight, float eps, bf16 *y, long width);
+void swiglu_row(const bf16 *gate_up, bf16 *y, long width);
+
+constexpr long BLOCK = 32;  // tokens whose keys and values lie together
+
+// Head sizes and where they lie. A block holds for each layer and key head its keys [dim / 2, BLOCK, 2], then its values
+// [BLOCK / 2, dim, 2]: both in the order in which `attend` multiplies pairs.
+struct Heads {
+    long kv_heads, group, dim;  // `group` query heads share a key head
+
+    long queries() const { return kv_heads * group * dim; }
+    long qkv() const { return queries() + 2 * kv_heads * dim; }
+    long of_head(long layer, long kv_head) const { return (layer * kv_heads + kv_head) * 2 * BLOCK * dim; }
+};
+
+// Rotate a token's queries in place, and put its rotated keys and its values into place `slot` of its block.
+void place_row(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, bf16 *block, long layer, long slot);
+
+// Softmax attention at scale dim^-0.5 of one token's query heads that share a key head, over the first `length` tokens of
+// its blocks. q, out: [group, dim]; scratch: attend_scratch(length) floats.
+void attend(const Heads &heads, const bf16 *q, bf16 *const *blocks, long layer, long kv_head, long length, float *scratch,
+            bf16 *out);
+long attend_scratch(long length);
+
+}  // namespace chiliad
