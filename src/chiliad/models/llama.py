@@ -142,11 +142,6 @@ class Llama:
         """The frozen matrix of a group, [out, in]."""
         return self.layers[layer].weights[group]
 
-    @property
-    def rotary_tables(self) -> tuple[Tensor, Tensor]:
-        """cos and sin, each [positions, head_dim]."""
-        return self._cos, self._sin
-
     def project(self, layer: int, group: Group, x: Tensor) -> Tensor:
         """The base without any adapter."""
         return F.linear(x, self.weight(layer, group))

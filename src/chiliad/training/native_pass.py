@@ -91,7 +91,7 @@ class NativePass:
 
     def _build(self) -> Any:
         model, c = self.model, self.model.config
-        ends = [self._keep(t) for t in (model.embedding, model.final_norm, *model.rotary_tables)]
+        ends = [self._keep(t) for t in (model.embedding, model.final_norm, model.cos, model.sin)]
         native = self._native.TrainingPass(
             c.hidden_size,
             c.intermediate_size,
