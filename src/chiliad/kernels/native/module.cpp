@@ -112,6 +112,7 @@ NB_MODULE(_native, m) {
     offer(m, "swiglu_backward", chiliad::swiglu_backward);
     offer(m, "rotate", chiliad::rotate);
     offer(m, "cross_entropy", chiliad::cross_entropy);
+    offer(m, "argmax", chiliad::argmax);
     offer_lora(m);
     offer_decoder(m);
     chiliad::training::offer(m);
