@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -178,7 +179,12 @@ def _summary(runs: dict[str, list[dict[str, float]]], threads: int) -> dict[str,
     if peers:
         result["tokens_vs_peft"] = round(speed["ours"] / max(speed[side] for side in peers), 2)
         result["peak_memory_vs_peft"] = round(peak["ours"] / min(peak[side] for side in peers), 2)
-    about = {"precision": "bf16 compute, float32 adapter state", "rank": RECIPE.rank, "threads": threads}
+    about = {
+        "command": shlex.join(["python", *sys.argv]),
+        "precision": "bf16 compute, float32 adapter state",
+        "rank": RECIPE.rank,
+        "threads": threads,
+    }
     return {**result, **about, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
 
 
