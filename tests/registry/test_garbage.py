@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from chiliad.registry.garbage import collect, find_garbage
+from chiliad.store import Jobs
 from chiliad.store.files import folder_lock, staged_folder, write_atomic
 from tests.registry.conftest import FACTS, add
 
@@ -100,6 +101,15 @@ def test_a_dataset_of_a_run_that_is_just_starting_stays(registry, workspace, fou
     with folder_lock(workspace / "runs" / f"tickets-{starting.name}"):
         assert found().datasets == ()
     assert found().datasets == (starting,)
+
+
+def test_a_dataset_that_a_job_waits_to_be_trained_on_stays(registry, workspace, found):
+    waiting = freeze(workspace, "a")
+    jobs = Jobs(registry.database)
+    job = jobs.submit("train", {"dataset": waiting.name})
+    assert found().datasets == ()
+    jobs.cancel(job.id)
+    assert found().datasets == (waiting,)
 
 
 def test_a_dataset_goes_with_the_last_version_that_used_it(registry, workspace, found):
