@@ -101,6 +101,7 @@ void offer_decoder(nb::module_ &m) {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);  // what a program holds to its end is not a leak
     m.def("supported", supported);
     m.def("threads_available", chiliad::threads_available);
     m.attr("PANEL") = chiliad::PANEL;
