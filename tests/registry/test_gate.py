@@ -23,6 +23,12 @@ def test_better_equal_and_slightly_worse_pass(delta, p_value):
     judge(CANDIDATE, 1, compared(2, 1, delta=delta, p_value=p_value))
 
 
+def test_the_gate_asks_one_side_of_the_question():
+    judge(CANDIDATE, 1, compared(2, 1, delta=-0.06, p_value=0.11))
+    with pytest.raises(PromotionRefused):
+        judge(CANDIDATE, 1, compared(2, 1, delta=-0.09, p_value=0.064))
+
+
 def test_significantly_worse_is_refused_with_numbers_and_fix():
     with pytest.raises(PromotionRefused) as refused:
         judge(CANDIDATE, 1, compared(2, 1, delta=-0.12, p_value=0.003))

@@ -35,8 +35,8 @@ class PairedTest:
 
     @property
     def not_worse(self) -> bool:
-        """Not significantly worse: what a new version must be to replace the live one."""
-        return self.delta >= 0 or not self.significant
+        """Not significantly worse: what a new version must be to replace the live one. A question with one side."""
+        return self.delta >= 0 or self.p_value / 2 >= SIGNIFICANCE
 
 
 def paired_test(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> PairedTest:

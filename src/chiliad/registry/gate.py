@@ -35,7 +35,8 @@ class Comparison:
 
     @property
     def significantly_worse(self) -> bool:
-        return self.delta < 0 and self.p_value < SIGNIFICANT_P
+        """The gate asks only whether a version is worse, so it takes the test's one side: half of its `p_value`."""
+        return self.delta < 0 and self.p_value / 2 < SIGNIFICANT_P
 
     def __str__(self) -> str:
         return (
