@@ -154,7 +154,7 @@ def test_shutdown_lets_a_short_answer_finish(own):
 
 def test_shutdown_ends_a_long_answer_with_an_error(own):
     settings = ServerSettings(finish_seconds_max=0)  # however fast the engine is
-    body = {**LONG, "n": 64, "stream": True}
+    body = {**LONG, "n": 8, "stream": True}
     with running(own, settings) as server, server.http() as http, http.stream("POST", PATH, json=body) as reply:
         lines = reply.iter_lines()
         next(lines)
@@ -163,8 +163,8 @@ def test_shutdown_ends_a_long_answer_with_an_error(own):
 
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"
     assert done == "data: [DONE]"
-    wait_until(lambda: ended(own) == 64)
-    assert own.ended["Aborted"] == 64
+    wait_until(lambda: ended(own) == 8)
+    assert own.ended["Aborted"] == 8
 
 
 def test_a_request_that_comes_during_shutdown_is_refused(own):
