@@ -26,7 +26,13 @@ SHAPES = {
     "a key head for each query head": {"num_heads": 3, "num_kv_heads": 3, "head_dim": 32, "hidden_size": 98},
     "seven queries for a key head": {"num_heads": 7, "num_kv_heads": 1, "head_dim": 8, "tied": False},
     "wide heads": {"num_heads": 2, "num_kv_heads": 1, "head_dim": 128, "intermediate_size": 200, "vocab_size": 301},
-    "odd widths of sites": {"num_heads": 5, "num_kv_heads": 5, "head_dim": 10, "hidden_size": 50, "intermediate_size": 70},
+    "odd widths of sites": {
+        "num_heads": 5,
+        "num_kv_heads": 5,
+        "head_dim": 10,
+        "hidden_size": 50,
+        "intermediate_size": 70,
+    },
 }
 ADAPTERS = (
     (8, SITES, None),

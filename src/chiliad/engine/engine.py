@@ -15,6 +15,7 @@ from chiliad.base import Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import LoadAdapter
 from chiliad.engine.core import EngineCore
+from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -27,7 +28,6 @@ from chiliad.engine.request import (
     Request,
     check_request,
 )
-from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.runner import SequenceId
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import EngineError, Overloaded

@@ -44,7 +44,7 @@ class KVBlocks:
         table = self._tables.get(sequence, [])
         missing = -(-length // self._tokens) - len(table)
         if missing > self.blocks_free:
-            raise EngineError("The memory for keys and values is full.", fix="Ask again when fewer requests are running.")
+            raise EngineError("The memory for keys and values is full.", fix="Ask again when fewer are running.")
         while len(self._free) < missing:
             self._take_slab()
         table += [self._free.pop() for _ in range(missing)]

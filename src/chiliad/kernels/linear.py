@@ -40,9 +40,7 @@ class PackedLinear:
         assert native is not None
         assert x.shape[1:] == (self._inputs,)
         y = torch.empty(len(x), self._outputs, dtype=torch.bfloat16)
-        native.linear(
-            x.data_ptr(), self._packed.data_ptr(), y.data_ptr(), len(x), self._outputs, self._inputs
-        )
+        native.linear(x.data_ptr(), self._packed.data_ptr(), y.data_ptr(), len(x), self._outputs, self._inputs)
         return y
 
 
