@@ -29,29 +29,43 @@ struct TileLora {
     const LoraPart *of(int row) const { return loras[row] && loras[row][place].inner ? loras[row] + place : nullptr; }
 };
 
-// Where the factors lie that a tile reads at its end. Every row may have others: they are fetched line by line, in step with
-// the sums.
+// Numbers to be fetched, 32 to a line.
+struct Stream {
+    const bf16 *at = nullptr;
+    long lines = 0;
+
+    void fetch(long from, long to) const {
+        for (long line = from; line < to && line < lines; line++) _mm_prefetch(at + 32 * line, _MM_HINT_T1);
+    }
+};
+
+// The factors that every row's adapter needs at the end of this tile, and its share of those that are read after the
+// product. They come from memory, line by line, in step with the sums: otherwise 32 adapters would be waited for.
 template <int ROWS>
 struct LoraAhead {
-    const bf16 *ups[ROWS];
-    long lines[ROWS];
+    Stream ups[ROWS], downs[ROWS];
+    long share = 0, turn = 0;  // lines of `downs` for one turn, and which turn is next
 
     LoraAhead() = default;
-    explicit LoraAhead(const TileLora &lora) {
+
+    LoraAhead(const Product &p, const TileLora &lora, long bursts) : turn(lora.panel * bursts) {
         for (int row = 0; row < ROWS; row++) {
-            lines[row] = 0;
-            const LoraPart *part = lora.of(row);
+            const LoraPart *part = lora.of(row), *next = lora.loras[row] ? lora.loras[row] + p.next : nullptr;
+            if (row && lora.loras[row] == lora.loras[row - 1]) continue;
             for (int i = 0; part && i < SITES_MAX; i++)
-                if (const bf16 *up = part->sites[i].of(lora.panel)) {
-                    ups[row] = up;
-                    lines[row] = part->sites[i].pairs * 2 * PANEL / 32;
-                }
+                if (const bf16 *up = part->sites[i].of(lora.panel)) ups[row] = {up, part->sites[i].pairs * 2 * PANEL / 32};
+            if (next) downs[row] = {next->down, next->inner * next->inputs / 32};
+            const long turns = p.panels() * bursts, needed = (downs[row].lines + turns - 1) / turns;
+            share = needed > share ? needed : share;
         }
     }
 
-    void fetch(long line) const {
-        for (int row = 0; row < ROWS; row++)
-            if (line < lines[row]) _mm_prefetch(ups[row] + 32 * line, _MM_HINT_T1);
+    void fetch(long burst) {
+        for (int row = 0; row < ROWS; row++) {
+            ups[row].fetch(burst, burst + 1);
+            downs[row].fetch(turn * share, (turn + 1) * share);
+        }
+        turn++;
     }
 };
 
@@ -89,7 +103,9 @@ void tile(const Product &p, long panel, long row, Ahead ahead) {
     const bf16 *x = p.x + row * p.inputs, *w = p.packed + panel * PANEL * p.inputs;
     const TileLora lora = ADAPTED ? TileLora{p.loras + row, p.inner + row * p.inner_stride, p.inner_stride, p.place, panel}
                                   : TileLora{};
-    const LoraAhead<ROWS> lora_ahead = ADAPTED ? LoraAhead<ROWS>(lora) : LoraAhead<ROWS>();
+    const long bursts = (pairs + STEPS_AHEAD - 1) / STEPS_AHEAD;
+    LoraAhead<ROWS> lora_ahead;
+    if constexpr (ADAPTED) lora_ahead = LoraAhead<ROWS>(p, lora, bursts);
     __m512 sums[ROWS][VECTORS];
     for (auto &one : sums)
         for (auto &sum : one) sum = _mm512_setzero_ps();

@@ -13,6 +13,7 @@ long even(long rank) { return rank + rank % 2; }
 LoraPart part_of(const GroupFactors &group) {
     assert(group.sites.size() <= SITES_MAX);
     LoraPart part;
+    part.inputs = group.inputs;
     long output = 0;
     for (std::size_t i = 0; i < group.sites.size(); i++) {
         const SiteFactors &site = group.sites[i];

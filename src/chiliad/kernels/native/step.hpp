@@ -26,7 +26,7 @@ constexpr int SITES_MAX = 3;
 // An adapter's factors for linear layers that share an input: y += up (down x). It is small, so that all of a step's are at
 // hand; factors are read once.
 struct LoraPart {
-    long inner = 0;              // inner products, even; 0: nothing is adapted here
+    long inner = 0, inputs = 0;  // inner products, even; 0: nothing is adapted here
     const bf16 *down = nullptr;  // [inner, inputs]
     SiteUp sites[SITES_MAX];
 };
@@ -49,7 +49,7 @@ struct Product {
     Sink sink;
     void *y;
     const LoraPart *const *loras = nullptr;  // [rows], the parts of a row's adapter or null; null: no row has any
-    long place = 0;                          // which of its parts
+    long place = 0, next = 0;                // which of its parts, and whose `down` is read after this product
     const bf16 *inner = nullptr;             // [rows, inner_stride], by `lora_down`
     long inner_stride = 0;
 
