@@ -40,10 +40,18 @@ void put_down(const SiteFactors &site, long inputs, bf16 *down) {
 
 // b [outputs, rank] -> up [panels, pairs, PANEL, 2]; the first output is number `first` of its panel
 void put_up(const SiteFactors &site, long first, bf16 *up) {
-    for (long output = 0; output < site.outputs; output++) {
-        const long panel = (first + output) / PANEL, column = (first + output) % PANEL;
-        bf16 *at = up + panel * even(site.rank) * PANEL + 2 * column;
-        for (long r = 0; r < site.rank; r++) at[r / 2 * 2 * PANEL + r % 2] = site.b[output * site.rank + r];
+    const long rank = site.rank, pairs = even(rank) / 2, end = first + site.outputs;
+    for (long panel = 0; panel * PANEL < end; panel++) {
+        const long begin = std::max(first, panel * PANEL), stop = std::min(end, (panel + 1) * PANEL);
+        for (long pair = 0; pair < pairs; pair++) {
+            bf16 *to = up + (panel * pairs + pair) * 2 * PANEL + 2 * (begin - panel * PANEL);
+            const bf16 *from = site.b + (begin - first) * rank + 2 * pair;
+            const bool whole = 2 * pair + 1 < rank;
+            for (long output = begin; output < stop; output++, to += 2, from += rank) {
+                to[0] = from[0];
+                if (whole) to[1] = from[1];
+            }
+        }
     }
 }
 
