@@ -32,7 +32,7 @@ check: lint types imports wheel test  ## what CI runs; the tests come last
 sanitize: .venv/ready-dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds them anew before and after
 	$(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=ON -e .
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  UBSAN_OPTIONS=halt_on_error=1 $(BIN)/python -m pytest tests/kernels; \
+	  UBSAN_OPTIONS=halt_on_error=1 $(BIN)/python -m pytest tests/kernels tests/engine/test_native_runner.py; \
 	  status=$$?; $(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=OFF -e . && exit $$status
 
 lint: .venv/ready-dev

@@ -21,6 +21,14 @@ def engine(tiny):
         yield running
 
 
+@pytest.fixture(params=["PyTorch", "native"])
+def any_engine(tiny, request):
+    """Either runner: the native one takes bfloat16, PyTorch computes in float32."""
+    model = tiny.model if request.param == "PyTorch" else tiny.bf16
+    with Engine(model, tiny.tokenizer, tiny.load, SETTINGS) as running:
+        yield running
+
+
 class Listener:
     """Collects one request's events and waits for the last."""
 
@@ -59,12 +67,12 @@ def test_mixed_experts_answer_as_transformers_and_peft_do(tiny, engine):
         assert completion.prompt_tokens == len(p)
 
 
-def test_alone_is_as_in_company(tiny, engine):
+def test_alone_is_as_in_company(tiny, any_engine):
     options = {"max_tokens": 12, "temperature": 1.3, "top_p": 0.9, "seed": 5, "logprobs": 2}
     one = request(prompt(1, 9), tiny.hash("r=2 on q and v"), **options)
-    (alone,) = engine.generate([one])
+    (alone,) = any_engine.generate([one])
     others = [request(prompt(i, 5 + i), tiny.hash(NAMES[i % 6]), max_tokens=10, temperature=1.0) for i in range(12)]
-    company = engine.generate([*others[:5], one, *others[5:]])[5]
+    company = any_engine.generate([*others[:5], one, *others[5:]])[5]
     assert company.tokens == alone.tokens
     assert company.text == alone.text
     for a, b in zip(alone.logprobs, company.logprobs, strict=True):
@@ -72,9 +80,9 @@ def test_alone_is_as_in_company(tiny, engine):
         assert a.logprob == pytest.approx(b.logprob, abs=1e-4)
 
 
-def test_deltas_join_to_the_completion(engine):
+def test_deltas_join_to_the_completion(any_engine):
     listener = Listener()
-    engine.submit(request(prompt(3, 6), max_tokens=20, temperature=1.0, seed=1, logprobs=0), listener)
+    any_engine.submit(request(prompt(3, 6), max_tokens=20, temperature=1.0, seed=1, logprobs=0), listener)
     completion = listener.completion()
     deltas = listener.events[:-1]
     assert "".join(delta.text for delta in deltas) == completion.text
@@ -92,42 +100,42 @@ def test_an_end_token_ends_and_is_not_shown(tiny, engine):
     assert completion.text == tiny.tokenizer.decode(greedy[: first - 1])
 
 
-def test_a_stop_string_ends_and_is_cut_off(engine):
+def test_a_stop_string_ends_and_is_cut_off(any_engine):
     plain = request(prompt(4, 6), max_tokens=30, temperature=1.2, seed=3)
-    (whole,) = engine.generate([plain])
+    (whole,) = any_engine.generate([plain])
     stop = next(
         whole.text[i : i + 2]
         for i in range(6, len(whole.text))
         if "\N{REPLACEMENT CHARACTER}" not in whole.text[i : i + 2]
     )
     listener = Listener()
-    engine.submit(replace(plain, sampling=replace(plain.sampling, stop=("never to be found", stop))), listener)
+    any_engine.submit(replace(plain, sampling=replace(plain.sampling, stop=("never to be found", stop))), listener)
     completion = listener.completion()
     assert completion.text == whole.text[: whole.text.index(stop)]
     assert completion.finish_reason is FinishReason.STOP
     assert "".join(event.text for event in listener.events[:-1]) == completion.text
 
 
-def test_a_closed_set_allows_only_its_answers(tiny, engine):
+def test_a_closed_set_allows_only_its_answers(tiny, any_engine):
     words = ("refund", "refuse", "card lost", "café")
     choices = tuple((*tiny.tokenizer.encode(word), 0) for word in words)
     requests = [
         request(prompt(i, 5), tiny.hash(NAMES[i % 6]), choices=choices, eos_ids=END, temperature=t, **more)
         for i, (t, more) in enumerate([(0.0, {}), (1.5, {}), (0.0, {"logprobs": 0}), (1.5, {"logprobs": 1}), (3.0, {})])
     ]
-    for completion in engine.generate(requests):
+    for completion in any_engine.generate(requests):
         assert completion.text in words
         assert completion.finish_reason is FinishReason.STOP
         if completion.logprobs is not None:
             assert [one.token for one in completion.logprobs] == list(completion.tokens)
 
 
-def test_forced_tokens_are_the_ones_that_computing_gives(tiny, engine):
+def test_forced_tokens_are_the_ones_that_computing_gives(tiny, any_engine):
     """Where the set leaves no choice the engine does not compute; asking for log-probabilities makes it."""
     choices = tuple((*tiny.tokenizer.encode(word), 0) for word in ("abcd-x1", "abcd-y2", "zz"))
     plain = [request(prompt(i, 6), tiny.hash(NAMES[i]), choices=choices, eos_ids=END) for i in range(6)]
     computed = [replace(one, sampling=replace(one.sampling, logprobs=0)) for one in plain]
-    assert [c.text for c in engine.generate(plain)] == [c.text for c in engine.generate(computed)]
+    assert [c.text for c in any_engine.generate(plain)] == [c.text for c in any_engine.generate(computed)]
 
 
 def test_prompt_logprobs_are_those_of_transformers(tiny, engine):
@@ -175,11 +183,11 @@ def test_a_broken_adapter_ends_only_its_own_request(tiny):
         assert listeners[3].completion().tokens == tiny.answer(None, prompt(1, 8), 6)
 
 
-def test_cancelling_ends_with_one_event(engine):
+def test_cancelling_ends_with_one_event(any_engine):
     started, kept = threading.Event(), Listener()
     cancelled = Listener(on_delta=started.set)
-    handle = engine.submit(request(prompt(1, 5), max_tokens=90), cancelled)
-    engine.submit(request(prompt(2, 5), max_tokens=40), kept)
+    handle = any_engine.submit(request(prompt(1, 5), max_tokens=90), cancelled)
+    any_engine.submit(request(prompt(2, 5), max_tokens=40), kept)
     assert started.wait(30)
     handle.cancel()
     handle.cancel()

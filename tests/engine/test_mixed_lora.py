@@ -39,7 +39,7 @@ def test_many_tokens_or_much_padding_set_an_adapter_apart(tokens, apart):
 def test_a_batch_adds_what_the_factors_say(tiny, monkeypatch, expert, segment_min):
     """y = W x + B A x for tokens 2, 3, 4 and 7 of nine; the base alone for the rest, and another expert for token 8."""
     monkeypatch.setattr("chiliad.engine.mixed_lora.SEGMENT_MIN", segment_min)
-    lora = MixedLora(tiny.model, tiny.model.project)
+    lora = MixedLora(tiny.model)
     adapter, other = tiny.adapters[expert], tiny.adapters["another of the same shape"]
     project = lora.batch([Span(2, 5, adapter), Span(7, 8, adapter), Span(8, 9, other)])
     config = tiny.model.config

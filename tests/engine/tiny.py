@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -79,6 +80,11 @@ class Tiny:
         for name, options in EXPERTS.items():
             tiny._add_expert(name, options)
         return tiny
+
+    @cached_property
+    def bf16(self) -> Llama:
+        """The same weights, rounded: what the native runner takes."""
+        return Llama(self.model.config, self.reference.state_dict(), torch.bfloat16)
 
     def load(self, adapter: AdapterHash) -> LoraAdapter:
         """What the engine is given to read adapters with."""

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from chiliad import kernels
-from chiliad.kernels import PackedLinear, gate, loss, norm, rotary
+from chiliad.kernels import PackedLinear, gate, linear, loss, norm, rotary
 from chiliad.kernels.dispatch import native_for
 
 native_only = pytest.mark.skipif(
@@ -92,14 +92,31 @@ def test_packed_product(outputs, inputs, rows):
 
 @native_only
 def test_a_row_of_a_product_does_not_depend_on_the_others_or_on_threads():
-    linear, x = PackedLinear(draw(200, 576)), draw(61, 576)
-    together, threads = linear(x), torch.get_num_threads()
-    assert all(torch.equal(linear(x[i : i + 1])[0], row) for i, row in enumerate(together))
+    product, x = PackedLinear(draw(200, 576)), draw(61, 576)
+    together, threads = product(x), torch.get_num_threads()
+    assert all(torch.equal(product(x[i : i + 1])[0], row) for i, row in enumerate(together))
     try:
         torch.set_num_threads(3)
-        assert torch.equal(linear(x), together)
+        assert torch.equal(product(x), together)
     finally:
         torch.set_num_threads(threads)
+
+
+@native_only
+@pytest.mark.parametrize("vocab", [16, 50, 4001])
+def test_argmax_is_the_first_of_the_largest_and_any_nan(vocab):
+    logits = torch.randn(6, vocab)
+    logits[1, [7, vocab - 1]] = 9.0
+    logits[2, 5], logits[2, 9] = torch.nan, torch.inf
+    logits[3] = -torch.inf
+    logits[4] = torch.nan
+    assert kernels.argmax(logits).tolist() == [int(logits[0].argmax()), 7, 5, 0, 0, int(logits[5].argmax())]
+
+
+@native_only
+def test_both_sides_mean_the_same_sizes():
+    native = native_for()
+    assert (native.PANEL, native.BLOCK) == (linear.PANEL, kernels.BLOCK_TOKENS)
 
 
 def test_other_numbers_than_bfloat16_are_left_to_pytorch():

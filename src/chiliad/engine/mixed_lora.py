@@ -34,9 +34,8 @@ class Span:
 class MixedLora:
     """The adapters that running sequences use, and the projections of a batch of them."""
 
-    def __init__(self, model: Llama, project: Project) -> None:
+    def __init__(self, model: Llama) -> None:
         self._model = model
-        self._project = project
         self._columns = _columns(model.config)
         self._users: Counter[AdapterHash] = Counter()
         self._stacks: dict[StackShape, LoraStack] = {}
@@ -78,7 +77,7 @@ class MixedLora:
             if together:
                 stack = self._stack(shape, [adapters[a] for a in together])
                 parts.append(_grid(stack, together))
-        return BatchProject(self._project, parts) if parts else self._project
+        return BatchProject(self._model.project, parts) if parts else self._model.project
 
     def _stack(self, shape: StackShape, adapters: Sequence[LoraAdapter]) -> LoraStack:
         """The stack of a shape, dense, with all of `adapters` in it."""

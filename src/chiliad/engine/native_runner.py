@@ -76,6 +76,7 @@ class NativeRunner:
         self._cache.release(sequence)
 
     def _work(self, chunk: Chunk) -> DecoderWork:
+        assert chunk.end <= self._config.max_position_embeddings
         blocks = self._cache.extend(chunk.sequence, chunk.end)
         return DecoderWork(chunk.tokens, chunk.start, blocks, _packed(chunk.adapter), chunk.rows)
 

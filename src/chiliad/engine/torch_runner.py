@@ -12,7 +12,6 @@ from chiliad.config import EngineSettings
 from chiliad.engine.attention import BatchAttention
 from chiliad.engine.kv_cache import KVCache
 from chiliad.engine.mixed_lora import MixedLora, Span
-from chiliad.engine.packed import PackedBase
 from chiliad.engine.runner import Chunk, SequenceId
 from chiliad.models import Llama
 
@@ -23,9 +22,8 @@ class TorchRunner:
     def __init__(self, model: Llama, settings: EngineSettings) -> None:
         self._model = model
         self._device = model.embedding.device
-        self._base = PackedBase(model)
         self._cache = KVCache(model.config, model.dtype, self._device, settings.context_max)
-        self._lora = MixedLora(model, self._base.project)
+        self._lora = MixedLora(model)
         self._adapter_of: dict[SequenceId, AdapterHash] = {}
 
     @property
@@ -58,7 +56,7 @@ class TorchRunner:
         ]
         hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans))
         rows = [row for chunk in chunks for row in _logit_rows(chunk, starts[chunk.sequence])]
-        return self._base.logits(hidden if rows == list(range(len(ids))) else hidden[rows]).cpu()
+        return self._model.logits(hidden if rows == list(range(len(ids))) else hidden[rows]).cpu()
 
     @torch.inference_mode()
     def release(self, sequence: SequenceId) -> None:

@@ -8,6 +8,7 @@ namespace chiliad {
 namespace {
 
 constexpr long ROWS_MIN = 4;     // rows of cheap work for which a thread takes a turn
+constexpr long PIECE_MAX = 16;   // panels for a turn
 constexpr long ROWS_APART = 16;  // rows from which one thread takes all heads of a row, which lie side by side
 
 std::vector<Rows::Row> rows_of(const std::vector<Chunk> &chunks) {
@@ -199,6 +200,7 @@ void Decoder::project(Member &member, const Rows &rows, Product product, long pl
     if (rows.adapted) {
         product.loras = rows.loras.data();
         product.place = place;
+        product.next = (place + 1) % (static_cast<long>(layers_.size()) * PLACES);
         product.inner = inner_.data();
         product.inner_stride = inner_stride_;
     }
@@ -206,8 +208,9 @@ void Decoder::project(Member &member, const Rows &rows, Product product, long pl
 }
 
 void Decoder::compute(Member &member, const Product &product) {
-    const long piece = 1 + product.panels() / 5;  // neighbouring panels are read, and fetched ahead, by one thread
-    member.share(product.pieces(), piece < 16 ? piece : 16, [&](long begin, long end) {
+    // Neighbouring panels are read, and fetched ahead, by one thread; two turns for each thread even out a slow one.
+    const long turns = 2 * member.threads(), piece = (product.panels() + turns - 1) / turns;
+    member.share(product.pieces(), piece < PIECE_MAX ? piece : PIECE_MAX, [&](long begin, long end) {
         for (long i = begin; i < end; i++) product_piece(product, i);
     });
 }

@@ -1,6 +1,7 @@
 #include "lora.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 namespace chiliad {
@@ -8,51 +9,66 @@ namespace {
 
 long even(long rank) { return rank + rank % 2; }
 
-// Outputs [begin, end) of a group read the inner products [inner, inner_end).
-struct Place {
-    const SiteFactors *site;
-    long begin, end, inner, inner_end;
-};
-
-std::vector<Place> places_of(const GroupFactors &group) {
-    std::vector<Place> places;
-    long begin = 0, inner = 0;
-    for (const SiteFactors &site : group.sites) {
-        places.push_back({&site, begin, begin + site.outputs, inner, inner + even(site.rank)});
-        begin = places.back().end;
-        inner = places.back().inner_end;
+// Where the sites of a group lie in its outputs and in its inner products; without factors yet.
+LoraPart part_of(const GroupFactors &group) {
+    assert(group.sites.size() <= SITES_MAX);
+    LoraPart part;
+    part.inputs = group.inputs;
+    long output = 0;
+    for (std::size_t i = 0; i < group.sites.size(); i++) {
+        const SiteFactors &site = group.sites[i];
+        const long panel = output / PANEL, panels = (output + site.outputs - 1) / PANEL - panel + 1;
+        part.sites[i] = {nullptr, panel, panels, part.inner / 2, even(site.rank) / 2};
+        part.inner += even(site.rank);
+        output += site.outputs;
     }
-    return places;
+    return part;
 }
 
-// The inner products that a panel's outputs read: those of every site that it touches.
-PanelUp panel_of(const std::vector<Place> &places, long panel) {
-    long first = places.back().inner_end, last = 0;
-    for (const Place &place : places)
-        if (place.begin < (panel + 1) * PANEL && place.end > panel * PANEL && place.site->rank) {
-            first = std::min(first, place.inner);
-            last = std::max(last, place.inner_end);
-        }
-    return {nullptr, first / 2, std::max(0L, last - first) / 2};
-}
+long up_size(const SiteUp &site) { return site.panels * site.pairs * 2 * PANEL; }
 
-long size_of(const PanelUp &panel) { return panel.pairs * 2 * PANEL; }
+long size_of(const LoraPart &part, long inputs) {
+    long size = part.inner * inputs;
+    for (const SiteUp &site : part.sites) size += up_size(site);
+    return size;
+}
 
 // a [rank, inputs] -> its rows of down [inner, inputs]
-void put_down(const Place &place, long inputs, bf16 *down) {
-    const std::size_t bytes = static_cast<std::size_t>(place.site->rank * inputs) * sizeof(bf16);
-    if (bytes) std::memcpy(down + place.inner * inputs, place.site->a, bytes);
+void put_down(const SiteFactors &site, long inputs, bf16 *down) {
+    if (site.rank) std::memcpy(down, site.a, static_cast<std::size_t>(site.rank * inputs) * sizeof(bf16));
 }
 
-// b [outputs, rank] -> its places in the panels, each [pairs, PANEL, 2]
-void put_up(const Place &place, const PanelUp *panels, bf16 *ups) {
-    const long rank = place.site->rank;
-    for (long output = place.begin; output < place.end && rank; output++) {
-        const PanelUp &panel = panels[output / PANEL];
-        const bf16 *row = place.site->b + (output - place.begin) * rank;
-        bf16 *at = ups + (panel.up - panels[0].up) + (place.inner - 2 * panel.first) * PANEL + output % PANEL * 2;
-        for (long r = 0; r < rank; r++) at[r / 2 * 2 * PANEL + r % 2] = row[r];
+// b [outputs, rank] -> up [panels, pairs, PANEL, 2]; the first output is number `first` of its panel
+void put_up(const SiteFactors &site, long first, bf16 *up) {
+    const long rank = site.rank, pairs = even(rank) / 2, end = first + site.outputs;
+    for (long panel = 0; panel * PANEL < end; panel++) {
+        const long begin = std::max(first, panel * PANEL), stop = std::min(end, (panel + 1) * PANEL);
+        for (long pair = 0; pair < pairs; pair++) {
+            bf16 *to = up + (panel * pairs + pair) * 2 * PANEL + 2 * (begin - panel * PANEL);
+            const bf16 *from = site.b + (begin - first) * rank + 2 * pair;
+            const bool whole = 2 * pair + 1 < rank;
+            for (long output = begin; output < stop; output++, to += 2, from += rank) {
+                to[0] = from[0];
+                if (whole) to[1] = from[1];
+            }
+        }
     }
+}
+
+// Copies a group's factors to `next`, says in `part` where they are, and returns what follows them.
+bf16 *fill(const GroupFactors &group, LoraPart &part, bf16 *next) {
+    bf16 *const down = next;
+    part.down = down;
+    next += part.inner * group.inputs;
+    long output = 0;
+    for (std::size_t i = 0; i < group.sites.size(); i++) {
+        put_down(group.sites[i], group.inputs, down + 2 * part.sites[i].pair * group.inputs);
+        put_up(group.sites[i], output % PANEL, next);
+        part.sites[i].up = next;
+        next += up_size(part.sites[i]);
+        output += group.sites[i].outputs;
+    }
+    return next;
 }
 
 }  // namespace
@@ -60,39 +76,14 @@ void put_up(const Place &place, const PanelUp *panels, bf16 *ups) {
 Lora::Lora(const std::vector<GroupFactors> &groups) {
     long size = 0;
     for (const GroupFactors &group : groups) {
-        const std::vector<Place> places = places_of(group);
-        parts_.push_back({places.back().inner_end, nullptr, nullptr});
+        parts_.push_back(part_of(group));
+        size += size_of(parts_.back(), group.inputs);
         inner_max_ = std::max(inner_max_, parts_.back().inner);
-        size += parts_.back().inner * group.inputs;
-        for (long panel = 0; panel * PANEL < places.back().end; panel++) {
-            panels_.push_back(panel_of(places, panel));
-            size += size_of(panels_.back());
-        }
     }
     factors_.reserve(size);
-    std::memset(factors_.data(), 0, static_cast<std::size_t>(factors_.bytes()));
-    fill(groups);
-}
-
-void Lora::fill(const std::vector<GroupFactors> &groups) {
+    if (size) std::memset(factors_.data(), 0, static_cast<std::size_t>(factors_.bytes()));
     bf16 *next = factors_.data();
-    PanelUp *panel = panels_.data();
-    for (std::size_t i = 0; i < groups.size(); i++) {
-        const std::vector<Place> places = places_of(groups[i]);
-        bf16 *const down = next, *const ups = down + parts_[i].inner * groups[i].inputs;
-        PanelUp *const panels = panel;
-        next = ups;
-        for (; (panel - panels) * PANEL < places.back().end; panel++) {
-            panel->up = next;
-            next += size_of(*panel);
-        }
-        parts_[i].down = down;
-        parts_[i].up = panels;
-        for (const Place &place : places) {
-            put_down(place, groups[i].inputs, down);
-            put_up(place, panels, ups);
-        }
-    }
+    for (std::size_t i = 0; i < groups.size(); i++) next = fill(groups[i], parts_[i], next);
 }
 
 }  // namespace chiliad

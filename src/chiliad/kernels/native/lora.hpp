@@ -31,14 +31,11 @@ class Lora {
     // One for each group.
     const LoraPart *parts() const { return parts_.data(); }
     long inner_max() const { return inner_max_; }
-    long bytes() const { return factors_.bytes() + static_cast<long>(panels_.size() * sizeof(PanelUp)); }
+    long bytes() const { return factors_.bytes() + static_cast<long>(parts_.size() * sizeof(LoraPart)); }
 
   private:
-    void fill(const std::vector<GroupFactors> &groups);
-
     std::vector<LoraPart> parts_;
-    std::vector<PanelUp> panels_;  // of all groups, one after another
-    Buffer<bf16> factors_;         // of all groups: down, then the panels' ups
+    Buffer<bf16> factors_;  // group after group: down, then its sites' up
     long inner_max_ = 0;
 };
 

@@ -8,17 +8,27 @@ namespace chiliad {
 
 constexpr long ROWS_BLOCK = 256;
 
-// What an adapter adds to one panel of outputs: `pairs` pairs of its inner products, from `first` on, times `up`.
-struct PanelUp {
-    const bf16 *up;  // [pairs, PANEL, 2]
-    long first, pairs;
+// What an adapter adds to the outputs of one linear layer: from inner product 2 * pair on, `pairs` pairs times `up`, for each
+// panel that the layer's outputs touch. Zeros where a panel holds another layer's outputs too.
+struct SiteUp {
+    const bf16 *up = nullptr;  // [panels, pairs, PANEL, 2]
+    long panel = 0, panels = 0, pair = 0, pairs = 0;
+
+    // [pairs, PANEL, 2] for one panel of the group; null if there is nothing.
+    const bf16 *of(long group_panel) const {
+        const long i = group_panel - panel;
+        return i >= 0 && i < panels && pairs ? up + i * pairs * 2 * PANEL : nullptr;
+    }
 };
 
-// An adapter's factors for layers that share an input: y += up (down x).
+constexpr int SITES_MAX = 3;
+
+// An adapter's factors for linear layers that share an input: y += up (down x). It is small, so that all of a step's are at
+// hand; factors are read once.
 struct LoraPart {
-    long inner = 0;               // inner products, even; 0: nothing is adapted here
-    const bf16 *down = nullptr;   // [inner, inputs]
-    const PanelUp *up = nullptr;  // [panels]
+    long inner = 0, inputs = 0;  // inner products, even; 0: nothing is adapted here
+    const bf16 *down = nullptr;  // [inner, inputs]
+    SiteUp sites[SITES_MAX];
 };
 
 // inner[row, j] = x[row] . down[j], for rows of one adapter.
@@ -39,7 +49,7 @@ struct Product {
     Sink sink;
     void *y;
     const LoraPart *const *loras = nullptr;  // [rows], the parts of a row's adapter or null; null: no row has any
-    long place = 0;                          // which of its parts
+    long place = 0, next = 0;                // which of its parts, and whose `down` is read after this product
     const bf16 *inner = nullptr;             // [rows, inner_stride], by `lora_down`
     long inner_stride = 0;
 

@@ -51,6 +51,8 @@ class Member {
     explicit Member(Team &team)
         : team_(team), threads_(threads_running()), number_(__atomic_fetch_add(&team.joined, 1, __ATOMIC_RELAXED)) {}
 
+    int threads() const { return threads_; }
+
     // Which of the threads this is, from 0.
     int number() const { return number_; }
 
