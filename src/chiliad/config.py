@@ -34,6 +34,8 @@ class EngineSettings:
     """requests waiting; one more is refused as Overloaded"""
     adapter_cache_bytes: int = 1 << 30
     """adapters kept in memory"""
+    prefix_cache_bytes: int = 256 << 20
+    """keys and values kept for prompts that begin as earlier ones did; 0: none"""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
-import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -15,7 +15,7 @@ from chiliad.engine import Aborted, AbortReason, Delta, Failed, Finished
 from chiliad.engine.core import EngineCore
 from chiliad.engine.runner import SequenceId
 from chiliad.engine.torch_runner import TorchRunner
-from tests.engine.tiny import END, EXPERTS, Tiny, request
+from tests.engine.tiny import END, EXPERTS, Tiny, prompt, request
 
 SETTINGS = EngineSettings(batch_max=4, context_max=64, prefill_tokens_max=16, queue_max=64, adapter_cache_bytes=9_000)
 NAMES = [None, *EXPERTS]
@@ -33,9 +33,8 @@ def adapters_of(runner):
 
 
 def draw_request(data, tiny):
-    seed = data.draw(st.integers(0, 9), label="prompt")
+    seed = data.draw(st.integers(0, 3), label="prompt")
     length = data.draw(st.integers(1, 40), label="length")
-    prompt = torch.randint(2, 250, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
     expert = data.draw(st.sampled_from([*NAMES, "missing"]), label="expert")
     options = data.draw(
         st.fixed_dictionaries(
@@ -51,7 +50,7 @@ def draw_request(data, tiny):
         label="options",
     )
     adapter = AdapterHash("missing") if expert == "missing" else tiny.hash(expert)
-    return request(prompt, adapter, eos_ids=END, seed=seed, **options)
+    return request(prompt(seed, length), adapter, eos_ids=END, seed=seed, **options)
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -173,3 +172,41 @@ def test_an_adapter_replaced_under_the_same_name_is_another_adapter(tiny):
     got = [event.completion.tokens for event in answers if isinstance(event, Finished)]
     assert got == [tiny.answer(name, [9, 8, 7], 5) for name in ("all linear, r=4", "another of the same shape")]
     assert got[0] != got[1]
+
+
+def answers_in_turn(core, asked):
+    """Completions of requests that run one after the other."""
+    events = []
+    for number, one in enumerate(asked):
+        core.add(SequenceId(number), one, events.append)
+        while not core.idle:
+            core.step()
+    return [event.completion for event in events if isinstance(event, Finished)]
+
+
+def test_a_prompt_that_begins_as_an_earlier_one_is_not_run_again(tiny, make_runner):
+    """Blocks hold 32 tokens; another adapter shares nothing; log-probabilities of the prompt need all of it."""
+    runner = make_runner(SETTINGS)
+    core = EngineCore(runner, tiny.tokenizer, tiny.load, SETTINGS, lambda: 0.0)
+    adapter, other = tiny.hash(NAMES[1]), tiny.hash(NAMES[2])
+    tokens = prompt(3, 50)
+    asked = [
+        request(tokens, adapter, max_tokens=5),
+        request(tokens, adapter, max_tokens=5),
+        request([*tokens[:40], 9], adapter, max_tokens=5),
+        request(tokens, other, max_tokens=5),
+        request(tokens, adapter, max_tokens=5, prompt_logprobs=0),
+    ]
+    got = answers_in_turn(core, asked)
+    known = 0 if isinstance(runner, TorchRunner) else 32
+    assert [one.cached_tokens for one in got] == [0, known, known, 0, 0]
+    assert got[0].tokens == got[1].tokens == got[4].tokens
+    assert got[2].tokens == alone(tiny, make_runner, asked[2]).tokens
+    assert got[3].tokens == alone(tiny, make_runner, asked[3]).tokens
+
+
+def test_nothing_is_kept_for_later_prompts_when_that_is_switched_off(tiny, make_runner):
+    off = replace(SETTINGS, prefix_cache_bytes=0)
+    core = EngineCore(make_runner(off), tiny.tokenizer, tiny.load, off, lambda: 0.0)
+    same = request(prompt(3, 50), None, max_tokens=2)
+    assert [one.cached_tokens for one in answers_in_turn(core, [same, same])] == [0, 0]

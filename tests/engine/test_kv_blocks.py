@@ -1,4 +1,4 @@
-"""Which blocks hold which sequence, under any order of growing and releasing."""
+"""Which blocks hold which sequence, and what they share, under any order of calls."""
 
 from __future__ import annotations
 
@@ -12,56 +12,125 @@ from chiliad.engine.kv_blocks import KVBlocks
 from chiliad.engine.runner import SequenceId
 from chiliad.errors import EngineError
 
-BLOCKS_MAX = 10
+BLOCKS_MAX, IDLE_MAX = 10, 3
 numbers = st.integers(0, 4).map(SequenceId)
 
 
 class BlocksMachine(RuleBasedStateMachine):
+    """Sequences write tokens as a runner does; `content` is what a block would hold: an origin and all tokens so far."""
+
     def __init__(self):
         super().__init__()
-        self.blocks = KVBlocks(tokens=4, numbers=64, blocks_max=BLOCKS_MAX)
+        self.blocks = KVBlocks(tokens=4, numbers=64, blocks_max=BLOCKS_MAX, idle_max=IDLE_MAX)
+        self.content: dict[int, tuple[str, list[int]]] = {}
         self.tables: dict[SequenceId, list[int]] = {}
+        self.tokens: dict[SequenceId, tuple[str, list[int]]] = {}
 
-    @rule(sequence=numbers, more=st.integers(1, 30))
-    def extend(self, sequence, more):
-        """A sequence grows in place, or nothing changes."""
+    @rule(sequence=numbers, origin=st.sampled_from("ab"), prompt=st.lists(st.integers(0, 1), min_size=1, max_size=14))
+    def begin(self, sequence, origin, prompt):
+        """What is said to be known was written there, by whomever, and has not been overwritten."""
+        if sequence in self.tables:
+            return
+        known = self.blocks.begin(sequence, origin, prompt)
+        assert known < len(prompt)
+        self.tokens[sequence] = (origin, prompt[:known])
+        self.tables[sequence] = list(self.blocks.extend(sequence, known))
+        self.check_content(sequence)
+        self.grow(sequence, prompt[known:])
+
+    @rule(sequence=numbers, more=st.lists(st.integers(0, 1), min_size=1, max_size=30))
+    def grow(self, sequence, more):
+        """A sequence, begun or not, grows in place, or nothing changes."""
+        origin, tokens = self.tokens.get(sequence, (f"{sequence} alone", []))
         before = self.tables.get(sequence, [])
-        length = 4 * len(before) + more
+        length = len(tokens) + len(more)
         needed = -(-length // 4) - len(before)
         if needed > self.blocks.blocks_free:
             with pytest.raises(EngineError):
                 self.blocks.extend(sequence, length)
             return
-        table = self.blocks.extend(sequence, length)
+        table = list(self.blocks.extend(sequence, length))
         assert table[: len(before)] == before
         assert len(table) == -(-length // 4)
-        self.tables[sequence] = list(table)
+        tokens = tokens + more
+        for place in range((length - len(more)) // 4, len(table)):
+            assert self.owners(table[place]) <= 1, "written into a shared block"
+            self.content[table[place]] = (origin, tokens[: 4 * place + 4])
+        self.blocks.written(sequence, more)
+        self.tokens[sequence] = (origin, tokens)
+        self.tables[sequence] = list(self.blocks.extend(sequence, length))
+        self.check_content(sequence)
 
     @rule(sequence=numbers)
     def release(self, sequence):
         self.blocks.release(sequence)
         self.tables.pop(sequence, None)
+        self.tokens.pop(sequence, None)
+
+    def owners(self, block):
+        return sum(block in table for table in self.tables.values())
+
+    def check_content(self, sequence):
+        origin, tokens = self.tokens[sequence]
+        for place, block in enumerate(self.tables[sequence]):
+            assert self.content[block] == (origin, tokens[: 4 * place + 4])
 
     @invariant()
-    def no_block_is_owned_twice_and_none_is_lost(self):
-        owned = [block for table in self.tables.values() for block in table]
-        assert len(set(owned)) == len(owned)
+    def no_block_is_lost_and_memory_keeps_to_its_bounds(self):
+        owned = {block for table in self.tables.values() for block in table}
         assert all(abs(a - b) >= 128 for a, b in zip(sorted(owned)[1:], sorted(owned), strict=False))
         assert self.blocks.blocks_free == BLOCKS_MAX - len(owned)
         assert self.blocks.blocks <= BLOCKS_MAX
+        assert self.blocks.blocks_idle <= IDLE_MAX
         assert len(self.blocks) == len(self.tables)
 
     def teardown(self):
         for sequence in list(self.tables):
+            self.check_content(sequence)
             self.release(sequence)
         assert self.blocks.blocks_free == BLOCKS_MAX
 
 
-def test_any_order_of_growing_and_releasing(monkeypatch):
+def test_any_order_of_beginning_growing_and_releasing(monkeypatch):
     monkeypatch.setattr(kv_blocks, "SLAB_BYTES", 3 * 128)
     case = BlocksMachine.TestCase
-    case.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
     case("runTest").debug()
+
+
+def filled(blocks, sequence, origin, tokens):
+    """Run a whole prompt as a runner would; returns how much of it was known."""
+    known = blocks.begin(sequence, origin, tokens)
+    blocks.extend(sequence, len(tokens))
+    blocks.written(sequence, tokens[known:])
+    return known
+
+
+def test_prompts_that_begin_alike_share_blocks_also_after_their_owner_left():
+    blocks = KVBlocks(tokens=4, numbers=64, blocks_max=20, idle_max=10)
+    assert filled(blocks, SequenceId(0), "x", range(11)) == 0
+    assert filled(blocks, SequenceId(1), "x", range(11)) == 8
+    assert blocks.extend(SequenceId(0), 11)[:2] == blocks.extend(SequenceId(1), 11)[:2]
+    blocks.release(SequenceId(0))
+    blocks.release(SequenceId(1))
+    assert blocks.begin(SequenceId(2), "x", range(12)) == 8, "the last token always has to be run"
+    assert blocks.begin(SequenceId(3), "y", range(12)) == 0, "another origin has other keys and values"
+
+
+def test_what_was_used_longest_ago_goes_first_and_ends_go_before_starts():
+    blocks = KVBlocks(tokens=4, numbers=64, blocks_max=20, idle_max=3)
+    for number, first in enumerate((0, 100)):
+        filled(blocks, SequenceId(number), "x", range(first, first + 9))
+        blocks.release(SequenceId(number))
+    assert blocks.begin(SequenceId(8), "x", range(9)) == 4
+    assert blocks.begin(SequenceId(9), "x", range(100, 109)) == 8
+
+
+def test_without_idle_blocks_nothing_is_shared():
+    blocks = KVBlocks(tokens=4, numbers=64, blocks_max=20)
+    assert filled(blocks, SequenceId(0), "x", range(11)) == 0
+    assert filled(blocks, SequenceId(1), "x", range(11)) == 0
+    assert not set(blocks.extend(SequenceId(0), 11)) & set(blocks.extend(SequenceId(1), 11))
 
 
 def test_an_idle_pool_takes_no_memory_and_reuses_what_it_took():

@@ -180,6 +180,23 @@ def _cut_among_others(runner, kinds, tokens, kind, cuts, company):
     return torch.cat(rows)
 
 
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_known_beginning_changes_no_bit_and_is_never_another_adapters(one, data):
+    kinds = one.prepared(one.native)
+    runner = NativeRunner(one.model, replace(SETTINGS, prefix_cache_bytes=1 << 20))
+    for number in range(data.draw(st.integers(2, 6), label="turns")):
+        kind = data.draw(st.integers(0, 2), label="kind")
+        same, rest = data.draw(st.integers(0, 100), label="same"), data.draw(st.integers(1, 40), label="rest")
+        tokens = prompt(99, 100)[:same] + prompt(number, rest)
+        alone = run(one.native, [Chunk(SequenceId(0), tokens, 0, kinds[kind], Logits.LAST)])
+        known = runner.begin(SequenceId(number), tokens, kinds[kind])
+        chunk = Chunk(SequenceId(number), tokens[known:], known, kinds[kind], Logits.LAST)
+        assert torch.equal(runner.run([chunk]), alone)
+        if data.draw(st.booleans(), label="release"):
+            runner.release(SequenceId(number))
+
+
 @pytest.mark.parametrize("sites", [SITES, Group.QKV.sites[:1], Group.GATE_UP.sites])
 def test_a_broken_adapter_spoils_its_own_rows_only_and_leaves_nothing(one, sites):
     adapter = one.adapters[0]

@@ -1,6 +1,8 @@
 import openai
 import pytest
 
+from chiliad.kernels import native_for
+
 ASK = [{"role": "user", "content": "where is my card"}]
 
 
@@ -71,6 +73,16 @@ def test_an_expert_with_a_closed_set_of_answers_gives_one_of_them(client):
     choice = ask(client, model="labels").choices[0]
     assert choice.message.content in ("card", "refund", "hours")
     assert choice.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_usage_says_how_much_of_the_prompt_was_known(client, stream):
+    """Of a prompt of 33 tokens or more that was just asked, a block of 32; nothing where PyTorch computes."""
+    ask(client)
+    answer = ask(client, stream=stream, **({"stream_options": {"include_usage": True}} if stream else {}))
+    used = list(answer)[-1].usage if stream else answer.usage
+    assert 33 <= used.prompt_tokens <= 64
+    assert used.prompt_tokens_details.cached_tokens == (32 if native_for() else 0)
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])

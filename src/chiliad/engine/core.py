@@ -44,7 +44,7 @@ class EngineCore:
         self._clock = clock
         self.grammars = Grammars(tokenizer)
         self._pool = AdapterPool(self._load_prepared, settings.adapter_cache_bytes)
-        self._scheduler = Scheduler(settings, self._pool)
+        self._scheduler = Scheduler(settings, self._pool, runner.begin)
         self._sequences: dict[SequenceId, Sequence] = {}
 
     @property

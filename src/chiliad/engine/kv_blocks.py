@@ -1,6 +1,12 @@
-"""Keys and values of all running sequences, in blocks of one size from one bounded pool."""
+"""Keys and values of all sequences, in blocks of one size from one bounded pool; prompts that begin alike share blocks."""
 
 from __future__ import annotations
+
+from array import array
+from collections import Counter, OrderedDict
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 from torch import Tensor
 
@@ -11,20 +17,44 @@ from chiliad.kernels import empty_in_large_pages
 SLAB_BYTES = 32 << 20
 """memory is taken in pieces of about this size, and kept"""
 
+Beginning = bytes
+"""the digest of an origin and of all tokens from the first to the last of some block"""
+
+
+@dataclass
+class _Table:
+    """A sequence's blocks, in order."""
+
+    blocks: list[int] = field(default_factory=list)
+    """addresses"""
+    beginning: Beginning | None = None
+    """of the full blocks; None for a sequence that shares nothing"""
+    full: int = 0
+    """how many blocks those are"""
+    rest: list[int] = field(default_factory=list)
+    """tokens written after them"""
+
 
 class KVBlocks:
-    """Which blocks hold which sequence's tokens, in order. A block belongs to one sequence or to none.
+    """Which blocks hold which sequence's tokens, in order.
 
-    A sequence of n tokens has ceil(n / tokens) blocks; they stay where they are for as long as it lives. A block that is
-    given out holds whatever was in it before.
+    A sequence of n tokens has ceil(n / tokens) blocks. A full block may belong to several sequences that begin with the
+    same tokens under the same origin; nobody writes into it again. When its last owner leaves, it stays as an idle block,
+    for as long as there is room: the least recently used goes first, the end of a beginning before its start.
     """
 
-    def __init__(self, *, tokens: int, numbers: int, blocks_max: int) -> None:
-        """tokens, numbers: of one block, the numbers in bfloat16; blocks_max: how many there can be."""
-        self._tokens, self._numbers, self._blocks_max = tokens, numbers, blocks_max
+    def __init__(self, *, tokens: int, numbers: int, blocks_max: int, idle_max: int = 0) -> None:
+        """tokens, numbers: of one block, the numbers in bfloat16; blocks_max: how many there can be; idle_max: of those
+        kept without an owner. Without idle ones nothing is shared."""
+        self._tokens, self._numbers = tokens, numbers
+        self._blocks_max, self._idle_max = blocks_max, idle_max
         self._slabs: list[Tensor] = []
         self._free: list[int] = []
-        self._tables: dict[SequenceId, list[int]] = {}
+        self._tables: dict[SequenceId, _Table] = {}
+        self._owners: Counter[int] = Counter()
+        self._known: dict[Beginning, int] = {}
+        self._beginning_in: dict[int, Beginning] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()
         self.blocks = 0
         """blocks that memory has been taken for"""
 
@@ -33,29 +63,99 @@ class KVBlocks:
 
     @property
     def blocks_free(self) -> int:
-        """Blocks that no sequence has, those that memory has not been taken for among them."""
-        return self._blocks_max - self.blocks + len(self._free)
+        """Blocks that no sequence has: idle ones, and those that memory has not been taken for, among them."""
+        return self._blocks_max - self.blocks + len(self._free) + len(self._idle)
+
+    @property
+    def blocks_idle(self) -> int:
+        """Blocks kept without an owner, for prompts that begin as theirs did."""
+        return len(self._idle)
+
+    def begin(self, sequence: SequenceId, origin: str, prompt: Many[int]) -> int:
+        """A new sequence that shares its blocks. Returns how many tokens of its prompt are there already, never all.
+
+        Keys and values depend on the tokens up to theirs and on `origin`, whatever else computes them: the adapter's hash.
+        """
+        if not self._idle_max:
+            return 0
+        beginning, blocks = sha256(origin.encode()).digest(), []
+        for start in range(0, len(prompt) - self._tokens, self._tokens):
+            longer = _longer(beginning, prompt[start : start + self._tokens])
+            if longer not in self._known:
+                break
+            beginning = longer
+            blocks.append(self._own(self._known[longer]))
+        self._tables[sequence] = _Table(blocks, beginning, len(blocks))
+        return len(blocks) * self._tokens
 
     def extend(self, sequence: SequenceId, length: int) -> list[int]:
         """Make room for `length` tokens of a sequence, new or known; returns the addresses of all its blocks.
 
         Raises EngineError when the pool has not enough, and then has changed nothing.
         """
-        table = self._tables.get(sequence, [])
-        missing = -(-length // self._tokens) - len(table)
+        table = self._tables.get(sequence) or _Table()
+        missing = -(-length // self._tokens) - len(table.blocks)
         if missing > self.blocks_free:
             raise EngineError(
                 "The memory for keys and values is full.", fix="Ask again when fewer requests are running."
             )
-        while len(self._free) < missing:
-            self._take_slab()
-        table += [self._free.pop() for _ in range(missing)]
+        table.blocks += [self._own(self._take()) for _ in range(missing)]
         self._tables[sequence] = table
-        return table
+        return table.blocks
+
+    def written(self, sequence: SequenceId, tokens: Many[int]) -> None:
+        """Say that the next tokens' keys and values are in the sequence's blocks: the full ones can be shared now."""
+        table = self._tables[sequence]
+        if table.beginning is None:
+            return
+        table.rest += tokens
+        while len(table.rest) >= self._tokens:
+            first, table.rest = table.rest[: self._tokens], table.rest[self._tokens :]
+            table.beginning = _longer(table.beginning, first)
+            self._share(table, table.beginning)
+            table.full += 1
 
     def release(self, sequence: SequenceId) -> None:
         """Give back a sequence's blocks, if it is known."""
-        self._free += self._tables.pop(sequence, [])
+        for block in reversed(self._tables.pop(sequence, _Table()).blocks):
+            self._disown(block)
+        while len(self._idle) > self._idle_max:
+            self._free.append(self._forget_oldest())
+
+    def _share(self, table: _Table, beginning: Beginning) -> None:
+        """Make a block that became full known. When another has the same in it already, take that one."""
+        block = table.blocks[table.full]
+        known = self._known.setdefault(beginning, block)
+        if known == block:
+            self._beginning_in[block] = beginning
+        else:
+            table.blocks[table.full] = self._own(known)
+            self._disown(block)
+
+    def _own(self, block: int) -> int:
+        self._idle.pop(block, None)
+        self._owners[block] += 1
+        return block
+
+    def _disown(self, block: int) -> None:
+        self._owners[block] -= 1
+        if self._owners[block]:
+            return
+        del self._owners[block]
+        if block in self._beginning_in:
+            self._idle[block] = None
+        else:
+            self._free.append(block)
+
+    def _take(self) -> int:
+        if not self._free and self.blocks < self._blocks_max:
+            self._take_slab()
+        return self._free.pop() if self._free else self._forget_oldest()
+
+    def _forget_oldest(self) -> int:
+        block, _ = self._idle.popitem(last=False)
+        del self._known[self._beginning_in.pop(block)]
+        return block
 
     def _take_slab(self) -> None:
         blocks = min(max(1, SLAB_BYTES // (2 * self._numbers)), self._blocks_max - self.blocks)
@@ -63,3 +163,7 @@ class KVBlocks:
         self._slabs.append(slab)
         self._free += [slab.data_ptr() + 2 * self._numbers * block for block in range(blocks)]
         self.blocks += blocks
+
+
+def _longer(beginning: Beginning, tokens: Many[int]) -> Beginning:
+    return sha256(beginning + array("q", tokens).tobytes()).digest()

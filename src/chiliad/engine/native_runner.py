@@ -46,10 +46,10 @@ class NativeRunner:
         """`fits(model)`."""
         self._config = model.config
         self._decoder = Decoder(*_weights(model))
-        blocks = -(-settings.context_max // BLOCK_TOKENS)
-        self._cache = KVBlocks(
-            tokens=BLOCK_TOKENS, numbers=self._decoder.block_numbers, blocks_max=settings.batch_max * blocks
-        )
+        numbers = self._decoder.block_numbers
+        idle = settings.prefix_cache_bytes // (2 * numbers)
+        running = settings.batch_max * -(-settings.context_max // BLOCK_TOKENS)
+        self._cache = KVBlocks(tokens=BLOCK_TOKENS, numbers=numbers, blocks_max=running + idle, idle_max=idle)
         self._logits = torch.empty(0, model.config.vocab_size)
 
     @staticmethod
@@ -66,10 +66,15 @@ class NativeRunner:
         require_fit(adapter, self._config)
         return NativeAdapter(adapter.hash, PackedLora(_groups(adapter, self._config)))
 
+    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
+        return self._cache.begin(sequence, adapter.hash if adapter else "", prompt)
+
     def run(self, chunks: Many[Chunk]) -> Tensor:
         work = [self._work(chunk) for chunk in chunks]
         logits = self._logits_of(sum(chunk.rows for chunk in chunks))
         self._decoder.run(work, logits)
+        for chunk in chunks:
+            self._cache.written(chunk.sequence, chunk.tokens)
         return logits
 
     def release(self, sequence: SequenceId) -> None:

@@ -134,6 +134,8 @@ class Completion:
     prompt_logprobs: tuple[TokenLogprob | None, ...] | None
     """one for each prompt token, None for the first, which nothing precedes"""
     prompt_tokens: int
+    cached_tokens: int
+    """of the prompt's, those that did not have to be run"""
     timing: Timing
 
 

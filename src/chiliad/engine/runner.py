@@ -60,12 +60,20 @@ class Chunk:
 class Runner(Protocol):
     """Runs chunks of sequences, with different adapters, in one step, and remembers each sequence's keys and values.
 
-    A sequence exists from its first chunk until `release`; its chunks come in order, without gaps, under one adapter.
+    A sequence exists from `begin` or its first chunk until `release`; its chunks come in order, without gaps, under one
+    adapter.
     Adapters are told apart by their hash. Called from one thread at a time.
     """
 
     def prepare(self, adapter: LoraAdapter) -> PreparedAdapter:
         """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model."""
+        ...
+
+    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
+        """Start a sequence that may use what is known of other sequences' beginnings, and lend its own.
+
+        Returns how many of the prompt's first tokens need not be run, fewer than all. Without this call all have to be.
+        """
         ...
 
     def run(self, chunks: Many[Chunk]) -> Tensor:
@@ -77,5 +85,5 @@ class Runner(Protocol):
         ...
 
     def release(self, sequence: SequenceId) -> None:
-        """Forget a sequence. Does nothing for one that has not run."""
+        """Forget a sequence. Does nothing for one that does not exist."""
         ...

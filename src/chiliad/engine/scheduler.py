@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import AdapterPool
 from chiliad.engine.fair_queue import FairQueue
-from chiliad.engine.runner import Chunk
+from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.engine.sequence import Sequence
 from chiliad.errors import ChiliadError
 
@@ -16,6 +17,10 @@ PREFILL_BESIDE_DECODE = 512
 
 SCORED_TOKENS_MAX = 256
 """prompt tokens in a step whose logits are all wanted: each is a row as wide as the vocabulary"""
+
+
+Begin = Callable[[SequenceId, tuple[int, ...], PreparedAdapter | None], int]
+"""`Runner.begin`"""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,11 @@ class Scheduler:
     Whose turn it is waits for room if need be, and all others behind it: nobody overtakes a large request for ever.
     """
 
-    def __init__(self, settings: EngineSettings, pool: AdapterPool) -> None:
+    def __init__(self, settings: EngineSettings, pool: AdapterPool, begin: Begin) -> None:
+        """begin: tells the runner of an admitted sequence, and how many of its tokens need not be run."""
         self._settings = settings
         self._pool = pool
+        self._begin = begin
         self._queue = FairQueue()
         self._running: list[Sequence] = []
 
@@ -96,6 +103,8 @@ class Scheduler:
                 continue
             sequence.start(adapter, now)
             self._running.append(sequence)
+            if not sequence.scores_prompt:
+                sequence.skip(self._begin(sequence.id, sequence.request.prompt, adapter))
             room -= sequence.pending
         return tuple(refused)
 

@@ -63,6 +63,7 @@ class Sequence:
         self.on_event = on_event
         self.adapter: PreparedAdapter | None = None
         self.done = 0
+        self._cached = 0
         self._tokens = list(request.prompt)
         self._logprobs: list[TokenLogprob] = []
         self._prompt_logprobs: list[TokenLogprob | None] = [None]
@@ -92,6 +93,10 @@ class Sequence:
         """Admit to the batch."""
         self.adapter = adapter
         self._started_s = now
+
+    def skip(self, tokens: int) -> None:
+        """The prompt's first `tokens` are known from earlier ones and need not be run."""
+        self.done = self._cached = tokens
 
     def chunk(self, tokens: int) -> Chunk:
         """The next `tokens` pending tokens as work for a runner."""
@@ -141,6 +146,7 @@ class Sequence:
             logprobs=None if self.request.sampling.logprobs is None else tuple(self._logprobs),
             prompt_logprobs=None if self.request.prompt_logprobs is None else tuple(self._prompt_logprobs),
             prompt_tokens=len(self.request.prompt),
+            cached_tokens=self._cached,
             timing=Timing(self._started_s - submitted, self._first_token_s - submitted, now - submitted),
         )
 

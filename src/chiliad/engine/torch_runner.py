@@ -12,7 +12,7 @@ from chiliad.config import EngineSettings
 from chiliad.engine.attention import BatchAttention
 from chiliad.engine.kv_cache import KVCache
 from chiliad.engine.mixed_lora import MixedLora, Span
-from chiliad.engine.runner import Chunk, SequenceId
+from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.models import Llama
 
 
@@ -38,6 +38,10 @@ class TorchRunner:
 
     def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
         return self._lora.prepare(adapter)
+
+    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
+        """Nothing is shared here: always 0."""
+        return 0
 
     @torch.inference_mode()
     def run(self, chunks: Many[Chunk]) -> Tensor:

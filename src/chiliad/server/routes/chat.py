@@ -72,12 +72,12 @@ class _Writer:
             created=self._created_s,
             model=self._model.root,
             choices=[self._choice(index, completion) for index, completion in enumerate(completions)],
-            usage=self._usage(sum(len(completion.tokens) for completion in completions)),
+            usage=self._usage(sum(len(one.tokens) for one in completions), completions[0].cached_tokens),
         )
 
     async def chunks(self, answers: Answers) -> AsyncIterator[wire.ChatChunk]:
         """The role of each answer, its text in pieces, why it ended; last the usage, if the client wants to know it."""
-        answer_tokens = 0
+        answer_tokens = cached_tokens = 0
         calls: dict[int, bool] = {}  # whether an answer is a call, as soon as it has begun
         for index in range(self._choices):
             yield self._chunk(index, wire.Delta(role="assistant", content=""))
@@ -91,11 +91,12 @@ class _Writer:
                     if shown or (scores and self._with_logprobs):
                         yield self._chunk(step.index, wire.Delta(content=shown), scores=scores)
                 case Finished(completion):
+                    cached_tokens = completion.cached_tokens if step.index == 0 else cached_tokens
                     if calls.get(step.index):
                         yield self._chunk(step.index, _whole_call(completion))
                     yield self._chunk(step.index, wire.Delta(), finish_reason=self._finish_reason(completion))
         if self._with_usage:
-            yield self._frame([], self._usage(answer_tokens))
+            yield self._frame([], self._usage(answer_tokens, cached_tokens))
 
     def _choice(self, index: int, completion: Completion) -> wire.ChatChoice:
         message = wire.AnswerMessage(role="assistant", content=completion.text, refusal=None)
@@ -138,8 +139,9 @@ class _Writer:
     def _logprobs(self, scores: Sequence[TokenLogprob]) -> wire.ChatLogprobs | None:
         return chat_logprobs(scores, self._model.tokenizer) if self._with_logprobs else None
 
-    def _usage(self, answer_tokens: int) -> Usage:
-        return usage(self._prompt_tokens, answer_tokens)
+    def _usage(self, answer_tokens: int, cached_tokens: int) -> Usage:
+        """The prompt counts once, however many choices: as the first one had it."""
+        return usage(self._prompt_tokens, answer_tokens, cached_tokens)
 
 
 def _whole_call(completion: Completion) -> wire.Delta:

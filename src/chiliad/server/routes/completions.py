@@ -105,16 +105,18 @@ class _Writer:
         self._model = model
         self._body = body
         self._prompts = [prompt for prompt in prompts for _ in range(body.choices)]
+        # a prompt counts once, however many choices it has, and is cached as far as the first of them had it
         self._prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
 
     def whole(self, completions: Sequence[Completion]) -> wire.TextCompletion:
         choices = [self._choice(index, completion) for index, completion in enumerate(completions)]
         answer_tokens = sum(len(completion.tokens) for completion in completions)
-        return self._frame(choices, self._usage(answer_tokens))
+        cached_tokens = sum(completion.cached_tokens for completion in completions[:: self._body.choices])
+        return self._frame(choices, usage(self._prompt_tokens, answer_tokens, cached_tokens))
 
     async def chunks(self, answers: Answers) -> AsyncIterator[wire.TextCompletion]:
         """The prompts, if they are to be echoed, then the texts in pieces, and why each ended; last the usage."""
-        answer_tokens = 0
+        answer_tokens = cached_tokens = 0
         lengths = [0] * len(self._prompts)
         for index, prompt in enumerate(self._prompts if self._body.echo else ()):
             yield self._piece(index, prompt.text)
@@ -127,9 +129,10 @@ class _Writer:
                     if text or logprobs is not None:
                         yield self._piece(step.index, text, logprobs=logprobs)
                 case Finished(completion):
+                    cached_tokens += 0 if step.index % self._body.choices else completion.cached_tokens
                     yield self._piece(step.index, "", finish_reason=completion.finish_reason.value)
         if self._body.include_usage:
-            yield self._frame([], self._usage(answer_tokens))
+            yield self._frame([], usage(self._prompt_tokens, answer_tokens, cached_tokens))
 
     def _choice(self, index: int, completion: Completion) -> wire.CompletionChoice:
         prompt = self._prompts[index]
@@ -174,6 +177,3 @@ class _Writer:
         if self._body.logprobs is None:
             return None
         return completion_logprobs(tokens, scores, self._model.tokenizer, offset=offset)
-
-    def _usage(self, answer_tokens: int) -> Usage:
-        return usage(self._prompt_tokens, answer_tokens)
