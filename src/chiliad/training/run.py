@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from chiliad.training.rows import Row, computed_tokens, epoch_batches, scoring_b
 from chiliad.training.trainer import PASS_TOKENS_MAX, Score, StepReport, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+CHECKPOINT_SHARE = 0.01
+"""of the time may go into checkpoints at the ends of epochs, which can be many and short"""
 LOSS_POINTS_PER_EPOCH = 40
 RUN_FORMAT = 5
 """raised when the loop changes what it does with the same rows and settings"""
@@ -104,7 +107,7 @@ class Run:
         self._epoch_steps = [len(self._batches(epoch)) for epoch in range(self._recipe.epochs)]
         self._steps = sum(self._epoch_steps)
         self._take_seat(tensors)
-        self._saved_s = self._progress.seconds
+        self._saved_s, self._save_took_s = self._progress.seconds, 0.0
         self._queue = [] if self.is_over else self._batches_left()
 
     @property
@@ -135,11 +138,12 @@ class Run:
         progress.tokens += report.tokens
         progress.seconds += seconds
         self._recent.append(report.nll / report.answers)
-        event = self._noted(epoch)
+        event, pause_s = self._noted(epoch), self._checkpoint_every_s
         if not self._queue:
             event = self._judge(epoch) or event
             self._queue = [] if self.is_over else self._batches(epoch + 1)
-        if self.is_over or progress.seconds - self._saved_s > self._checkpoint_every_s:
+            pause_s = min(pause_s, self._save_took_s / CHECKPOINT_SHARE)
+        if self.is_over or progress.seconds - self._saved_s > pause_s:
             self._save()
         return event
 
@@ -214,12 +218,13 @@ class Run:
 
     def _save(self) -> None:
         """What the next step needs; at the end only the best weights."""
+        started = perf_counter()
         release_freed_memory()
         tensors = {"best": self._best, "recent": torch.tensor(self._recent, dtype=torch.float64)}
         if not self.is_over:
             tensors |= self._trainer.snapshot(self.name)
         self._checkpoint.save(self._progress, tensors)
-        self._saved_s = self._progress.seconds
+        self._saved_s, self._save_took_s = self._progress.seconds, perf_counter() - started
 
     def _diverged(self) -> TrainingError:
         return TrainingError(

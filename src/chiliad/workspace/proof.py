@@ -15,7 +15,7 @@ from chiliad.registry import Comparison
 from chiliad.store.files import write_atomic
 from chiliad.workspace.expert import CARD_FILE, Expert
 from chiliad.workspace.machine import machine
-from chiliad.workspace.progress import Reporter, SilentReporter
+from chiliad.workspace.progress import Reporter
 
 
 def prove(
@@ -70,7 +70,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter: Reporter) -> Comparison:
     """Let both versions answer the same frozen test rows. The live one answers by its own contract."""
-    new, old = (_scores(expert, dataset.test, dataset, reporter) for expert in (candidate, live))
+    new, old = (scores_on(expert, dataset.test, dataset, reporter) for expert in (candidate, live))
     test = paired_test(new.per_example, old.per_example)
     return Comparison(
         candidate=candidate.version.number,
@@ -87,12 +87,8 @@ def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter
     )
 
 
-def score_on(expert: Expert, examples: Sequence[Example], dataset: Dataset) -> float:
-    """Mean score on any examples of the kind that `dataset` holds."""
-    return _scores(expert, examples, dataset, SilentReporter()).value
-
-
-def _scores(expert: Expert, examples: Sequence[Example], dataset: Dataset, reporter: Reporter) -> Scores:
+def scores_on(expert: Expert, examples: Sequence[Example], dataset: Dataset, reporter: Reporter) -> Scores:
+    """By the main metric, on any examples of the kind that `dataset` holds."""
     served, version = expert.served, expert.version
     served.know(version, expert.folder)
     tokens_max = answer_tokens_max(dataset.train, lambda text: len(served.tokenizer.encode(text)))

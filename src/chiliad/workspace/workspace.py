@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,14 +16,10 @@ from chiliad.data import (
     Columns,
     Dataset,
     Example,
-    Table,
     amend,
     find_columns,
     freeze,
-    read_table,
     renew,
-    table_from_frame,
-    table_from_rows,
     to_examples,
 )
 from chiliad.embeddings import MiniLM
@@ -38,17 +33,17 @@ from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import compared, live_version
+from chiliad.workspace.given import Data, source_of, table_of
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
+from chiliad.workspace.many import Many, ManyReport
+from chiliad.workspace.many.plan import Named
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.progress import Reporter, SilentReporter
-from chiliad.workspace.proof import prove_and_keep, score_on, template_of
+from chiliad.workspace.proof import prove_and_keep, scores_on, template_of
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
 from chiliad.workspace.teaching import Teaching
-
-Data = str | Path | Any
-"""a file, a pandas DataFrame, or a list of dicts"""
 
 
 class Workspace:
@@ -56,7 +51,7 @@ class Workspace:
 
     def __init__(self, settings: Settings, reporter: Reporter | None = None) -> None:
         self.settings = settings
-        self._reporter = reporter or SilentReporter()
+        self.reporter = reporter or SilentReporter()
         self.bases = BaseStore(settings.cache_dir)
         self.folder = settings.workspace
         with explain_disk_errors(self.folder):
@@ -162,8 +157,35 @@ class Workspace:
         columns, rows = self._read(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
-        dataset = self._frozen(name, rows, tests, _source(data), instruction)
+        dataset = self._frozen(name, rows, tests, source_of(data), instruction)
         return Assignment(name, dataset, base, options or TrainOptions(), columns)
+
+    def many(
+        self,
+        data: Data,
+        *,
+        title: str | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+        group: str | None = None,
+        base: str = DEFAULT_BASE,
+        options: TrainOptions | None = None,
+    ) -> Many:
+        """The experts of a folder of tables, or of one table with a column `expert` (see `chiliad.data.collection`).
+
+        `title` names their report; by default the folder or file does.
+        """
+        named = Named((input,) if isinstance(input, str) else input, output, group)
+        return Many(self, data, title=title, named=named, base=base, options=options or TrainOptions())
+
+    def train_many(self, data: Data, **choices: Any) -> ManyReport:
+        """Train an expert for each table, all of them together; `choices` are those of `many`.
+
+        What is wrong with one is told in the report, the others are trained. Stopped or killed, the same call goes on.
+        Raises DataError if there is no table at all, BaseModelError, StoreError.
+        """
+        many = self.many(data, **choices)
+        return many.train(many.plan())
 
     def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
         """Continue from the live version with corrected answers added to its training examples.
@@ -177,7 +199,7 @@ class Workspace:
         given = (
             self._read(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
         )
-        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {_source(corrections)}")
+        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {source_of(corrections)}")
         chosen = options or TrainOptions()
         return self.run(Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended))
 
@@ -191,7 +213,7 @@ class Workspace:
     ) -> Card:
         """Score a version beside its baselines; what `prove_and_keep` keeps is the card that everybody sees."""
         rows = dataset or self.own_dataset(expert)
-        with self._reporter as reporter:
+        with self.reporter as reporter:
             return prove_and_keep(expert, rows, self.embedder, reporter, scorer=scorer, options=options)
 
     def test_on(
@@ -205,7 +227,7 @@ class Workspace:
         """The expert's own training rows beside other test rows; nothing is frozen. Raises DataError."""
         tests = tuple(example for example in self.examples(data, input=input, output=output) if example.usable)
         digest = sha256("".join(example.id for example in tests).encode()).hexdigest()
-        return replace(self.own_dataset(expert), hash=digest, test=tests, source=_source(data))
+        return replace(self.own_dataset(expert), hash=digest, test=tests, source=source_of(data))
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
@@ -213,13 +235,13 @@ class Workspace:
         Raises PromotionRefused.
         """
         expert = self.expert(reference)
-        with self._reporter as reporter:
+        with self.reporter as reporter:
             comparison = None if force else compared(self, expert, reporter)
         return self.registry.promote(expert.version.name, expert.version.number, comparison, force=force)
 
     def score(self, expert: Expert, examples: Sequence[Example]) -> float:
         """Mean score of an expert's answers to examples, by the main metric of its kind of task. Nothing is recorded."""
-        return score_on(expert, examples, self.own_dataset(expert))
+        return scores_on(expert, examples, self.own_dataset(expert), SilentReporter()).value
 
     def own_dataset(self, expert: Expert) -> Dataset:
         """What a version was trained and tested on. Raises UnusableData for an imported one."""
@@ -264,7 +286,7 @@ class Workspace:
 
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
-        self._reporter = reporter
+        self.reporter = reporter
 
     @cached_property
     def embedder(self) -> MiniLM:
@@ -277,7 +299,7 @@ class Workspace:
         output: str | None,
         group: str | None,
     ) -> tuple[Columns, list[Example]]:
-        table = _table(data)
+        table = table_of(data)
         columns = find_columns(table, input=input, output=output, group=group)
         return columns, to_examples(table, columns)
 
@@ -297,22 +319,8 @@ class Workspace:
 
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate."""
-        with self._reporter as reporter:
+        with self.reporter as reporter:
             (taught,) = Teaching(self, assignment.base, reporter).ended([assignment])
         if isinstance(taught.outcome, ChiliadError):
             raise taught.outcome
         return taught.outcome
-
-
-def _table(data: Data) -> Table:
-    if isinstance(data, str | Path):
-        return read_table(Path(data))
-    if isinstance(data, list):
-        return table_from_rows(data)
-    return table_from_frame(data)
-
-
-def _source(data: Data) -> str:
-    """A name for people. One that is not UTF-8, which a file system may well have, is written as far as it is."""
-    name = Path(data).name if isinstance(data, str | Path) else type(data).__name__
-    return name.encode("utf-8", "replace").decode()
