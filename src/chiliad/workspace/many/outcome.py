@@ -136,5 +136,10 @@ def to_json(outcomes: Iterable[Outcome]) -> str:
     return _OUTCOMES.dump_json(list(outcomes), indent=2).decode()
 
 
+def outcomes_from_json(text: str) -> list[Outcome]:
+    """What `to_json` wrote."""
+    return _OUTCOMES.validate_json(text)
+
+
 _OUTCOME = TypeAdapter(Outcome)
 _OUTCOMES = TypeAdapter(list[Outcome])
