@@ -78,7 +78,6 @@ class RichBoard:
         from rich.live import Live
 
         self._console, self._clock = console, clock
-        self._live = Live(get_renderable=self._view, console=console, refresh_per_second=REFRESH_PER_S, transient=True)
         self._signs: dict[str, str] = {}
         self._tokens: dict[str, int] = {}
         self._steps: dict[str, StepEvent] = {}
@@ -86,6 +85,7 @@ class RichBoard:
         self._doing = ""
         self._began_s = 0.0
         self._tokens_ended = 0
+        self._live = Live(get_renderable=self._view, console=console, refresh_per_second=REFRESH_PER_S, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -120,7 +120,8 @@ class RichBoard:
         from rich.console import Group
         from rich.text import Text
 
-        return Group(self._summary(), self._map(), self._training(), Text(self._doing, "dim"), *map(Text, self._last))
+        last = map(Text, tuple(self._last))  # copies, here and below: the screen is drawn by a thread of its own
+        return Group(self._summary(), self._map(), self._training(), Text(self._doing, "dim"), *last)
 
     def _summary(self) -> Text:
         from rich.text import Text
@@ -140,13 +141,13 @@ class RichBoard:
     def _map(self) -> Text:
         from rich.text import Text
 
-        return Text.assemble(*((sign, STYLES[sign]) for sign in self._signs.values()))
+        return Text.assemble(*((sign, STYLES[sign]) for sign in tuple(self._signs.values())))
 
     def _training(self) -> Table:
         from rich.table import Table
 
         table = Table(box=None, show_header=False, padding=(0, 1))
-        for name, event in self._steps.items():
+        for name, event in tuple(self._steps.items()):
             filled = round(BAR_WIDTH * event.step / event.steps)
             loss = "" if math.isnan(event.loss) else f"loss {event.loss:.3f}"
             dev = f"dev loss {event.dev.loss:.3f}, {event.dev.exact:.0%} exact" if event.dev else ""
