@@ -227,7 +227,7 @@ def test_an_evaluation_that_fails_does_not_cost_the_training(workspace, table, m
         raise StoreError("The disk is full.", fix="Free some space.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("chiliad.workspace.workspace.prove", broken)
+        patch.setattr("chiliad.workspace.proof.prove", broken)
         with pytest.raises(StoreError):
             workspace.train("tickets", table, base="tiny", options=options)
     with pytest.raises(ExpertNotFound):

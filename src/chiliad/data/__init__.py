@@ -1,6 +1,7 @@
 """Data: any table or chat log -> examples -> checks -> split -> frozen dataset."""
 
 from chiliad.data.checks import Finding, Report, check
+from chiliad.data.collection import Lot, Member, members_of, read_collection
 from chiliad.data.columns import Columns, find_columns
 from chiliad.data.convert import to_examples
 from chiliad.data.dataset import Amended, Dataset, amend, assemble, freeze, renew
@@ -15,6 +16,8 @@ __all__ = [
     "Dataset",
     "Example",
     "Finding",
+    "Lot",
+    "Member",
     "Message",
     "Report",
     "Table",
@@ -24,6 +27,8 @@ __all__ = [
     "check",
     "find_columns",
     "freeze",
+    "members_of",
+    "read_collection",
     "read_lines",
     "read_table",
     "renew",

@@ -1,4 +1,4 @@
-"""From a dataset to token rows, and from there to a trained adapter on disk."""
+"""From a dataset to token rows and a course for the trainer, and from what it returns to files and facts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.registry import DatasetHash, ExpertFacts
-from chiliad.training import FitResult, Recipe, Row, Trainer, choose_recipe, fit
+from chiliad.training import Course, FitResult, Recipe, Row, choose_recipe
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.machine import machine
 from chiliad.workspace.options import TrainOptions
-from chiliad.workspace.progress import Reporter
 from chiliad.workspace.served_base import ServedBase, turns_of
 
 TEMPLATE_FILE = "chat_template.jinja"
@@ -61,25 +60,22 @@ def make_lessons(
     return Lessons(fitting, [row for row in dev if len(row.ids) <= tokens_max], len(train) - len(fitting))
 
 
-def learn(
+def course_of(
+    assignment: Assignment,
     served: ServedBase,
     lessons: Lessons,
-    dataset: Dataset,
     recipe: Recipe,
     folder: Path,
-    reporter: Reporter,
     parent: LoraAdapter | None = None,
-) -> FitResult:
-    """Train on the rows; a run with the same rows and settings that was killed in `folder` is continued."""
-    return fit(
-        Trainer(served.model),
-        "expert",
+) -> Course:
+    """What the trainer is given; a run with the same rows and settings that was killed in `folder` is continued."""
+    return Course(
+        assignment.name,
         lessons.train,
         lessons.dev,
         recipe,
-        by_exact=dataset.kind is TaskKind.LABELS,
+        by_exact=assignment.dataset.kind is TaskKind.LABELS,
         folder=folder,
-        on_event=reporter.step,
         start=parent.unscaled() if parent else None,
         base_fingerprint=served.base.fingerprint,
     )
