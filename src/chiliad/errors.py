@@ -3,7 +3,9 @@
 ChiliadError
 ├── ConfigError            a setting is unknown or has a bad value
 ├── StoreError             disk full, database unreadable, a file that cannot be written
-│   └── BrokenBackup       cut short, changed, or made to do harm
+│   ├── BrokenBackup       cut short, changed, or made to do harm
+│   ├── FileMissing        no such uploaded file, or not any more
+│   └── FileRefused        an upload that is too large or has a name that no file may have
 ├── BaseModelError
 │   ├── BaseNotFound
 │   └── BrokenBase         truncated, unsupported or tampered base model file
@@ -57,6 +59,14 @@ class StoreError(ChiliadError):
 
 class BrokenBackup(StoreError):
     code = "broken_backup"
+
+
+class FileMissing(StoreError):
+    code = "file_not_found"
+
+
+class FileRefused(StoreError):
+    code = "file_refused"
 
 
 class BaseModelError(ChiliadError):

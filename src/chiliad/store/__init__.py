@@ -4,6 +4,7 @@ from chiliad.store.database import Database
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
+from chiliad.store.uploads import Purpose, UploadedFile, Uploads
 
 __all__ = [
     "Database",
@@ -14,7 +15,10 @@ __all__ = [
     "Jobs",
     "LeaseLost",
     "PromotionRow",
+    "Purpose",
     "Store",
+    "UploadedFile",
+    "Uploads",
     "VersionRow",
     "Wish",
     "sqlite_url",

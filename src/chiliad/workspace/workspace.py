@@ -34,7 +34,8 @@ from chiliad.evals import Card, EvalOptions
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
 from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
-from chiliad.store import Store
+from chiliad.registry.fine_tuned import RECORDED_AS
+from chiliad.store import Store, Uploads
 from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment, columns_of
@@ -55,7 +56,7 @@ from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
 
 Data = str | Path | Any
-"""a file, a pandas DataFrame, or a list of dicts"""
+"""a file, a Table, a pandas DataFrame, or a list of dicts"""
 
 
 class Workspace:
@@ -257,6 +258,10 @@ class Workspace:
             self._served[base_id] = ServedBase(base, self.settings)
         return self._served[base_id]
 
+    def base_called(self, name: str) -> str:
+        """The base that has this id, or that answers here to this name of a hosted model. Raises BaseNotFound."""
+        return self.bases.get(name if name in self.bases.ids() else self.settings.hosted(name) or name).id
+
     def service(self, bases: Sequence[str] | None = None) -> WorkspaceService:
         """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
 
@@ -271,6 +276,11 @@ class Workspace:
     def jobs(self) -> WorkspaceJobs:
         """What is to be done in the background."""
         return WorkspaceJobs(self)
+
+    @cached_property
+    def files(self) -> Uploads:
+        """What clients have uploaded, and what jobs have written for them."""
+        return Uploads(self.store.database, self.folder / "files")
 
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
@@ -334,7 +344,7 @@ class Workspace:
         earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
         recipe = recipe_for(lessons, assignment.options, earlier)
         result = learn(served, lessons, dataset, recipe, run, reporter, earlier)
-        unfinished = self._written_by(assignment.name, result.identity) if result.resumed else None
+        unfinished = self._written_by(assignment, result.identity) if result.resumed else None
         if unfinished is not None:
             return self.expert(unfinished.ref)
         facts = facts_of(assignment, served, lessons, recipe, result)
@@ -342,13 +352,14 @@ class Workspace:
             write_files(draft.folder, served, template, recipe, result)
         return self.expert(draft.ref)
 
-    def _written_by(self, name: str, identity: str) -> ExpertVersion | None:
-        """The newest version that a run with this identity wrote."""
+    def _written_by(self, assignment: Assignment, identity: str) -> ExpertVersion | None:
+        """The newest version that a run of this assignment with this identity wrote."""
         try:
-            versions = self.registry.versions(name)
+            versions = self.registry.versions(assignment.name)
         except ExpertNotFound:
             return None
-        return next((v for v in reversed(versions) if v.training.get("run") == identity), None)
+        wanted = (identity, assignment.fine_tuned_model)
+        return next((v for v in reversed(versions) if (v.training.get("run"), v.training.get(RECORDED_AS)) == wanted), None)
 
     def _evaluated(
         self,
@@ -386,6 +397,8 @@ class Workspace:
 
 
 def _table(data: Data) -> Table:
+    if isinstance(data, Table):
+        return data
     if isinstance(data, str | Path):
         return read_table(Path(data))
     if isinstance(data, list):
@@ -395,5 +408,7 @@ def _table(data: Data) -> Table:
 
 def _source(data: Data) -> str:
     """A name for people. One that is not UTF-8, which a file system may well have, is written as far as it is."""
+    if isinstance(data, Table):
+        return data.source
     name = Path(data).name if isinstance(data, str | Path) else type(data).__name__
     return name.encode("utf-8", "replace").decode()
