@@ -72,7 +72,7 @@ HOSTED_MODELS: Mapping[str, str] = {
     "davinci-002": "smollm2-135m-q4_1",
     "text-embedding-*": "all-minilm-l6-v2",
 }
-"""what answers here to the names of hosted models, so that old code needs one changed URL; the first pattern that fits counts"""
+"""what answers here to the names of hosted models, so that old code needs one changed URL; the first that fits counts"""
 
 
 def _user_cache() -> Path:
@@ -179,5 +179,7 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
 
 def _texts(value: Any, path: str) -> Mapping[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
-        raise ConfigError(f"{path} is a table of texts.", fix=f'Write it as a table [{path}] with lines "name" = "text".')
+        raise ConfigError(
+            f"{path} is a table of texts.", fix=f'Write it as a table [{path}] with lines "name" = "text".'
+        )
     return dict(value)

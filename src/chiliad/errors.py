@@ -16,6 +16,8 @@ ChiliadError
 │   ├── UnreadableFile
 │   ├── ColumnsNotFound
 │   └── UnusableData       empty, one class only, too few rows
+├── EvalError               an eval whose templates or data cannot be used
+│   └── EvalNotFound
 ├── TrainingError
 ├── EngineError            a step failed; its requests ended, the engine goes on
 ├── RegistryError
@@ -107,6 +109,14 @@ class ColumnsNotFound(DataError):
 
 class UnusableData(DataError):
     code = "unusable_data"
+
+
+class EvalError(ChiliadError):
+    code = "eval"
+
+
+class EvalNotFound(EvalError):
+    code = "eval_not_found"
 
 
 class TrainingError(ChiliadError):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from chiliad.config import Settings
+from chiliad.server.job_kinds import KINDS
 from chiliad.workspace import Workspace
 from chiliad.workspace.worker import Worker
 from tests.server.conftest import Running, running
@@ -30,7 +31,7 @@ def serving(settings: Settings) -> Iterator[Running]:
 def work(settings: Settings, **options) -> None:
     """Do all that is queued, as `chiliad worker --until-idle` does."""
     with Workspace.open(settings) as workspace:
-        Worker(workspace, workspace.jobs, **options).run(until_idle=True)
+        Worker(workspace, workspace.jobs, kinds=KINDS, **options).run(until_idle=True)
 
 
 def json_lines(rows) -> bytes:

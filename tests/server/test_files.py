@@ -77,7 +77,7 @@ def test_what_cannot_be_kept_is_refused_by_name(client, settings, options, code,
     assert (error.value.code, error.value.param) == (code, param)
     assert error.value.body["fix"]
     assert client.files.list().data == []
-    assert [path for path in settings.workspace.rglob("*.jsonl")] == []
+    assert list(settings.workspace.rglob("*.jsonl")) == []
 
 
 def test_a_form_without_a_file_or_a_purpose_is_refused(platform):
@@ -103,5 +103,7 @@ def test_a_file_that_is_too_large_is_refused_however_it_comes(settings, declared
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         answer = http.post("/v1/files", content=content, headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
-        within = http.post("/v1/files", files={"file": ("a.jsonl", io.BytesIO(b"{}\n" * 30_000))}, data={"purpose": "batch"})
+        within = http.post(
+            "/v1/files", files={"file": ("a.jsonl", io.BytesIO(b"{}\n" * 30_000))}, data={"purpose": "batch"}
+        )
         assert within.status_code == 200

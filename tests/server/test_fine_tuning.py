@@ -123,7 +123,9 @@ def test_the_same_key_gives_the_same_job(client, training_file):
 
 
 def test_validation_rows_are_the_test_and_never_trained_on(client, platform, settings, training_file):
-    tests = [chat(f"is parcel {n} here", "status") for n in range(6)] + [chat(f"refund {n}", "refund") for n in range(6)]
+    tests = [chat(f"is parcel {n} here", "status") for n in range(6)] + [
+        chat(f"refund {n}", "refund") for n in range(6)
+    ]
     validation = upload(client, json_lines([*tests, chat(*ROWS[0])]))
     job = create(client, training_file, validation_file=validation.id, suffix="v")
     assert job.validation_file == validation.id

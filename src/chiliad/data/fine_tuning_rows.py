@@ -26,7 +26,9 @@ def learned_turns(table: Table) -> tuple[Table, str | None]:
         _refuse_unknown(row, f"{table.source}, row {number}")
     if MESSAGES not in table.columns:
         return table, None
-    to_examples(table, Columns((), None, messages=MESSAGES))  # so that what is wrong is told by the file's own row numbers
+    to_examples(
+        table, Columns((), None, messages=MESSAGES)
+    )  # so that what is wrong is told by the file's own row numbers
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(table.rows, start=1):
         turns = row[MESSAGES]
@@ -47,9 +49,7 @@ def _refuse_unknown(row: Mapping[str, Any], place: str) -> None:
 
 def _ends(turns: Sequence[Any], place: str) -> list[int]:
     """Where the conversation up to each learned turn ends."""
-    weights = {
-        end: _weight(turn, place) for end, turn in enumerate(turns, start=1) if turn.get("role") == "assistant"
-    }
+    weights = {end: _weight(turn, place) for end, turn in enumerate(turns, start=1) if turn.get("role") == "assistant"}
     learned = [end for end, weight in weights.items() if weight]
     if not learned:
         raise UnreadableFile(

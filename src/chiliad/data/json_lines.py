@@ -29,7 +29,9 @@ def check_json_lines(path: Path, name: str) -> int:
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""), start=1):
             place = f"{name}, line {number}"
             if len(line) > LINE_BYTES_MAX:
-                raise UnreadableFile(f"{place}: longer than {LINE_BYTES_MAX:,} bytes.", fix="Shorten it or leave it out.")
+                raise UnreadableFile(
+                    f"{place}: longer than {LINE_BYTES_MAX:,} bytes.", fix="Shorten it or leave it out."
+                )
             if line.strip():
                 _as_object(_parsed(_decoded(line, place), name, number), place)
                 rows += 1

@@ -1,7 +1,7 @@
 """Names of fine-tuned models, the way OpenAI writes them: ft:BASE:ORGANIZATION:SUFFIX:ID.
 
-Such a name stands for one version of an expert for ever. The suffix is the expert's name; without one the expert is named after
-the id. The version's own record says which name it was made under.
+Such a name stands for one version of an expert for ever. The suffix is the expert's name; without one the expert is named
+after the id. The version's own record says which name it was made under.
 """
 
 from __future__ import annotations

@@ -11,7 +11,19 @@ from chiliad.server.middleware.body import BodyLimit, Bounds
 from chiliad.server.middleware.key import KeyGuard
 from chiliad.server.middleware.origin import OriginGuard, is_loopback
 from chiliad.server.opened import attach_workspace
-from chiliad.server.routes import chat, completions, files, fine_tuning, health, models, page, tokenize
+from chiliad.server.routes import (
+    batches,
+    chat,
+    completions,
+    embeddings,
+    evals,
+    files,
+    fine_tuning,
+    health,
+    models,
+    page,
+    tokenize,
+)
 from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
 from chiliad.server.wire.errors import ErrorBody
@@ -39,7 +51,7 @@ def create_app(
         app.include_router(routes.router)
     if workspace is not None:
         attach_workspace(app, workspace)
-        for kept in (files, fine_tuning):
+        for kept in (files, fine_tuning, embeddings, evals, batches):
             app.include_router(kept.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(

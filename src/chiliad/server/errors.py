@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from chiliad.errors import (
     BaseNotFound,
     ChiliadError,
+    EvalError,
+    EvalNotFound,
     ExpertNotFound,
     FileMissing,
     FileRefused,
@@ -87,13 +89,13 @@ def status_of(error: ChiliadError) -> int:
     match error:
         case HttpError():
             return error.status
-        case ExpertNotFound() | BaseNotFound() | FileMissing() | JobNotFound():
+        case ExpertNotFound() | BaseNotFound() | FileMissing() | JobNotFound() | EvalNotFound():
             return 404
         case JobConflict():
             return 409
         case Overloaded():
             return 429
-        case RequestError() | FileRefused():
+        case RequestError() | FileRefused() | EvalError():
             return 400
         case _:
             return 500

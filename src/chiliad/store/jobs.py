@@ -122,13 +122,16 @@ class Jobs:
         limit: int = PAGE_MAX,
         newest_first: bool = True,
         kind: str | None = None,
+        state: JobState | None = None,
         holding: Mapping[tuple[str, ...], str] | None = None,
     ) -> list[Job]:
         """Jobs in the order in which they were queued, those beyond `after`. Raises JobNotFound for an unknown `after`.
 
-        Only those of one `kind`, and those whose documents have the texts of `holding` at its paths.
+        Only those of one `kind`, in one `state`, and those whose documents have the texts of `holding` at its paths.
         """
         query = select(jobs) if kind is None else select(jobs).where(jobs.c.kind == kind)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
         for path, text in (holding or {}).items():
             query = query.where(jobs.c.document[path].as_string() == text)
         with self._database.read() as connection:
@@ -179,6 +182,15 @@ class Jobs:
                 raise _wrong_state(job, "resumed")
             self._tell(connection, job_id, "message", "Resumed.")
             return _find(connection, job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended. Raises JobNotFound, JobConflict."""
+        with self._database.write(Writers.JOBS) as connection:
+            job = _find(connection, job_id)
+            if job.state in OPEN:
+                raise _wrong_state(job, "deleted")
+            connection.execute(job_events.delete().where(job_events.c.job_id == job_id))
+            connection.execute(jobs.delete().where(jobs.c.id == job_id))
 
     def has_work(self) -> bool:
         """Whether `lease` would find something to do."""

@@ -118,6 +118,6 @@ eval_items = Table(
     Column("run_id", String, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("at_s", Double, nullable=False),
-    Column("passed", Boolean, nullable=False),
+    Column("status", String, nullable=False),
     Column("document", JSON, nullable=False),
 )

@@ -1,7 +1,7 @@
 """Files that clients send, and those that jobs write for them.
 
-A file is a folder `<root>/<id>/` with its bytes under a name of our own, and a row with everything else: a client's name for it
-never becomes a path. It is there once its row is; a folder without a row is what a killed writer left.
+A file is a folder `<root>/<id>/` with its bytes under a name of our own, and a row with everything else: a client's name
+for it never becomes a path. It is there once its row is; a folder without a row is what a killed writer left.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Uploads:
     ) -> UploadedFile:
         """Keep what `chunks` give; it is there, whole, when this returns.
 
-        `check` looks at the bytes before they count, and raises what is wrong with them. With the `file_id` of a file that is
-        there it is that file: a job that is done twice writes once. Raises FileRefused and StoreError.
+        `check` looks at the bytes before they count, and raises what is wrong with them. With the `file_id` of a file
+        that is there it is that file: a job that is done twice writes once. Raises FileRefused and StoreError.
         """
         _check_name(name)
         self._sweep()

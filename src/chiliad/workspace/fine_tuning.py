@@ -106,7 +106,7 @@ def _name(workspace: Workspace, asked: FineTuning, job_id: str) -> FineTunedName
     settings = workspace.settings
     return FineTunedName(
         base=workspace.base_called(asked.model),
-        organization=settings.server.organization,
+        organization=settings.server.organization.replace(":", "-"),
         suffix=re.sub(r"[^a-z0-9._-]+", "-", (asked.suffix or "").lower()).strip("-._"),
         id=job_id.removeprefix("job-"),
     )

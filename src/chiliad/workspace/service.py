@@ -78,8 +78,9 @@ class WorkspaceService:
     May be asked by several threads at a time.
     """
 
-    def __init__(self, workspace: Workspace, bases: Sequence[str]) -> None:
+    def __init__(self, workspace: Workspace, bases: Sequence[str], *, any_base: bool = False) -> None:
         self._workspace = workspace
+        self._any_base = any_base
         self._numbers = count()
         self._told: dict[tuple[ExpertRef, AdapterHash], Told] = {}
         self._loaded: set[str] = set()
@@ -107,7 +108,8 @@ class WorkspaceService:
         try:
             version = self._workspace.registry.get(model_id)
         except ExpertNotFound:
-            if self._workspace.settings.hosted(model_id) is None:
+            is_base = self._any_base and model_id in self._workspace.bases.ids()
+            if not is_base and self._workspace.settings.hosted(model_id) is None:
                 raise
             base_id = self._workspace.base_called(model_id)
             self._load(base_id)

@@ -35,7 +35,7 @@ from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
 from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
 from chiliad.registry.fine_tuned import RECORDED_AS
-from chiliad.store import Store, Uploads
+from chiliad.store import Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment, columns_of
@@ -262,15 +262,16 @@ class Workspace:
         """The base that has this id, or that answers here to this name of a hosted model. Raises BaseNotFound."""
         return self.bases.get(name if name in self.bases.ids() else self.settings.hosted(name) or name).id
 
-    def service(self, bases: Sequence[str] | None = None) -> WorkspaceService:
+    def service(self, bases: Sequence[str] | None = None, *, any_base: bool = False) -> WorkspaceService:
         """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
 
         Without `bases` it is the default base if that is here; it is fetched only if there is nothing else to serve.
+        With `any_base` the other bases of this machine answer too, each loaded when it is first asked.
         """
         if bases is None:
             wanted = DEFAULT_BASE in self.bases.ids() or not any(expert.live for expert in self.registry.experts())
             bases = (DEFAULT_BASE,) if wanted else ()
-        return WorkspaceService(self, bases)
+        return WorkspaceService(self, bases, any_base=any_base)
 
     @cached_property
     def jobs(self) -> WorkspaceJobs:
@@ -281,6 +282,16 @@ class Workspace:
     def files(self) -> Uploads:
         """What clients have uploaded, and what jobs have written for them."""
         return Uploads(self.store.database, self.folder / "files")
+
+    @cached_property
+    def evals(self) -> Evals:
+        """Evals as clients of OpenAI's API define them, and what their runs gave."""
+        return Evals(self.store.database)
+
+    @property
+    def reporter(self) -> Reporter:
+        """Who is told about long work."""
+        return self._reporter
 
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
@@ -359,7 +370,9 @@ class Workspace:
         except ExpertNotFound:
             return None
         wanted = (identity, assignment.fine_tuned_model)
-        return next((v for v in reversed(versions) if (v.training.get("run"), v.training.get(RECORDED_AS)) == wanted), None)
+        return next(
+            (v for v in reversed(versions) if (v.training.get("run"), v.training.get(RECORDED_AS)) == wanted), None
+        )
 
     def _evaluated(
         self,

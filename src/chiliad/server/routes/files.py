@@ -18,7 +18,7 @@ from chiliad.errors import DataError
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.wire import files as wire
-from chiliad.server.wire.listing import After, Order, Page, page_of
+from chiliad.server.wire.listing import ID_PATTERN, After, InPath, Order, Page, page_of
 from chiliad.store import UploadedFile
 from chiliad.workspace import Workspace
 
@@ -45,7 +45,9 @@ _FORM = {
 router = APIRouter(prefix=PATH, tags=["files"])
 
 
-@router.post("", openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}})
+@router.post(
+    "", openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
+)
 async def create_file(request: Request, workspace: Opened) -> wire.File:
     """Upload a JSONL file in UTF-8. It is checked line by line, and kept whole or not at all."""
     try:
@@ -63,7 +65,7 @@ async def list_files(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = LIST_MAX,
     order: Order = "desc",
-    purpose: Annotated[str | None, Query(max_length=64)] = None,
+    purpose: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
 ) -> Page[wire.File]:
     look = partial(workspace.files.page, after=after, newest_first=order == "desc", purpose=purpose)
     found = await asyncio.to_thread(look, limit=limit + 1)
@@ -71,12 +73,12 @@ async def list_files(
 
 
 @router.get("/{file_id}")
-async def retrieve_file(file_id: str, workspace: Opened) -> wire.File:
+async def retrieve_file(file_id: InPath, workspace: Opened) -> wire.File:
     return wire.file_on_wire(await asyncio.to_thread(workspace.files.get, file_id))
 
 
 @router.get("/{file_id}/content", response_class=FileResponse)
-async def file_content(file_id: str, workspace: Opened) -> FileResponse:
+async def file_content(file_id: InPath, workspace: Opened) -> FileResponse:
     """The bytes as they were uploaded, for no browser to make a page of."""
     file = await asyncio.to_thread(workspace.files.get, file_id)
     headers = {"X-Content-Type-Options": "nosniff"}
@@ -86,7 +88,7 @@ async def file_content(file_id: str, workspace: Opened) -> FileResponse:
 
 
 @router.delete("/{file_id}")
-async def delete_file(file_id: str, workspace: Opened) -> wire.FileDeleted:
+async def delete_file(file_id: InPath, workspace: Opened) -> wire.FileDeleted:
     await asyncio.to_thread(workspace.files.delete, file_id)
     return wire.FileDeleted(id=file_id, object="file", deleted=True)
 

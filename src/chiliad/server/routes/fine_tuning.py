@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated
 
@@ -12,15 +13,17 @@ from fastapi import APIRouter, Header, Request
 from chiliad.errors import DataError, FileMissing, FileRefused, RegistryError
 from chiliad.server.errors import HttpError
 from chiliad.server.fine_tuned import PREFIX, checkpoints, event_number, event_on_wire, job_on_wire
-from chiliad.server.job_ids import find_job, id_on_wire, job_id
+from chiliad.server.job_ids import find_job, job_id
 from chiliad.server.opened import Opened
 from chiliad.server.wire import fine_tuning as wire
-from chiliad.server.wire.listing import After, Limit, Page, page_of
+from chiliad.server.wire.listing import After, InPath, Limit, Page, page_of
 from chiliad.store import Job, JobEvent
 from chiliad.workspace import Workspace
 from chiliad.workspace.fine_tuning import KIND, FineTuning, submit
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+
+METADATA_KEY = re.compile(r"""metadata\[[^]"\\\0]{1,64}\]""")
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 
@@ -41,12 +44,7 @@ async def list_jobs(
     request: Request, workspace: Opened, after: After = None, limit: Limit = 20
 ) -> Page[wire.FineTuningJob]:
     """The newest first; `metadata[k]=v` picks those with that metadata."""
-    holding = {
-        ("asked", "metadata", name.removeprefix("metadata[").removesuffix("]")): value
-        for name, value in request.query_params.items()
-        if name.startswith("metadata[") and name.endswith("]")
-    }
-    beyond = None if after is None else job_id(PREFIX, after)
+    beyond, holding = None if after is None else job_id(PREFIX, after), _metadata_asked(request.query_params)
     look = partial(workspace.jobs.page, after=beyond, limit=limit + 1, kind=KIND, holding=holding)
     found = await asyncio.to_thread(look)
     told = [await _told(workspace, job) for job in found]
@@ -54,30 +52,30 @@ async def list_jobs(
 
 
 @router.get("/{fine_tuning_job_id}")
-async def retrieve_job(fine_tuning_job_id: str, workspace: Opened) -> wire.FineTuningJob:
+async def retrieve_job(fine_tuning_job_id: InPath, workspace: Opened) -> wire.FineTuningJob:
     return await _told(workspace, await _found(workspace, fine_tuning_job_id))
 
 
 @router.post("/{fine_tuning_job_id}/cancel")
-async def cancel_job(fine_tuning_job_id: str, workspace: Opened) -> wire.FineTuningJob:
+async def cancel_job(fine_tuning_job_id: InPath, workspace: Opened) -> wire.FineTuningJob:
     """End it for good. A running one is `running` until its worker has heard of it, within a second or two."""
     return await _moved(workspace, fine_tuning_job_id, workspace.jobs.cancel)
 
 
 @router.post("/{fine_tuning_job_id}/pause")
-async def pause_job(fine_tuning_job_id: str, workspace: Opened) -> wire.FineTuningJob:
+async def pause_job(fine_tuning_job_id: InPath, workspace: Opened) -> wire.FineTuningJob:
     """Lay it down; it continues from its checkpoint when it is resumed."""
     return await _moved(workspace, fine_tuning_job_id, workspace.jobs.pause)
 
 
 @router.post("/{fine_tuning_job_id}/resume")
-async def resume_job(fine_tuning_job_id: str, workspace: Opened) -> wire.FineTuningJob:
+async def resume_job(fine_tuning_job_id: InPath, workspace: Opened) -> wire.FineTuningJob:
     return await _moved(workspace, fine_tuning_job_id, workspace.jobs.resume)
 
 
 @router.get("/{fine_tuning_job_id}/events")
 async def list_events(
-    fine_tuning_job_id: str, workspace: Opened, after: After = None, limit: Limit = 20
+    fine_tuning_job_id: InPath, workspace: Opened, after: After = None, limit: Limit = 20
 ) -> Page[wire.Event]:
     """The newest first."""
     job = await _found(workspace, fine_tuning_job_id)
@@ -90,12 +88,21 @@ async def list_events(
 
 @router.get("/{fine_tuning_job_id}/checkpoints")
 async def list_checkpoints(
-    fine_tuning_job_id: str, workspace: Opened, after: After = None, limit: Limit = 10
+    fine_tuning_job_id: InPath, workspace: Opened, after: After = None, limit: Limit = 10
 ) -> Page[wire.Checkpoint]:
     """The weights of the best epoch, which are those of the model; others are not kept."""
     job = await _found(workspace, fine_tuning_job_id)
     found = [] if after is not None else await asyncio.to_thread(checkpoints, workspace, job)
     return page_of(found, limit, lambda one: one, lambda one: one["id"])
+
+
+def _metadata_asked(query: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Raises HttpError (400) for a key or a value that no job can have."""
+    asked = {name: value for name, value in query.items() if name.startswith("metadata")}
+    for name, value in asked.items():
+        if not METADATA_KEY.fullmatch(name) or "\0" in value:
+            raise HttpError.bad_value("metadata", "It is no key with a value.", fix="Write metadata[KEY]=VALUE.")
+    return {("asked", "metadata", name[len("metadata[") : -1]): value for name, value in asked.items()}
 
 
 def _submitted(workspace: Workspace, asked: FineTuning, key: str | None) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -14,8 +14,10 @@ from chiliad.server.wire.text import Text
 Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
 ]
-Id = Annotated[Text, Field(min_length=1, max_length=128)]
-After = Annotated[Id | None, Query(description="The last id of the page before.")]
+ID_PATTERN = r"^[A-Za-z0-9_.-]{1,128}$"
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+InPath = Annotated[str, Path(pattern=ID_PATTERN)]
+After = Annotated[str | None, Query(pattern=ID_PATTERN, description="The last id of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="By the time of their making.")]
 

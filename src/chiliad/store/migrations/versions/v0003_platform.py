@@ -30,6 +30,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("at_s", sa.Double, nullable=False),
-        sa.Column("passed", sa.Boolean, nullable=False),
+        sa.Column("status", sa.String, nullable=False),
         sa.Column("document", sa.JSON, nullable=False),
     )
