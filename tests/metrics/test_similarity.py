@@ -1,7 +1,7 @@
 """Similarities against values worked out by hand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiliad.metrics.similarity import SIMILARITIES
@@ -25,6 +25,7 @@ def test_values(name, found, wanted, value):
     assert SIMILARITIES[name](found, wanted) == pytest.approx(value)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_every_measure_is_symmetric_and_a_text_is_like_itself(one, other):
     for measure in SIMILARITIES.values():

@@ -6,8 +6,9 @@ import openai
 import pytest
 
 from chiliad.server.batch_run import Answers, do_batch
-from chiliad.store import JobState
-from chiliad.workspace import Workspace
+from chiliad.store import JobState, Wish
+from chiliad.workspace import SilentReporter, Workspace
+from chiliad.workspace.worker import Stopped
 from tests.server.platform import json_lines, serving, with_hosted_names, work
 
 CHAT = "/v1/chat/completions"
@@ -74,6 +75,30 @@ def test_a_batch_is_cancelled_while_it_waits(client):
     assert (cancelled.status, cancelled.output_file_id) == ("cancelled", None)
     with pytest.raises(openai.NotFoundError):
         client.batches.retrieve("batch_0")
+
+
+class Impatient(SilentReporter):
+    """Cancels at the second look."""
+
+    looks = 0
+
+    def stage(self, doing, done, total):
+        self.looks += 1
+        if self.looks == 2:
+            raise Stopped(Wish.CANCEL)
+
+
+def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings):
+    batch = create(client, [request(f"r{n}") for n in range(40)])
+    with Workspace.open(settings, reporter=Impatient()) as workspace:
+        job = workspace.jobs.lease("w")
+        assert client.batches.cancel(batch.id).status == "cancelling"
+        with pytest.raises(Stopped):
+            do_batch(workspace, job)
+        workspace.jobs.stop(job.id, "w", Wish.CANCEL)
+    cancelled = client.batches.retrieve(batch.id)
+    assert cancelled.status == "cancelled"
+    assert len(lines(client, cancelled.output_file_id)) == 32
 
 
 def test_what_is_not_answered_in_time_expires(client, settings):

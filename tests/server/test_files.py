@@ -1,6 +1,7 @@
 """`/v1/files` as the openai client uses it, over a real workspace."""
 
 import io
+import socket
 from dataclasses import replace
 
 import openai
@@ -88,6 +89,16 @@ def test_a_form_without_a_file_or_a_purpose_is_refused(platform):
     assert (alone.status_code, alone.json()["error"]["param"]) == (400, "purpose")
     assert (empty.status_code, empty.json()["error"]["param"]) == (400, "file")
     assert broken.status_code == 400
+
+
+def test_a_file_that_comes_too_slowly_is_refused(settings):
+    hasty = replace(settings, server=ServerSettings(upload_seconds_max=1))
+    with serving(hasty) as served, socket.create_connection(("127.0.0.1", served.port), timeout=60) as slow:
+        head = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+        slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x".encode())
+        reply = b"".join(iter(lambda: slow.recv(65536), b""))
+    assert b"408" in reply.splitlines()[0]
+    assert b"body_too_slow" in reply
 
 
 @pytest.mark.parametrize("declared", [True, False])

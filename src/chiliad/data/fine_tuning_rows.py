@@ -63,4 +63,4 @@ def _weight(turn: Mapping[str, Any], place: str) -> bool:
     weight = turn.get("weight", 1)
     if weight not in (0, 1, None):
         raise UnreadableFile(f"{place}: the weight {weight!r} is neither 0 nor 1.", fix="Give 0 or 1, or no weight.")
-    return weight != 0
+    return bool(weight != 0)

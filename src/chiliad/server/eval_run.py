@@ -63,7 +63,8 @@ async def _item(
         if isinstance(source, Completions):
             sample = await _answered(inside, source, row)
         values = {"item": row.item, "sample": sample}
-        grades = [(await grader.grade(criterion, values)).to_json() for criterion in criteria]
+        for criterion in criteria:
+            grades.append((await grader.grade(criterion, values)).to_json())
     except ChiliadError as error:
         told = {"code": error.code, "message": str(error)}
         return number, ItemStatus.ERRORED, {"item": row.item, "sample": {**sample, "error": told}, "results": grades}
@@ -79,8 +80,8 @@ async def _answered(inside: Inside, source: Completions, row: Row) -> dict[str, 
         if isinstance(asked, TemplateMessages)
         else look_up(asked.item_reference, values)
     )
-    sampling = source.sampling_params.model_dump() if source.sampling_params else {}
-    return await sampled(inside, {**sampling, "model": source.model, "messages": turns})
+    sampling = source.sampling_params or {}
+    return await sampled(inside, {**sampling, "model": source.model, "messages": turns, "stream": False})
 
 
 def _by_criterion(criteria: Sequence[Criterion], items: Sequence[EvalItem]) -> list[Document]:

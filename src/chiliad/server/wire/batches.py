@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -11,7 +11,7 @@ from chiliad.server.errors import HttpError
 from chiliad.server.wire.files import ExpiresAfter
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import RequestBody
-from chiliad.server.wire.text import Text
+from chiliad.server.wire.text import JsonObject, Text
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 REQUESTS_MAX = 50_000
@@ -39,7 +39,7 @@ class Line(BaseModel):
     custom_id: Text = Field(min_length=1, max_length=512)
     method: Literal["POST"]
     url: Text
-    body: dict[str, Any]
+    body: JsonObject
 
 
 class BatchError(TypedDict):

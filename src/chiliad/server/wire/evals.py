@@ -11,7 +11,7 @@ from chiliad.server.errors import HttpError
 from chiliad.server.wire.criteria import AnyCriterion, Turns, refuse_elsewhere
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import RequestBody
-from chiliad.server.wire.text import Text
+from chiliad.server.wire.text import JsonObject, Text
 
 CRITERIA_MAX = 64
 ITEMS_MAX = 10_000
@@ -23,7 +23,7 @@ Name = Annotated[Text, Field(max_length=NAME_LENGTH_MAX)]
 
 class CustomConfig(BaseModel):
     type: Literal["custom"]
-    item_schema: dict[str, Any]
+    item_schema: JsonObject
     include_sample_schema: bool = False
 
     @property
@@ -68,8 +68,8 @@ class Row(BaseModel):
     """Fields beside these two are ignored, as in OpenAI's files."""
 
     model_config = ConfigDict(extra="ignore")
-    item: dict[str, Any]
-    sample: dict[str, Any] | None = None
+    item: JsonObject
+    sample: JsonObject | None = None
 
 
 class FileContent(BaseModel):
@@ -103,12 +103,6 @@ class ItemMessages(BaseModel):
     item_reference: Annotated[Text, Field(min_length=1, max_length=512)]
 
 
-class Sampling(BaseModel):
-    """Goes into the chat completion as it is, which says what it thinks of it."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class Completions(BaseModel):
     """Rows that a model here answers first."""
 
@@ -116,7 +110,8 @@ class Completions(BaseModel):
     source: Annotated[FileContent | FileId | StoredSource, Field(discriminator="type")]
     model: Annotated[Text, Field(min_length=1, max_length=512)]
     input_messages: Annotated[TemplateMessages | ItemMessages, Field(discriminator="type")]
-    sampling_params: Sampling | None = None
+    sampling_params: JsonObject | None = None
+    """go into the chat completion as they are"""
 
 
 class ElsewhereSource(BaseModel):

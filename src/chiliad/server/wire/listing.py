@@ -11,8 +11,14 @@ from typing_extensions import TypedDict
 
 from chiliad.server.wire.text import Text
 
+WITHOUT_NUL = r"^[^\x00]*$"
+"""what databases can search in"""
 Metadata = Annotated[
-    dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
+    dict[
+        Annotated[Text, Field(max_length=64, pattern=WITHOUT_NUL)],
+        Annotated[Text, Field(max_length=512, pattern=WITHOUT_NUL)],
+    ],
+    Field(max_length=16),
 ]
 ID_PATTERN = r"^[A-Za-z0-9_.-]{1,128}$"
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
