@@ -158,6 +158,7 @@ def test_every_weighted_turn_of_a_conversation_is_learned_and_the_conversation_s
         ({"method": {"type": "reinforcement"}}, "unsupported_feature", "method.type"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "unsupported_feature", "integrations"),
         ({"hyperparameters": {"n_epochs": 0}, "method": None}, "invalid_value", "hyperparameters.n_epochs"),
+        ({"model": "ft:tiny:local:a:1"}, "unsupported_feature", "model"),
         ({"suffix": "x" * 65}, "invalid_value", "suffix"),
         ({"suffix": "base"}, "invalid_value", "suffix"),
         ({"training_file": "file-nothing"}, "invalid_training_file", "training_file"),

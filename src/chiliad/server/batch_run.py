@@ -9,13 +9,14 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from contextlib import aclosing
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from chiliad.server.batch_lines import lines_of, output_ids
-from chiliad.server.inside import AT_ONCE_MAX, Inside
+from chiliad.server.inside import Inside, some_at_once
 from chiliad.server.wire.batches import Line
 from chiliad.store import Document, Job, Purpose, Wish
 from chiliad.store.files import folder_lock, remove_folder
@@ -81,14 +82,19 @@ async def _do(
 ) -> bool:
     """Whether it expired before everything was answered."""
     left = [line for line in lines if line.custom_id not in answers.done]
+    in_time = takewhile(lambda _: clock() < job.document["expires_s"], left)
     with workspace.reporter as reporter:
-        async with Inside(workspace) as inside:
-            while left and clock() < job.document["expires_s"]:
-                reporter.stage("requests", len(lines) - len(left), len(lines))
-                some, left = left[:AT_ONCE_MAX], left[AT_ONCE_MAX:]
-                answers.add(await asyncio.gather(*map(partial(_answer, inside), some)))
-    answers.add([_answered(line, error=_EXPIRED) for line in left])
-    return bool(left)
+        reporter.stage("requests", len(answers.done), len(lines))
+        async with (
+            Inside(workspace) as inside,
+            aclosing(some_at_once(_answer(inside, line) for line in in_time)) as done,
+        ):
+            async for some in done:
+                answers.add(some)
+                reporter.stage("requests", len(answers.done), len(lines))
+    late = [line for line in left if line.custom_id not in answers.done]
+    answers.add([_answered(line, error=_EXPIRED) for line in late])
+    return bool(late)
 
 
 _EXPIRED = {"code": "batch_expired", "message": "The batch expired before this request was answered."}

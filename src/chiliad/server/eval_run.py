@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,7 +14,7 @@ from chiliad.errors import ChiliadError
 from chiliad.evals.item_template import look_up
 from chiliad.server.eval_rows import rows_of
 from chiliad.server.grading import Grader, messages, sampled
-from chiliad.server.inside import AT_ONCE_MAX, Inside
+from chiliad.server.inside import Inside, some_at_once
 from chiliad.server.wire.criteria import Criterion
 from chiliad.server.wire.evals import Completions, Jsonl, Row, TemplateMessages
 from chiliad.store import Document, EvalItem, ItemStatus, Job
@@ -42,15 +43,15 @@ async def _do(
     done = {item.number for item in workspace.evals.items(job.id, limit=None)}
     open_rows = [(number, row) for number, row in enumerate(rows) if number not in done]
     with workspace.reporter as reporter:
+        reporter.stage("items", len(done), len(rows))
         async with Inside(workspace) as inside:
             grader = Grader(inside, lambda: workspace.embedder)
-            for some in (open_rows[n : n + AT_ONCE_MAX] for n in range(0, len(open_rows), AT_ONCE_MAX)):
-                reporter.stage("items", len(done), len(rows))
-                items = await asyncio.gather(
-                    *(_item(inside, grader, source, criteria, number, row) for number, row in some)
-                )
-                workspace.evals.put_items(job.id, items)
-                done.update(number for number, _ in some)
+            asked = (_item(inside, grader, source, criteria, number, row) for number, row in open_rows)
+            async with aclosing(some_at_once(asked)) as answered:
+                async for items in answered:
+                    workspace.evals.put_items(job.id, items)
+                    done.update(number for number, *_ in items)
+                    reporter.stage("items", len(done), len(rows))
 
 
 async def _item(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -12,6 +14,25 @@ from chiliad.workspace import Workspace
 
 AT_ONCE_MAX = 32
 """requests under way at a time: enough to fill the engine's steps"""
+
+T = TypeVar("T")
+
+
+async def some_at_once(asked: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerator[list[T]]:
+    """What `asked` give, as it comes, some at a time; when this is closed, those under way are cancelled."""
+    running: set[asyncio.Task[T]] = set()
+    try:
+        for one in asked:
+            running.add(asyncio.create_task(one))
+            if len(running) == AT_ONCE_MAX:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                yield [task.result() for task in done]
+        while running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            yield [task.result() for task in done]
+    finally:
+        for task in running:
+            task.cancel()
 
 
 class Inside:

@@ -89,7 +89,8 @@ class Evals:
         """Record (number, status, document) of items; one that is there already stays as it is."""
         now = self._clock()
         with self._database.write(Writers.EVALS) as connection:
-            known = set(connection.scalars(select(eval_items.c.number).where(eval_items.c.run_id == run_id)))
+            numbers = eval_items.c.number.in_([number for number, *_ in items])
+            known = set(connection.scalars(select(eval_items.c.number).where(eval_items.c.run_id == run_id, numbers)))
             rows = [
                 {"run_id": run_id, "number": number, "at_s": now, "status": status, "document": dict(document)}
                 for number, status, document in items

@@ -15,7 +15,8 @@ from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.options import TrainOptions
 
 if TYPE_CHECKING:
-    from chiliad.workspace.workspace import Data, Workspace
+    from chiliad.workspace.given import Data
+    from chiliad.workspace.workspace import Workspace
 
 
 class WorkspaceJobs(Jobs):

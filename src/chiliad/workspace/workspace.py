@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from chiliad.adapters import load_adapter
 from chiliad.base import DEFAULT_BASE, BaseStore
@@ -18,14 +18,10 @@ from chiliad.data import (
     Columns,
     Dataset,
     Example,
-    Table,
     amend,
     find_columns,
     freeze,
-    read_table,
     renew,
-    table_from_frame,
-    table_from_rows,
     to_examples,
 )
 from chiliad.embeddings import MiniLM
@@ -40,6 +36,7 @@ from chiliad.store.files import explain_disk_errors, folder_lock
 from chiliad.training.fit import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.given import Data, source_of, table_of
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import (
     TEMPLATE_FILE,
@@ -55,16 +52,13 @@ from chiliad.workspace.proof import compare_versions, prove, score_on, template_
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
 
-Data = str | Path | Any
-"""a file, a Table, a pandas DataFrame, or a list of dicts"""
-
 
 class Workspace:
     """Opens what is in the folder and hands the parts to each other. Several processes may use one workspace at once."""
 
     def __init__(self, settings: Settings, reporter: Reporter | None = None) -> None:
         self.settings = settings
-        self._reporter = reporter or SilentReporter()
+        self.reporter = reporter or SilentReporter()
         self.bases = BaseStore(settings.cache_dir)
         self.folder = settings.workspace
         with explain_disk_errors(self.folder):
@@ -170,7 +164,7 @@ class Workspace:
         columns, rows = self._read(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
-        dataset = self._frozen(name, rows, tests, _source(data), instruction)
+        dataset = self._frozen(name, rows, tests, source_of(data), instruction)
         return Assignment(name, dataset, base, options or TrainOptions(), columns)
 
     def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
@@ -185,7 +179,7 @@ class Workspace:
         given = (
             self._read(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
         )
-        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {_source(corrections)}")
+        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {source_of(corrections)}")
         chosen = options or TrainOptions()
         return self.run(Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended))
 
@@ -202,7 +196,7 @@ class Workspace:
         The card is written beside the version if it tells how that answers when asked: on its own frozen test rows, with
         the closed answer set kept and without a scorer of the user's.
         """
-        with self._reporter as reporter:
+        with self.reporter as reporter:
             return self._evaluated(expert, dataset or self.own_dataset(expert), scorer, options, reporter)
 
     def test_on(
@@ -216,7 +210,7 @@ class Workspace:
         """The expert's own training rows beside other test rows; nothing is frozen. Raises DataError."""
         tests = tuple(example for example in self.examples(data, input=input, output=output) if example.usable)
         digest = sha256("".join(example.id for example in tests).encode()).hexdigest()
-        return replace(self.own_dataset(expert), hash=digest, test=tests, source=_source(data))
+        return replace(self.own_dataset(expert), hash=digest, test=tests, source=source_of(data))
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
@@ -224,7 +218,7 @@ class Workspace:
         Raises PromotionRefused.
         """
         expert = self.expert(reference)
-        with self._reporter as reporter:
+        with self.reporter as reporter:
             comparison = None if force else self._compared(expert, reporter)
         return self.registry.promote(expert.version.name, expert.version.number, comparison, force=force)
 
@@ -288,14 +282,9 @@ class Workspace:
         """Evals as clients of OpenAI's API define them, and what their runs gave."""
         return Evals(self.store.database)
 
-    @property
-    def reporter(self) -> Reporter:
-        """Who is told about long work."""
-        return self._reporter
-
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
-        self._reporter = reporter
+        self.reporter = reporter
 
     @cached_property
     def embedder(self) -> MiniLM:
@@ -314,7 +303,7 @@ class Workspace:
         output: str | None,
         group: str | None,
     ) -> tuple[Columns, list[Example]]:
-        table = _table(data)
+        table = table_of(data)
         columns = find_columns(table, input=input, output=output, group=group)
         return columns, to_examples(table, columns)
 
@@ -335,7 +324,7 @@ class Workspace:
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate. The run's folder is locked, so that two commands never share a checkpoint."""
         run = self.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
-        with self._reporter as reporter, folder_lock(run, wait=False):
+        with self.reporter as reporter, folder_lock(run, wait=False):
             if assignment.options.baselines:
                 reporter.stage("small embedder", 0, 0)
                 _ = self.embedder  # fetched before the long work: without it there is no card
@@ -407,21 +396,3 @@ class Workspace:
             return None
         judge = self.expert(live.ref) if live.dataset_hash else candidate
         return compare_versions(candidate, self.expert(live.ref), self.own_dataset(judge), reporter)
-
-
-def _table(data: Data) -> Table:
-    if isinstance(data, Table):
-        return data
-    if isinstance(data, str | Path):
-        return read_table(Path(data))
-    if isinstance(data, list):
-        return table_from_rows(data)
-    return table_from_frame(data)
-
-
-def _source(data: Data) -> str:
-    """A name for people. One that is not UTF-8, which a file system may well have, is written as far as it is."""
-    if isinstance(data, Table):
-        return data.source
-    name = Path(data).name if isinstance(data, str | Path) else type(data).__name__
-    return name.encode("utf-8", "replace").decode()
