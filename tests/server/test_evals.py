@@ -91,7 +91,8 @@ def test_answers_that_are_there_are_graded(client, settings):
     assert "item.wanted" in items[2].sample.error.message
     failed = client.evals.runs.output_items.list(done.id, eval_id=made.id, status="fail")
     assert [item.id for item in failed] == [items[1].id, items[2].id]
-    assert client.evals.runs.output_items.retrieve(items[1].id, eval_id=made.id, run_id=done.id) == items[1]
+    alone = client.evals.runs.output_items.retrieve(items[1].id, eval_id=made.id, run_id=done.id)
+    assert alone.to_dict() == items[1].to_dict()
 
     assert [one.id for one in client.evals.runs.list(made.id, status="completed")] == [done.id]
     assert client.evals.runs.list(made.id, status="failed").data == []

@@ -48,7 +48,7 @@ async def retrieve_eval(eval_id: InPath, workspace: Opened) -> wire.Eval:
 @router.post("/{eval_id}")
 async def update_eval(eval_id: InPath, body: wire.EvalChanges, workspace: Opened) -> wire.Eval:
     """Its name and metadata; what is measured never changes."""
-    changes = body.model_dump(include=body.model_fields_set & {"name", "metadata"})
+    changes = body.changes()
     return eval_on_wire(await asyncio.to_thread(workspace.evals.update, eval_id, changes))
 
 

@@ -63,6 +63,11 @@ class EvalChanges(RequestBody):
     name: Name | None = None
     metadata: Metadata | None = None
 
+    def changes(self) -> dict[str, Any]:
+        """The fields that are given; a name that is null stays as it is, metadata that are null go."""
+        given = self.model_dump(include=self.model_fields_set & {"name", "metadata"})
+        return {field: value for field, value in given.items() if field != "name" or value is not None}
+
 
 class Row(BaseModel):
     """Fields beside these two are ignored, as in OpenAI's files."""
