@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,7 +48,7 @@ def back_up(registry: Registry, file: Path, *, now: datetime) -> Summary:
     with new_archive(file) as archive:
         facts["experts"] = _add_experts(archive, registry.experts_root)
         _add_folder(archive, registry.datasets_root, "datasets")
-        _add_folder(archive, registry.workspace / "files", "files")
+        _add_uploads(archive, registry.workspace / "files")
         facts["rows"] = _add_rows(archive, registry.database)
         archive.finish(facts)
     with open_archive(file) as written:
@@ -92,6 +93,12 @@ def _add_experts(archive: ArchiveWriter, root: Path) -> int:
         with folder_lock(folder):
             _add_folder(archive, folder, f"experts/{folder.name}")
     return len(experts)
+
+
+def _add_uploads(archive: ArchiveWriter, root: Path) -> None:
+    for folder in _entries(root):
+        with suppress(FileNotFoundError):  # its client has just deleted it
+            _add_folder(archive, folder, f"files/{folder.name}")
 
 
 def _add_folder(archive: ArchiveWriter, folder: Path, name: str) -> None:
