@@ -126,7 +126,8 @@ def _known(workspace: Workspace, file_id: str) -> str | None:
 def _counts(workspace: Workspace, job: Job) -> wire.RequestCounts:
     """Which of the answers under way are errors is told when the batch has ended."""
     if job.result is not None:
-        return wire.RequestCounts(**{name: job.result[name] for name in ("total", "completed", "failed")})
+        counts = job.result
+        return wire.RequestCounts(total=counts["total"], completed=counts["completed"], failed=counts["failed"])
     told = [event.data for event in workspace.jobs.latest_events(job.id) if event.data is not None]
     done = int(told[0]["done"]) if told else 0
     return wire.RequestCounts(total=job.document["total"], completed=done, failed=0)
