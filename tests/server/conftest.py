@@ -24,7 +24,7 @@ API_KEY = "sk-tëst-key"
 @dataclass(frozen=True)
 class Running:
     server: Server
-    service: EngineService
+    service: object
     port: int
 
     @property
@@ -40,12 +40,12 @@ class Running:
 
 
 @contextmanager
-def running(service: EngineService, settings: ServerSettings | None = None, api_key: str | None = None):
+def running(service, settings: ServerSettings | None = None, api_key: str | None = None, workspace=None):
     """A server in a thread, which has stopped when the block ends."""
     settings = settings or ServerSettings()
     listening = threading.Event()
     with listen("127.0.0.1", 0) as listener:
-        server = Server(service, settings, api_key=api_key, on_listening=listening.set)
+        server = Server(service, settings, api_key=api_key, on_listening=listening.set, workspace=workspace)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

@@ -43,7 +43,14 @@ def serve(
     with Workspace.open(settings) as opened, contextlib.suppress(KeyboardInterrupt):
         working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
         with working:
-            run(opened.service(), settings.server, api_key=api_key, allow_network=allow_network, on_listening=_announce)
+            run(
+                opened.service(),
+                settings.server,
+                api_key=api_key,
+                allow_network=allow_network,
+                on_listening=_announce,
+                workspace=opened,
+            )
 
 
 def _announce(address: str) -> None:

@@ -6,6 +6,8 @@ from chiliad.data.columns import Columns, find_columns
 from chiliad.data.convert import to_examples
 from chiliad.data.dataset import Amended, Dataset, amend, assemble, freeze, renew
 from chiliad.data.example import Example, Message
+from chiliad.data.fine_tuning_rows import learned_turns
+from chiliad.data.json_lines import check_json_lines
 from chiliad.data.read import read_lines, read_table
 from chiliad.data.table import Table, table_from_frame, table_from_rows
 from chiliad.data.task import TaskKind, task_kind
@@ -25,8 +27,10 @@ __all__ = [
     "amend",
     "assemble",
     "check",
+    "check_json_lines",
     "find_columns",
     "freeze",
+    "learned_turns",
     "members_of",
     "read_collection",
     "read_lines",

@@ -18,6 +18,7 @@ from typing import NoReturn
 from chiliad.errors import ExpertNotFound, RegistryError, StoreError
 from chiliad.registry.alias import Alias
 from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
+from chiliad.registry.fine_tuned import PREFIX, RECORDED_AS, FineTunedName
 from chiliad.registry.gate import Action, Comparison, Promotion, judge
 from chiliad.registry.ids import ExpertName, ExpertRef, check_name
 from chiliad.registry.reconcile import Unreadable, numbers_in, reconcile
@@ -103,7 +104,9 @@ class Registry:
         return check_name(name, reserved=self._reserved())
 
     def get(self, reference: str | ExpertRef) -> ExpertVersion:
-        """The version that `tickets@3` names, or the live one of `tickets`. Raises ExpertNotFound."""
+        """The version that `tickets@3` or `ft:...:tickets:ID` names, or the live one of `tickets`. Raises ExpertNotFound."""
+        if isinstance(reference, str) and reference.startswith(PREFIX):
+            return self._fine_tuned(FineTunedName.parse(reference))
         ref = reference if isinstance(reference, ExpertRef) else ExpertRef.parse(reference)
         number = ref.number
         row = self._store.live_version(ref.name) if number is None else self._store.version(ref.name, number)
@@ -129,6 +132,10 @@ class Registry:
             )
             for name, numbers in self._store.numbers().items()
         ]
+
+    def fine_tuned(self) -> list[ExpertVersion]:
+        """All versions that have a name of their own as fine-tuned models."""
+        return [ExpertVersion.from_document(row.document) for row in self._store.versions_trained_with(RECORDED_AS)]
 
     def folder(self, ref: ExpertRef) -> Path:
         """Where a version's files are."""
@@ -214,6 +221,14 @@ class Registry:
         self._store.clear()
         self.reconcile()
         return self.unreadable
+
+    def _fine_tuned(self, name: FineTunedName) -> ExpertVersion:
+        for row in reversed(self._store.versions(name.expert)):
+            if row.document["training"].get(RECORDED_AS) == str(name):
+                return ExpertVersion.from_document(row.document)
+        raise ExpertNotFound(
+            f"There is no fine-tuned model {str(name)!r} (any more).", fix="GET /v1/models lists those that there are."
+        )
 
     def _number_max(self, name: ExpertName) -> int:
         """The highest number in use among the files, known to the database or not."""

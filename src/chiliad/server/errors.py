@@ -10,7 +10,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from chiliad.errors import BaseNotFound, ChiliadError, ExpertNotFound, Overloaded, PromptTooLong, RequestError
+from chiliad.errors import (
+    BaseNotFound,
+    ChiliadError,
+    EvalError,
+    EvalNotFound,
+    ExpertNotFound,
+    FileMissing,
+    FileRefused,
+    JobConflict,
+    JobNotFound,
+    Overloaded,
+    PromptTooLong,
+    RequestError,
+)
 from chiliad.server.wire.errors import Error, ErrorBody
 
 RETRY_AFTER_S = 1
@@ -52,6 +65,8 @@ def install(app: FastAPI) -> None:
 def error_response(error: ChiliadError) -> JSONResponse:
     status = status_of(error)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    if status == 409:
+        headers["x-should-retry"] = "false"  # OpenAI's clients would send it again
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_body(error), status_code=status, headers=headers)
@@ -74,11 +89,13 @@ def status_of(error: ChiliadError) -> int:
     match error:
         case HttpError():
             return error.status
-        case ExpertNotFound() | BaseNotFound():
+        case ExpertNotFound() | BaseNotFound() | FileMissing() | JobNotFound() | EvalNotFound():
             return 404
+        case JobConflict():
+            return 409
         case Overloaded():
             return 429
-        case RequestError():
+        case RequestError() | FileRefused() | EvalError():
             return 400
         case _:
             return 500

@@ -13,6 +13,7 @@ from chiliad.server.app import create_app
 from chiliad.server.middleware.origin import is_loopback
 from chiliad.server.service import AnyService
 from chiliad.server.state import state_of
+from chiliad.workspace import Workspace
 
 CONNECTIONS_MAX = 4096
 BACKLOG_MAX = 2048
@@ -30,24 +31,36 @@ def run(
     api_key: str | None,
     allow_network: bool,
     on_listening: Callable[[str], None],
+    workspace: Workspace | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. `on_listening` gets the address once requests are accepted.
+
+    With `workspace` it also takes files, fine-tuning jobs, evals and batches, which are kept there.
 
     Raises ConfigError when the address is taken, unusable, or open to others without a key.
     """
     check_exposure(settings.host, allow_network=allow_network, api_key=api_key)
     with listen(settings.host, settings.port) as listener:
         address = f"http://{_printable(settings.host)}:{listener.getsockname()[1]}"
-        Server(service, settings, api_key=api_key, on_listening=lambda: on_listening(address)).run(sockets=[listener])
+        server = Server(
+            service, settings, api_key=api_key, on_listening=lambda: on_listening(address), workspace=workspace
+        )
+        server.run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
     """uvicorn, which from its first signal on takes no new request and ends the running ones within `finish_seconds_max`."""
 
     def __init__(
-        self, service: AnyService, settings: ServerSettings, *, api_key: str | None, on_listening: Callable[[], None]
+        self,
+        service: AnyService,
+        settings: ServerSettings,
+        *,
+        api_key: str | None,
+        on_listening: Callable[[], None],
+        workspace: Workspace | None = None,
     ) -> None:
-        app = create_app(service, settings, api_key=api_key)
+        app = create_app(service, settings, api_key=api_key, workspace=workspace)
         config = uvicorn.Config(
             app,
             log_config=None,

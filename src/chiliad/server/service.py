@@ -72,10 +72,13 @@ class Service(Protocol[M]):
         """Whether `start` would be of use now. Called on the event loop; does not block."""
 
     def models(self) -> Sequence[M]:
-        """Everything that can be asked under its plain name: every expert's live version and every loaded base."""
+        """Everything that can be asked under its plain name: each expert's live version, fine-tuned models, loaded bases."""
 
     def resolve(self, model_id: str) -> M:
-        """What `tickets`, `tickets@3` or a base id stands for now. Raises ExpertNotFound."""
+        """What `tickets`, `tickets@3`, a fine-tuned or hosted model's name, or a base id stands for now.
+
+        Raises ExpertNotFound, BaseNotFound.
+        """
 
     def render(self, model: M, turns: Turns) -> tuple[int, ...]:
         """The prompt of a conversation, as the model was trained to read it. Raises BadRequest."""

@@ -1,14 +1,14 @@
 """The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
-Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them; jobs, and comparisons
-that were not used for a promotion yet, live here alone.
+Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them; jobs, evals,
+what is known of uploaded files, and comparisons that were not used for a promotion yet, live here alone.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Double, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 2
+SCHEMA = 3
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -89,4 +89,35 @@ job_events = Table(
     Column("kind", String, nullable=False),
     Column("text", String, nullable=False),
     Column("data", JSON(none_as_null=True), nullable=True),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double, nullable=True),
+)
+
+evals = Table(
+    "evals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created_s", Double, nullable=False),
+    Column("updated_s", Double, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+
+eval_items = Table(
+    "eval_items",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at_s", Double, nullable=False),
+    Column("status", String, nullable=False),
+    Column("document", JSON, nullable=False),
 )

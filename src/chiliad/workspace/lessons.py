@@ -12,6 +12,7 @@ from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.registry import DatasetHash, ExpertFacts
+from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.training import Course, FitResult, Recipe, Row, choose_recipe
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.machine import machine
@@ -91,7 +92,12 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: LoraAdapter | No
         rslora=parent.shape.rslora if parent else options.rslora,
         seed=options.seed,
     )
-    return replace(recipe, alpha=parent.shape.alpha) if parent else recipe
+    return replace(
+        recipe,
+        alpha=parent.shape.alpha if parent else recipe.alpha,
+        learning_rate=recipe.learning_rate * options.learning_rate_multiplier,
+        rows_per_batch=options.rows_per_batch or recipe.rows_per_batch,
+    )
 
 
 def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
@@ -110,6 +116,7 @@ def facts_of(
         "rows": len(lessons.train),
         "rows_too_long": lessons.skipped,
         "epochs": progress.epochs_done,
+        "steps": progress.step,
         "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
         "rank": recipe.rank,
         "alpha": recipe.alpha,
@@ -127,6 +134,8 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    if assignment.fine_tuned_model:
+        training[RECORDED_AS] = assignment.fine_tuned_model
     amended = assignment.corrections
     if amended:
         training["corrections"] = len(amended.used)

@@ -12,6 +12,9 @@ class TrainOptions:
     rank: int | None = None
     epochs: int | None = None
     learning_rate: float | None = None
+    learning_rate_multiplier: float = 1.0
+    """times the learning rate that is given or chosen"""
+    rows_per_batch: int | None = None
     rslora: bool = False
     seed: int = 0
     baselines: bool = True

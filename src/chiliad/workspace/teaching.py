@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chiliad.adapters import load_adapter
 from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
 from chiliad.registry import ExpertVersion
+from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.store.files import folder_lock
 from chiliad.training import Course, FitResult, Recipe, Trainer, fit_many
 from chiliad.training.run import CHECKPOINT_FILE
@@ -123,7 +124,7 @@ class Teaching:
     def _written(self, pupil: _Pupil, result: FitResult) -> Expert:
         """A new version, or the one that this very run wrote before it was stopped in its evaluation."""
         name, served = pupil.assignment.name, self._served
-        unfinished = self._written_by(name, result.identity) if result.resumed else None
+        unfinished = self._written_by(pupil.assignment, result.identity) if result.resumed else None
         if unfinished is not None:
             return self._workspace.expert(unfinished.ref)
         facts = facts_of(pupil.assignment, served, pupil.lessons, pupil.recipe, result)
@@ -131,13 +132,16 @@ class Teaching:
             write_files(draft.folder, served, served.expert_template, pupil.recipe, result)
         return self._workspace.expert(draft.ref)
 
-    def _written_by(self, name: str, identity: str) -> ExpertVersion | None:
-        """The newest version that a run with this identity wrote."""
+    def _written_by(self, assignment: Assignment, identity: str) -> ExpertVersion | None:
+        """The newest version that a run of this assignment with this identity wrote."""
         try:
-            versions = self._workspace.registry.versions(name)
+            versions = self._workspace.registry.versions(assignment.name)
         except ExpertNotFound:
             return None
-        return next((v for v in reversed(versions) if v.training.get("run") == identity), None)
+        wanted = (identity, assignment.fine_tuned_model)
+        return next(
+            (v for v in reversed(versions) if (v.training.get("run"), v.training.get(RECORDED_AS)) == wanted), None
+        )
 
     def _refusals(self) -> Iterator[Taught]:
         while self._refused:

@@ -28,7 +28,7 @@ from chiliad.evals import Card, EvalOptions
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
 from chiliad.registry import ExpertRef, Promotion, Registry
-from chiliad.store import Store
+from chiliad.store import Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
@@ -269,20 +269,35 @@ class Workspace:
             self._served[base_id] = ServedBase(base, self.settings)
         return self._served[base_id]
 
-    def service(self, bases: Sequence[str] | None = None) -> WorkspaceService:
+    def base_called(self, name: str) -> str:
+        """The base that has this id, or that answers here to this name of a hosted model. Raises BaseNotFound."""
+        return self.bases.get(name if name in self.bases.ids() else self.settings.hosted(name) or name).id
+
+    def service(self, bases: Sequence[str] | None = None, *, any_base: bool = False) -> WorkspaceService:
         """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
 
         Without `bases` it is the default base if that is here; it is fetched only if there is nothing else to serve.
+        With `any_base` the other bases of this machine answer too, each loaded when it is first asked.
         """
         if bases is None:
             wanted = DEFAULT_BASE in self.bases.ids() or not any(expert.live for expert in self.registry.experts())
             bases = (DEFAULT_BASE,) if wanted else ()
-        return WorkspaceService(self, bases)
+        return WorkspaceService(self, bases, any_base=any_base)
 
     @cached_property
     def jobs(self) -> WorkspaceJobs:
         """What is to be done in the background."""
         return WorkspaceJobs(self)
+
+    @cached_property
+    def files(self) -> Uploads:
+        """What clients have uploaded, and what jobs have written for them."""
+        return Uploads(self.store.database, self.folder / "files")
+
+    @cached_property
+    def evals(self) -> Evals:
+        """Evals as clients of OpenAI's API define them, and what their runs gave."""
+        return Evals(self.store.database)
 
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
