@@ -1,20 +1,46 @@
 """What outlives a process: the database, and files that are either whole or absent."""
 
+from chiliad.store.audit import AuditEntry, AuditLog
+from chiliad.store.budgets import Budgets, Limit, Refusal, Reservation, Standing
 from chiliad.store.database import Database
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
+from chiliad.store.keys import DEFAULT_PROJECT, Key, Keys, Limits, NewKey, Role
+from chiliad.store.ledger import Entry, GroupBy, Ledger, Period, Settled, Sum
+from chiliad.store.sessions import Session, Sessions
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
 
 __all__ = [
+    "DEFAULT_PROJECT",
+    "AuditEntry",
+    "AuditLog",
+    "Budgets",
     "Database",
     "Document",
+    "Entry",
+    "GroupBy",
     "Job",
     "JobEvent",
     "JobState",
     "Jobs",
+    "Key",
+    "Keys",
     "LeaseLost",
+    "Ledger",
+    "Limit",
+    "Limits",
+    "NewKey",
+    "Period",
     "PromotionRow",
+    "Refusal",
+    "Reservation",
+    "Role",
+    "Session",
+    "Sessions",
+    "Settled",
+    "Standing",
     "Store",
+    "Sum",
     "VersionRow",
     "Wish",
     "sqlite_url",

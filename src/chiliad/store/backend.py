@@ -23,6 +23,8 @@ class Writers(IntEnum):
     SCHEMA = 1
     REGISTRY = 2
     JOBS = 3
+    ACCESS = 4
+    SPENDING = 5
 
 
 class Backend(ABC):
