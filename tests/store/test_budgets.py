@@ -172,6 +172,6 @@ def test_the_ledger_is_summed_by_model_key_and_day(database):
 
 def test_a_key_knows_when_it_was_last_used(database, clock):
     keys = Keys(database, clock)
-    made = keys.create("a", role=Role.APP, by="test")
+    made = keys.create("a", role=Role.APP)
     Ledger(database).record([], {made.key.id: NOON})
     assert keys.get(made.key.id).last_used_s == NOON

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +17,8 @@ from chiliad.store.database import Database
 from chiliad.store.tables import audit
 
 PAGE_MAX = 100
+
+_actor: ContextVar[str | None] = ContextVar("actor", default=None)
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,10 @@ class AuditLog:
         self._database = database
         self._clock = clock
 
-    def add(self, actor: str, action: str, subject: str, details: Mapping[str, Any] | None = None) -> None:
+    def add(self, action: str, subject: str, details: Mapping[str, Any] | None = None) -> None:
+        """Record what the actor of this context did."""
         with self._database.write(Writers.ACCESS) as connection:
-            note(connection, self._clock(), actor, action, subject, details)
+            note(connection, self._clock(), action, subject, details)
 
     def page(self, *, before: int | None = None, limit: int = PAGE_MAX) -> list[AuditEntry]:
         """Entries from the newest to the oldest, those with a number below `before`."""
@@ -52,15 +58,28 @@ class AuditLog:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]
 
 
+@contextmanager
+def acting_as(actor: str) -> Iterator[None]:
+    """What is done in the block, and in the threads and tasks that it waits for, `actor` does."""
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
 def note(
-    connection: Connection,
-    at_s: float,
-    actor: str,
-    action: str,
-    subject: str,
-    details: Mapping[str, Any] | None = None,
+    connection: Connection, at_s: float, action: str, subject: str, details: Mapping[str, Any] | None = None
 ) -> None:
     """Add an entry in a transaction of Writers.ACCESS, together with what it tells about."""
     last = connection.scalar(select(func.max(audit.c.number))) or 0
-    row = {"number": last + 1, "at_s": at_s, "actor": actor, "action": action, "subject": subject}
+    row = {"number": last + 1, "at_s": at_s, "actor": _actor.get() or _user(), "action": action, "subject": subject}
     connection.execute(audit.insert().values(**row, details=dict(details or {})))
+
+
+def _user() -> str:
+    """Whose process this is."""
+    try:
+        return f"os:{getpass.getuser()}"
+    except (OSError, KeyError):  # an account without a name
+        return "os:unknown"

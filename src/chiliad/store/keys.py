@@ -40,7 +40,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a key may use; None does not limit. Tokens are those of prompts and answers, spend is in the ledger's currency."""
+    """What a key may use; None does not limit. Tokens are those of prompts and answers, spend is in the ledger's money."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -78,7 +78,7 @@ class NewKey:
 
 
 class Keys:
-    """Safe to share between threads and processes. `clock` gives seconds since 1970; `by` says who does it."""
+    """Safe to share between threads and processes. `clock` gives seconds since 1970."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -89,7 +89,6 @@ class Keys:
         name: str,
         *,
         role: Role,
-        by: str,
         project: str = DEFAULT_PROJECT,
         limits: Limits | None = None,
         expires_s: float | None = None,
@@ -107,17 +106,17 @@ class Keys:
                     **values, **asdict(limits), secret_hash=hashed(secret), prefix=secret[:PREFIX_CHARS], created_s=now
                 )
             )
-            note(connection, now, by, "key.create", key_id, {"name": name, "project": project, "role": role})
+            note(connection, now, "key.create", key_id, {"name": name, "project": project, "role": role})
             return NewKey(_find(connection, key_id), secret)
 
-    def revoke(self, key_id: str, *, by: str) -> Key:
+    def revoke(self, key_id: str) -> Key:
         """End a key for good, from now on; a second time changes nothing. Raises KeyNotFound."""
         now = self._clock()
         with self._database.write(Writers.ACCESS) as connection:
             key = _find(connection, key_id)
             if key.revoked_s is None:
                 connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_s=now))
-                note(connection, now, by, "key.revoke", key_id, {"name": key.name})
+                note(connection, now, "key.revoke", key_id, {"name": key.name})
             return _find(connection, key_id)
 
     def all(self) -> list[Key]:
@@ -158,7 +157,9 @@ def hashed(secret: str) -> str:
 
 def _check(name: str, project: str, limits: Limits, *, lives_s: float | None) -> None:
     if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
-        raise BadKey("A key needs a name.", fix=f"Give 1 to {NAME_CHARS_MAX} printable characters that say whose it is.")
+        raise BadKey(
+            "A key needs a name.", fix=f"Give 1 to {NAME_CHARS_MAX} printable characters that say whose it is."
+        )
     if not _PROJECT.fullmatch(project):
         raise BadKey(
             f"{project!r} is no name for a project.",

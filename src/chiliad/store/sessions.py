@@ -32,14 +32,14 @@ class Sessions:
         self._database = database
         self._clock = clock
 
-    def open(self, key_id: str | None, *, by: str) -> str:
+    def open(self, key_id: str | None) -> str:
         """The token of a new session, good for LIVES_S. Those that have run out are forgotten on the way."""
         now, token = self._clock(), secrets.token_urlsafe(32)
         with self._database.write(Writers.ACCESS) as connection:
             connection.execute(sessions.delete().where(sessions.c.expires_s <= now))
             row = {"token_hash": hashed(token), "key_id": key_id, "expires_s": now + LIVES_S}
             connection.execute(sessions.insert().values(**row))
-            note(connection, now, by, "session.open", by)
+            note(connection, now, "session.open", key_id or "admin-link")
         return token
 
     def find(self, token: str) -> Session | None:
