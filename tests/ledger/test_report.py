@@ -23,9 +23,9 @@ def ledger(database):
 
 
 @pytest.fixture
-def report(database):
+def report(ledger, database):
     def make(scores=(), **options):
-        return cost_report(Keys(database), MachinePrice.of(PriceSettings()), dict(scores).get, **options)
+        return cost_report(ledger, Keys(database), MachinePrice.of(PriceSettings()), dict(scores).get, **options)
 
     return make
 
