@@ -75,6 +75,27 @@ HOSTED_MODELS: Mapping[str, str] = {
 """what answers here to the names of hosted models, so that old code needs one changed URL; the first that fits counts"""
 
 
+@dataclass(frozen=True)
+class PriceSettings:
+    """What the machine costs. The defaults describe an ordinary desktop computer, and are nothing but assumptions."""
+
+    currency: str = "USD"
+    machine_per_hour: float | None = None
+    """rent, with power; the purchase, life and power below are not used then"""
+    machine_purchase: float = 800.0
+    machine_life_years: float = 4.0
+    power_watts: float = 65.0
+    power_per_kwh: float = 0.25
+    idle_share: float = 0.5
+    """the part of its time in which the machine answers nothing, which those who ask pay for too"""
+
+    def __post_init__(self) -> None:
+        if self.idle_share >= 1:
+            raise ConfigError("prices.idle_share leaves no time to work in.", fix="Give a share below 1, such as 0.5.")
+        if self.machine_life_years == 0:
+            raise ConfigError("prices.machine_life_years is no life.", fix="Give the years until it is replaced.")
+
+
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
@@ -94,6 +115,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
 
     def hosted(self, model: str) -> str | None:
         """What answers here to the name of a hosted model; None if it is the name of none."""
@@ -170,6 +192,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
             if number < 1:
                 raise ValueError("it must be at least 1")
             return number
+        if kind in (float, float | None):
+            return _amount(value)
         return str(value)
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
         raise ConfigError(
@@ -183,3 +207,13 @@ def _texts(value: Any, path: str) -> Mapping[str, str]:
             f"{path} is a table of texts.", fix=f'Write it as a table [{path}] with lines "name" = "text".'
         )
     return dict(value)
+
+
+def _amount(value: Any) -> float:
+    """Raises ValueError, TypeError."""
+    if isinstance(value, bool):
+        raise ValueError("it is no number")
+    amount = float(value)
+    if not 0 <= amount < float("inf"):
+        raise ValueError("it must be 0 or more")
+    return amount

@@ -27,6 +27,9 @@ ChiliadError
 ├── JobError
 │   ├── JobNotFound
 │   └── JobConflict        not possible in its state, or its key names another job
+├── AccessError
+│   ├── KeyNotFound
+│   └── BadKey             a name, project or limit that a key cannot have
 └── RequestError
     ├── BadRequest
     ├── PromptTooLong
@@ -153,6 +156,18 @@ class JobNotFound(JobError):
 
 class JobConflict(JobError):
     code = "job_conflict"
+
+
+class AccessError(ChiliadError):
+    code = "access"
+
+
+class KeyNotFound(AccessError):
+    code = "key_not_found"
+
+
+class BadKey(AccessError):
+    code = "bad_key"
 
 
 class RequestError(ChiliadError):

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from chiliad.server.batch_run import Answers, do_batch
-from chiliad.store import JobState, Wish
+from chiliad.store import GroupBy, JobState, Role, Wish
 from chiliad.workspace import SilentReporter, Workspace
 from chiliad.workspace.worker import Stopped
 from tests.server.platform import json_lines, serving, with_hosted_names, work
@@ -70,6 +70,25 @@ def test_a_batch_answers_what_the_server_would_answer(client, settings):
     listed = list(client.batches.list(limit=1))
     assert [one.id for one in listed] == [completions.id, batch.id]
     assert list(lines(client, listed[0].output_file_id)) == ["c"]
+
+
+def test_a_batch_is_billed_to_the_key_that_submitted_it(settings):
+    with serving(settings) as served:
+        made = served.accounts.keys.create("night", role=Role.MEMBER)
+        with served.openai(api_key=made.secret) as client:
+            done, late = create(client, [request("a"), request("b")]), create(client, [request("c")])
+            with Workspace.open(settings) as workspace:
+                job = workspace.jobs.lease("w")
+                workspace.jobs.succeed(job.id, "w", do_batch(workspace, job))
+            assert client.batches.retrieve(done.id).request_counts.completed == 2
+        sums = served.accounts.ledger.sums(GroupBy.KEY)
+        assert [(total.of, total.answers) for total in sums] == [(made.key.id, 2)]
+        served.accounts.keys.revoke(made.key.id)
+        work(settings)
+        with served.openai(api_key=served.accounts.keys.create("day", role=Role.VIEWER).secret) as viewer:
+            failed = viewer.batches.retrieve(late.id)
+        assert (failed.status, failed.request_counts.completed) == ("failed", 0)
+        assert "revoked" in failed.errors.data[0].message
 
 
 def test_a_batch_is_cancelled_while_it_waits(client):

@@ -266,7 +266,7 @@ def test_an_expert_deleted_while_the_list_is_made_is_left_out(workspace, table, 
     service = workspace.service(bases=("tiny",))
     live = service._live()
     workspace.registry.delete_expert("elsewhere")
-    assert [service._listed(version) is None for version in live] == [True, False]
+    assert [service._listed(version.name, version) is None for version in live] == [True, False]
     assert {model.id for model in service.models()} == {"tickets", "tiny"}
 
 

@@ -61,7 +61,9 @@ def train(
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
 
-    options = TrainOptions(rank, epochs, learning_rate, rslora, seed, baselines)
+    options = TrainOptions(
+        rank=rank, epochs=epochs, learning_rate=learning_rate, rslora=rslora, seed=seed, baselines=baselines
+    )
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)

@@ -22,7 +22,7 @@ from chiliad.registry.fine_tuned import PREFIX, RECORDED_AS, FineTunedName
 from chiliad.registry.gate import Action, Comparison, Promotion, judge
 from chiliad.registry.ids import ExpertName, ExpertRef, check_name
 from chiliad.registry.reconcile import Unreadable, numbers_in, reconcile
-from chiliad.store import Document, Store
+from chiliad.store import AuditLog, Document, Store
 from chiliad.store.files import explain_disk_errors, folder_lock, remove_folder, staged_folder, write_atomic
 
 Clock = Callable[[], datetime]
@@ -77,6 +77,7 @@ class Registry:
         self.database = store.database
         self._reserved = reserved
         self._clock = clock
+        self._audit = AuditLog(store.database, lambda: clock().timestamp())
         self.workspace = workspace
         self.experts_root = workspace / "experts"
         self.datasets_root = workspace / "datasets"
@@ -98,6 +99,7 @@ class Registry:
             version = self._described(ref, facts, stage)
             write_atomic(stage / EXPERT_FILE, json.dumps(version.to_document(), indent=2, ensure_ascii=False) + "\n")
         self._store.put_versions([version.to_row()])
+        self._audit.add("version.write", str(ref))
 
     def check_name(self, name: str) -> ExpertName:
         """Raises RegistryError unless a new version may be called so."""
@@ -200,6 +202,7 @@ class Registry:
                 )
             self._store.remove_version(name, number)
             remove_folder(self.folder(ref))
+            self._audit.add("version.delete", str(ref))
 
     def delete_expert(self, name: str) -> None:
         """Delete all versions of an expert, its alias and its history. Raises ExpertNotFound."""
@@ -207,6 +210,7 @@ class Registry:
             self.versions(name)
             self._store.remove_expert(name)
             remove_folder(self.experts_root / name)
+            self._audit.add("expert.delete", name)
 
     def datasets(self) -> dict[str, Document]:
         """hash -> `dataset.json` of every frozen dataset in the workspace."""
@@ -282,6 +286,7 @@ class Registry:
         moved = alias.moved(step)
         moved.write(self.experts_root / name)
         self._store.put_alias(name, moved.live, moved.rows())
+        self._audit.add(f"version.{action}", str(ref), {"forced": True} if forced else None)
         return step
 
     def _refuse(self, ref: ExpertRef) -> NoReturn:

@@ -86,7 +86,7 @@ async def _do(
     with workspace.reporter as reporter:
         reporter.stage("requests", len(answers.done), len(lines))
         async with (
-            Inside(workspace) as inside,
+            Inside(workspace, job.document["submitter"]) as inside,
             aclosing(some_at_once(_answer(inside, line) for line in in_time)) as done,
         ):
             async for some in done:

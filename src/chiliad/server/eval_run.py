@@ -44,7 +44,7 @@ async def _do(
     open_rows = [(number, row) for number, row in enumerate(rows) if number not in done]
     with workspace.reporter as reporter:
         reporter.stage("items", len(done), len(rows))
-        async with Inside(workspace) as inside:
+        async with Inside(workspace, job.document["submitter"]) as inside:
             grader = Grader(inside, lambda: workspace.embedder)
             asked = (_item(inside, grader, source, criteria, number, row) for number, row in open_rows)
             async with aclosing(some_at_once(asked)) as answered:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from chiliad.server.app import create_app
+from chiliad.server.caller import submitter
 from chiliad.workspace import Workspace
 
 AT_ONCE_MAX = 32
@@ -36,11 +37,16 @@ async def some_at_once(asked: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerato
 
 
 class Inside:
-    """Entered on an event loop; closes what it opened."""
+    """Entered on an event loop; closes what it opened. What it asks is billed to whoever submitted the job."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, caller_id: str) -> None:
+        """Raises KeyNotFound if the key of the submitter does not hold any more."""
         self._app = create_app(
-            workspace.service(bases=(), any_base=True), workspace.settings.server, workspace=workspace
+            workspace.service(bases=(), any_base=True),
+            workspace.settings.server,
+            workspace.accounts,
+            workspace=workspace,
+            everybody=submitter(workspace.accounts, caller_id),
         )
 
     async def __aenter__(self) -> Self:

@@ -25,6 +25,8 @@ class Writers(IntEnum):
     JOBS = 3
     FILES = 4
     EVALS = 5
+    ACCESS = 6
+    SPENDING = 7
 
 
 class Backend(ABC):

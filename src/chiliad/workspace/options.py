@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from chiliad.evals import EvalOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     rank: int | None = None
     epochs: int | None = None

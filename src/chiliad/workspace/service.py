@@ -13,9 +13,11 @@ from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, Handle, OnEvent, SamplingParams
 from chiliad.errors import BaseModelError, DataError, ExpertNotFound, WrongBase
+from chiliad.ledger import TestScore
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.scores import score_of
 from chiliad.workspace.served_base import ServedBase
 
 if TYPE_CHECKING:
@@ -122,6 +124,9 @@ class WorkspaceService:
 
     def compile(self, model: Model, grammar: Grammar) -> None:
         model.served.engine.compile(grammar)
+
+    def score(self, model_id: str) -> TestScore | None:
+        return score_of(self._workspace.registry, model_id)
 
     def start(
         self,

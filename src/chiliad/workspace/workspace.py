@@ -25,6 +25,7 @@ from chiliad.data import (
 from chiliad.embeddings import MiniLM
 from chiliad.errors import ChiliadError, UnusableData
 from chiliad.evals import Card, EvalOptions
+from chiliad.ledger import Accounts
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
 from chiliad.registry import ExpertRef, Promotion, Registry
@@ -78,9 +79,11 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Stop the engines and close the database."""
+        """Stop the engines, write the rest of the ledger, and close the database."""
         for served in self._served.values():
             served.close()
+        if "accounts" in self.__dict__:
+            self.accounts.close()
         self.store.close()
 
     def rest(self) -> None:
@@ -298,6 +301,11 @@ class Workspace:
     def evals(self) -> Evals:
         """Evals as clients of OpenAI's API define them, and what their runs gave."""
         return Evals(self.store.database)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Who may ask, and what they spent."""
+        return Accounts(self.store.database, self.settings.prices)
 
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 
 from chiliad.errors import DataError, FileMissing, FileRefused
 from chiliad.server.batch_lines import BATCH, WINDOW_S, lines_of, output_ids
+from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.job_ids import find_job, id_on_wire, job_id
 from chiliad.server.opened import Opened
@@ -35,10 +36,10 @@ _STATUS: Mapping[JobState, wire.Status] = {
 
 
 @router.post("")
-async def create_batch(body: wire.BatchBody, workspace: Opened) -> wire.Batch:
+async def create_batch(body: wire.BatchBody, workspace: Opened, caller: From) -> wire.Batch:
     """Queue a batch. Its file is read now, so that a row that is no request is told at once."""
     body.check()
-    job = await asyncio.to_thread(_submitted, workspace, body)
+    job = await asyncio.to_thread(_submitted, workspace, body, caller)
     return await asyncio.to_thread(_on_wire, workspace, job)
 
 
@@ -64,13 +65,14 @@ async def cancel_batch(batch_id: InPath, workspace: Opened) -> wire.Batch:
     return await asyncio.to_thread(lambda: _on_wire(workspace, workspace.jobs.cancel(job.id)))
 
 
-def _submitted(workspace: Workspace, body: wire.BatchBody) -> Job:
+def _submitted(workspace: Workspace, body: wire.BatchBody, caller: Caller) -> Job:
     try:
         lines = lines_of(workspace, body.input_file_id, body.endpoint)
     except (DataError, FileMissing, FileRefused) as error:
         raise HttpError(400, "invalid_batch_file", error.cause, fix=error.fix, param="input_file_id") from error
     kept = body.output_expires_after
     document = {
+        "submitter": caller.id,
         "input_file": body.input_file_id,
         "endpoint": body.endpoint,
         "window": body.completion_window,

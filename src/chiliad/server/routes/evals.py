@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from chiliad.errors import DataError, EvalError, FileMissing, FileRefused, JobNotFound
+from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.eval_rows import EVAL_RUN, rows_of
 from chiliad.server.eval_shapes import RUN_PREFIX, STATES, eval_on_wire, item_number, item_on_wire, run_on_wire
@@ -60,13 +61,13 @@ async def delete_eval(eval_id: InPath, workspace: Opened) -> wire.EvalDeleted:
 
 
 @router.post("/{eval_id}/runs", status_code=201)
-async def create_run(eval_id: InPath, body: wire.RunBody, workspace: Opened, state: State) -> wire.Run:
+async def create_run(eval_id: InPath, body: wire.RunBody, workspace: Opened, state: State, caller: From) -> wire.Run:
     """Queue a run. Its rows are read now, so that what is wrong with them is told at once."""
     kept, source = await asyncio.to_thread(workspace.evals.get, eval_id), body.source()
     judges = [criterion["model"] for criterion in kept.document["testing_criteria"] if "model" in criterion]
     for model in [source.model, *judges] if isinstance(source, wire.Completions) else judges:
         await state.resolve(model)
-    job = await asyncio.to_thread(_submitted, workspace, kept, source, body)
+    job = await asyncio.to_thread(_submitted, workspace, kept, source, body, caller)
     return await asyncio.to_thread(run_on_wire, workspace.evals, job)
 
 
@@ -146,7 +147,9 @@ async def retrieve_output_item(
     return item_on_wire(job, await asyncio.to_thread(workspace.evals.item, job.id, number))
 
 
-def _submitted(workspace: Workspace, kept: Eval, source: wire.Jsonl | wire.Completions, body: wire.RunBody) -> Job:
+def _submitted(
+    workspace: Workspace, kept: Eval, source: wire.Jsonl | wire.Completions, body: wire.RunBody, caller: Caller
+) -> Job:
     try:
         rows = rows_of(workspace, source)
     except (DataError, EvalError, FileMissing, FileRefused) as error:
@@ -155,6 +158,7 @@ def _submitted(workspace: Workspace, kept: Eval, source: wire.Jsonl | wire.Compl
         cause = f"The source has {len(rows)} rows; a run takes {wire.ITEMS_MAX}."
         raise HttpError.bad_value("data_source.source", cause, fix="Take a part of them.")
     document = {
+        "submitter": caller.id,
         "eval": kept.id,
         "name": body.name or "",
         "metadata": body.metadata,
