@@ -4,6 +4,9 @@ Decoding is timed from the moment when all sequences decode until the first one 
 of 100 prompt tokens and 48 new ones, each with its own LoRA of rank 8 on all linear layers, read from its file in the first
 round. `kept_lora_32` compares it with the same requests without adapters, in the same engine at the same precision, in
 turns. Prompts are random and new in every round; nothing is cached between requests.
+
+With `--llama-server PATH` llama.cpp does the same work in turns with ours, on the same prompts and adapters, in whichever of
+its formats is the quickest for each row. benchmarks/README.md tells how to build it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +26,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import torch
+from llama_cpp import FORMATS, LlamaCpp, answers_per_second
 
 from chiliad.adapters import AdapterHash, LoraShape, load_adapter, save_adapter
 from chiliad.base import DEFAULT_BASE, Base, BaseStore
@@ -35,6 +39,17 @@ SHAPE = LoraShape(rank=8, alpha=16.0, rslora=False, targets=SITES)
 EXPERTS = 32
 PREFILL = (16, 256)
 """requests, tokens of each"""
+ANSWER = (100, 48)
+"""prompt tokens, new tokens"""
+PEER_ROWS = {
+    "decode_1_vs_llama_cpp": "decode_1_tok_s",
+    "decode_32_vs_llama_cpp": "decode_32_tok_s",
+    "prefill_vs_llama_cpp": "prefill_tok_s",
+    "mixed_32_vs_llama_cpp": "mixed_32_tok_s",
+    "shared_32_vs_llama_cpp": "shared_32_tok_s",
+}
+
+Prompts = list[tuple[int, ...]]
 
 
 def main() -> None:
@@ -42,12 +57,21 @@ def main() -> None:
     use_threads(options.threads)
     base = BaseStore(Settings.load().cache_dir).get(DEFAULT_BASE)
     with tempfile.TemporaryDirectory() as folder:
-        experts = _experts(base, Path(folder), EXPERTS)
+        work = Path(folder)
+        experts = _experts(base, work, EXPERTS)
         model = Llama.load(base.path, LlamaConfig.from_hf(base.config))
-        load = partial(_load, experts)
-        with Engine(model, base.tokenizer(), load, EngineSettings(), threads=options.threads) as engine:
-            rounds = [_round(engine, list(experts)) for _ in range(options.repeats + 1)]
-    result = _summary(rounds[1:], options.threads)
+        load, settings = partial(_load, experts), EngineSettings(prefix_cache_bytes=0)
+        peer = LlamaCpp(options.llama_server, work, options.threads) if options.llama_server else None
+        if peer:
+            peer.convert(base.path, list(experts.values()))
+        ours, theirs = [], []
+        with Engine(model, base.tokenizer(), load, settings, threads=options.threads) as engine:
+            for number in range(options.repeats + 1):
+                prompts = [_prompt(engine, ANSWER[0]) for _ in range(EXPERTS)]
+                ours.append(_round(engine, list(experts), prompts))
+                if peer and number:  # the first round warms our side up
+                    theirs.append({kind: _peer_round(peer, kind, list(experts.values()), prompts) for kind in FORMATS})
+    result = _summary(ours[1:], theirs, options.threads)
     print(json.dumps(result, indent=2) if options.json else "\n".join(f"{k:<24} {v}" for k, v in result.items()))
 
 
@@ -56,6 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=5, help="rounds after one to warm up; the median is reported")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--llama-server", type=Path, metavar="PATH", help="measure llama.cpp beside, by this program of it"
+    )
     return parser.parse_args()
 
 
@@ -84,19 +111,30 @@ def _load(experts: dict[AdapterHash, Path], adapter: AdapterHash) -> Any:
     return load_adapter(experts[adapter])
 
 
-def _round(engine: Engine, experts: Sequence[AdapterHash]) -> dict[str, float]:
+def _round(engine: Engine, experts: Sequence[AdapterHash], prompts: Prompts) -> dict[str, float]:
     alike, mixed = [None] * EXPERTS, list(experts)
     result = {
         "decode_1_tok_s": _decode(engine, [None]),
         "decode_32_tok_s": _decode(engine, alike),
         "decode_32_lora_tok_s": _decode(engine, mixed),
-        "base_32_tok_s": _answer(engine, alike),
-        "mixed_32_tok_s": _answer(engine, mixed),
-        "shared_32_tok_s": _answer(engine, mixed[:1] * EXPERTS),
+        "base_32_tok_s": _answer(engine, alike, prompts),
+        "mixed_32_tok_s": _answer(engine, mixed, prompts),
+        "shared_32_tok_s": _answer(engine, mixed[:1] * EXPERTS, prompts),
         "prefill_tok_s": _prefill(engine),
     }
     result["kept_lora_32"] = result["mixed_32_tok_s"] / result["base_32_tok_s"]
     return result
+
+
+def _peer_round(peer: LlamaCpp, kind: str, adapters: Sequence[Path], prompts: Prompts) -> dict[str, float]:
+    alike, mixed, new = [0] * len(adapters), range(len(adapters)), ANSWER[1]
+    with peer.serving(kind, adapters) as client:
+        answers_per_second(client, prompts[:1], [None], new)
+        served = {
+            "mixed_32_tok_s": answers_per_second(client, prompts, mixed, new),
+            "shared_32_tok_s": answers_per_second(client, prompts, alike, new),
+        }
+    return {**served, **peer.speeds(kind)}
 
 
 def _decode(engine: Engine, adapters: Sequence[AdapterHash | None], *, prompt: int = 16, tokens: int = 64) -> float:
@@ -107,7 +145,7 @@ def _decode(engine: Engine, adapters: Sequence[AdapterHash | None], *, prompt: i
         events.put((number, time.perf_counter(), event))
 
     for number, adapter in enumerate(adapters):
-        engine.submit(_request(engine, adapter, prompt, tokens), partial(note, number))
+        engine.submit(_request(_prompt(engine, prompt), tokens, adapter), partial(note, number))
     produced = dict.fromkeys(range(len(adapters)), 0)
     started, last, counted = 0.0, 0.0, 0
     while True:
@@ -128,19 +166,18 @@ def _drain(events: SimpleQueue[tuple[int, float, Event]], running: int) -> None:
         running -= not isinstance(events.get()[2], Delta)
 
 
-def _answer(engine: Engine, adapters: Sequence[AdapterHash | None]) -> float:
+def _answer(engine: Engine, adapters: Sequence[AdapterHash | None], prompts: Prompts) -> float:
     """New tokens a second, prompts included in the time."""
-    return _timed(
-        lambda: engine.generate([_request(engine, adapter, 100, 48) for adapter in adapters]), 48 * len(adapters)
-    )
+    new = ANSWER[1]
+    requests = [_request(prompt, new, adapter) for prompt, adapter in zip(prompts, adapters, strict=True)]
+    return _timed(lambda: engine.generate(requests), new * len(requests))
 
 
 def _prefill(engine: Engine) -> float:
     """Prompt tokens a second, for one new token each."""
-    requests, tokens = PREFILL
-    return _timed(
-        lambda: engine.generate([_request(engine, None, tokens, 1) for _ in range(requests)]), requests * tokens
-    )
+    count, tokens = PREFILL
+    requests = [_request(_prompt(engine, tokens), 1, None) for _ in range(count)]
+    return _timed(lambda: engine.generate(requests), count * tokens)
 
 
 def _timed(work: Callable[[], object], tokens: int) -> float:
@@ -149,17 +186,39 @@ def _timed(work: Callable[[], object], tokens: int) -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def _request(engine: Engine, adapter: AdapterHash | None, prompt: int, tokens: int) -> Request:
-    ids = tuple(random.randrange(engine.vocab_size) for _ in range(prompt))
-    return Request(RequestId("benchmark"), ids, SamplingParams(max_tokens=tokens), adapter)
+def _prompt(engine: Engine, tokens: int) -> tuple[int, ...]:
+    return tuple(random.randrange(engine.vocab_size) for _ in range(tokens))
 
 
-def _summary(rounds: list[dict[str, float]], threads: int) -> dict[str, Any]:
-    middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+def _request(prompt: tuple[int, ...], new: int, adapter: AdapterHash | None) -> Request:
+    return Request(RequestId("benchmark"), prompt, SamplingParams(max_tokens=new), adapter)
+
+
+def _summary(ours: list[dict[str, float]], theirs: list[dict[str, dict[str, float]]], threads: int) -> dict[str, Any]:
+    middle = _medians(ours)
     result: dict[str, Any] = {key: round(value, 2 if value < 10 else 0) for key, value in middle.items()}
-    result["mixed_32_tok_s_all"] = [round(one["mixed_32_tok_s"]) for one in rounds]
-    about = {"base": DEFAULT_BASE, "precision": "bf16", "rank": SHAPE.rank, "threads": threads, "repeats": len(rounds)}
+    result["mixed_32_tok_s_all"] = [round(one["mixed_32_tok_s"]) for one in ours]
+    if theirs:
+        result |= _beside({kind: _medians([one[kind] for one in theirs]) for kind in FORMATS}, middle)
+    about = {"base": DEFAULT_BASE, "precision": "bf16", "rank": SHAPE.rank, "threads": threads, "repeats": len(ours)}
     return {**result, **about, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+
+
+def _beside(peer: Mapping[str, Mapping[str, float]], ours: Mapping[str, float]) -> dict[str, Any]:
+    """Ratios to the best of the peer's formats in each row, and all that it measured."""
+    result: dict[str, Any] = {}
+    for ratio, row in PEER_ROWS.items():
+        best = max(peer, key=lambda kind: peer[kind][row])
+        result[ratio] = round(ours[row] / peer[best][row], 2)
+        result[f"{ratio}_format"] = best
+    return {
+        **result,
+        "llama_cpp": {kind: {row: round(value) for row, value in rows.items()} for kind, rows in peer.items()},
+    }
+
+
+def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
 
 
 if __name__ == "__main__":
