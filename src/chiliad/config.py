@@ -54,6 +54,8 @@ class ServerSettings:
     """of one file that is sent to /v1/files"""
     upload_seconds_max: int = 600
     """how long that file may take to arrive"""
+    adapter_folder: Path | None = None
+    """what /v1/load_lora_adapter may load is in here; without it nothing is loaded"""
     organization: str = "local"
     """the third part of the name of a fine-tuned model: ft:BASE:ORGANIZATION:SUFFIX:ID"""
 
@@ -186,7 +188,7 @@ def _convert(kind: Any, value: Any, path: str, *, at_least: int) -> Any:
     if get_origin(kind) is Mapping:
         return _texts(value, path)
     try:
-        if kind is Path:
+        if kind in (Path, Path | None):
             return Path(value).expanduser()
         if kind in (int, int | None):
             return _whole(value, at_least)

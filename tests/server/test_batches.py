@@ -60,6 +60,10 @@ def test_a_batch_answers_what_the_server_would_answer(client, settings):
     counts = done.request_counts
     assert (counts.total, counts.completed, counts.failed) == (40, 39, 1)
     answers = lines(client, done.output_file_id)
+    used = [answer["response"]["body"]["usage"] for answer in answers.values()]
+    assert done.usage.input_tokens == sum(usage["prompt_tokens"] for usage in used)
+    assert done.usage.output_tokens == sum(usage["completion_tokens"] for usage in used) > 0
+    assert done.usage.total_tokens == done.usage.input_tokens + done.usage.output_tokens
     assert set(answers) == {f"r{n}" for n in range(40)} - {"r7"}
     online = client.chat.completions.create(**rows[3]["body"])
     assert answers["r3"]["response"]["body"]["choices"][0]["message"]["content"] == online.choices[0].message.content

@@ -20,6 +20,8 @@ from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.served_base import ServedBase, turns_of
 
 TEMPLATE_FILE = "chat_template.jinja"
+CONTINUED_FROM = "continued_from"
+"""the field of a version's `training` with the version whose rows it has learned besides its own"""
 CORRECTION_WEIGHT = 4
 """ordinary rows that one correction counts for: it is rare, deliberate, and contradicts what the expert would say"""
 CONTINUED_EPOCHS = 3
@@ -110,7 +112,7 @@ def facts_of(
     assignment: Assignment, served: ServedBase, lessons: Lessons, recipe: Recipe, result: FitResult
 ) -> ExpertFacts:
     """What the registry and the card record about a training."""
-    dataset, columns = assignment.dataset, assignment.columns
+    dataset, columns, parent = assignment.dataset, assignment.columns, assignment.parent
     progress = result.progress
     training: dict[str, Any] = {
         "rows": len(lessons.train),
@@ -134,6 +136,8 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    if parent is not None and assignment.corrections is None:
+        training[CONTINUED_FROM] = str(parent.ref)
     if assignment.fine_tuned_model:
         training[RECORDED_AS] = assignment.fine_tuned_model
     amended = assignment.corrections
@@ -147,7 +151,7 @@ def facts_of(
         choices=dataset.labels,
         instruction=dataset.instruction,
         dataset_hash=DatasetHash(dataset.hash),
-        parent=assignment.parent.number if assignment.parent else None,
+        parent=parent.number if parent and parent.name == assignment.name else None,
         training=training,
     )
 
