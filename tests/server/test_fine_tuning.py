@@ -221,13 +221,14 @@ def test_training_continues_from_a_fine_tuned_model_and_tests_nothing_that_it_kn
     with Workspace.open(settings) as workspace:
         before, after = workspace.expert("desk"), workspace.expert("shop")
         learned = workspace.own_dataset(before)
-        known = {example.input for example in (*learned.train, *learned.dev)}
-        assert not known & {example.input for example in workspace.own_dataset(after).test}
+        known = {example.input: example.answer for example in (*learned.train, *learned.dev)}
+        assert not known.keys() & {example.input for example in workspace.own_dataset(after).test}
         assert (after.version.training["continued_from"], after.version.parent) == ("desk@1", None)
+    same = upload(client, json_lines([chat(text, label) for text, label in known.items()])).id
     with pytest.raises(openai.BadRequestError, match="too few to test on"):
-        create(client, training_file, model=model, suffix="other")
+        create(client, same, model=model, suffix="other")
     with pytest.raises(openai.BadRequestError, match="learned every row"):
-        create(client, training_file, model=done.fine_tuned_model, validation_file=upload(client).id, suffix="other")
+        create(client, training_file, model=done.fine_tuned_model, validation_file=same, suffix="other")
     with pytest.raises(openai.NotFoundError):
         create(client, training_file, model="ft:tiny:local:none:1")
 
