@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+KEEP_S = 60.0
+"""a server may close a connection that nothing came on for longer"""
+
+
 @dataclass(frozen=True)
 class Reply:
     """seconds: from the first byte of the request to the last one of the answer"""
@@ -35,7 +40,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[float, Streams]] = []
 
     async def post(self, path: str, body: Any) -> Reply:
         return await self._ask("POST", path, json.dumps(body).encode())
@@ -51,8 +56,8 @@ class Client:
         writer.close()
 
     def close(self) -> None:
-        for _, writer in self._idle:
-            writer.close()
+        while self._idle:
+            self._idle.pop()[1][1].close()
 
     async def _ask(self, method: str, path: str, content: bytes) -> Reply:
         async with self._connection() as (reader, writer):
@@ -63,14 +68,20 @@ class Client:
             return Reply(status, headers, body, time.perf_counter() - started)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        streams = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+    async def _connection(self) -> AsyncIterator[Streams]:
+        streams = self._kept() or await asyncio.open_connection("127.0.0.1", self._port)
         try:
             yield streams
         except BaseException:
             streams[1].close()
             raise
-        self._idle.append(streams)
+        self._idle.append((time.monotonic(), streams))
+
+    def _kept(self) -> Streams | None:
+        """The connection that was used last. If that was too long ago, so it was for the others."""
+        if self._idle and time.monotonic() - self._idle[-1][0] > KEEP_S:
+            self.close()
+        return self._idle.pop()[1] if self._idle else None
 
 
 async def at_once(clients: int, work: Callable[[int], Awaitable[None]], times: int) -> None:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterator, Mapping
@@ -90,7 +89,7 @@ def serving(folder: Path) -> Iterator[Live]:
 def await_ready(server: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(url):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url):
             return
         time.sleep(0.2)
     sys.exit("The server did not start.")

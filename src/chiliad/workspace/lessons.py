@@ -136,8 +136,9 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
-    if parent is not None and assignment.corrections is None:
-        training[CONTINUED_FROM] = str(parent.ref)
+    learned_before = _learned_before(assignment)
+    if learned_before:
+        training[CONTINUED_FROM] = learned_before
     if assignment.fine_tuned_model:
         training[RECORDED_AS] = assignment.fine_tuned_model
     amended = assignment.corrections
@@ -154,6 +155,15 @@ def facts_of(
         parent=parent.number if parent and parent.name == assignment.name else None,
         training=training,
     )
+
+
+def _learned_before(assignment: Assignment) -> str | None:
+    """The version whose rows are not in the dataset. Corrections are among those of the version that they correct."""
+    parent = assignment.parent
+    if parent is None or assignment.corrections is None:
+        return str(parent.ref) if parent else None
+    earlier: str | None = parent.training.get(CONTINUED_FROM)
+    return earlier
 
 
 def row_of(example: Example, served: ServedBase, template: ChatTemplate) -> Row:

@@ -158,7 +158,7 @@ class ResponsesBody(GenerationBody):
         wanted = self.text.format if self.text else None
         if wanted is None:
             return None
-        schema = NamedSchema(content=wanted.content) if wanted.content is not None else None
+        schema = NamedSchema(schema=wanted.content) if wanted.content is not None else None
         return ResponseFormat(type=wanted.type, json_schema=schema)
 
     def _chosen_tool(self) -> Literal["none", "auto", "required"] | NamedTool | None:
