@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 KEEP_S = 60.0
 """a server may close a connection that nothing came on for longer"""
