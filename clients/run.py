@@ -28,7 +28,8 @@ HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements"
 VENVS = HERE.parent / ".venv-clients"
 CLIENTS = tuple(sorted(path.stem for path in REQUIREMENTS.glob("*.txt")))
-START_S = 120
+START_S = 300
+STOP_S = 60
 CLIENT_S = 1800
 OURS = ("CHILIAD_", "OPENAI_", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PYTHONPATH", "VIRTUAL_ENV")
 """beginnings of variables that say something about us, and that a client would not have"""
@@ -83,7 +84,10 @@ def serving(folder: Path) -> Iterator[Live]:
             yield Live(f"http://127.0.0.1:{port}", json.loads(key)["secret"])
         finally:
             server.terminate()
-            server.wait(60)
+            try:
+                server.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def await_ready(server: subprocess.Popen[bytes], url: str) -> None:
