@@ -13,7 +13,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: setup demo test postgres sanitize check lint types imports wheel clean
+.PHONY: setup demo test postgres sanitize check clients lint types imports wheel clean
 
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
@@ -28,6 +28,9 @@ postgres:  ## install Debian's PostgreSQL if it is missing: its tests start a se
 	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install postgresql; }
 
 check: lint types imports wheel test  ## what CI runs; the tests come last
+
+clients: .venv/ready  ## other people's clients, unmodified, against a live server, each in an environment of its own; CI runs it after check
+	$(BIN)/python clients/run.py
 
 sanitize: .venv/ready-dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds them anew before and after
 	$(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=ON -e .
@@ -54,7 +57,7 @@ wheel: .venv/ready-dev  ## a built wheel works in a clean environment
 	rm -rf .venv-wheel build
 
 clean:
-	rm -rf .venv .venv-wheel build dist demo-ws .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-clients .venv-wheel build dist demo-ws .mypy_cache .ruff_cache .pytest_cache
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Chiliad needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -1,4 +1,4 @@
-"""The names of hosted models, in settings."""
+"""Settings from a file and the environment: numbers, and the names of hosted models."""
 
 import pytest
 
@@ -40,3 +40,17 @@ def test_a_table_of_something_else_is_refused(tmp_path, text):
     file.write_text(text)
     with pytest.raises(ConfigError, match="hosted_models"):
         Settings.load(file, environ={})
+
+
+@pytest.mark.parametrize("source", ["file", "environment"])
+def test_what_may_be_none_can_be_turned_off(tmp_path, source):
+    file = tmp_path / "chiliad.toml"
+    file.write_text("[engine]\nprefix_cache_bytes = 0\n" if source == "file" else "")
+    environ = {"CHILIAD_ENGINE__PREFIX_CACHE_BYTES": "0"} if source == "environment" else {}
+    assert Settings.load(file, environ=environ).engine.prefix_cache_bytes == 0
+
+
+@pytest.mark.parametrize(("setting", "least"), [("engine__prefix_cache_bytes", 0), ("engine__batch_max", 1)])
+def test_a_number_that_is_too_small_is_told_with_the_least(setting, least):
+    with pytest.raises(ConfigError, match=f"at least {least}"):
+        Settings.load(environ={f"CHILIAD_{setting.upper()}": str(least - 1)})

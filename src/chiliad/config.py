@@ -21,6 +21,8 @@ from chiliad.errors import ConfigError
 ENV_PREFIX = "CHILIAD_"
 ENV_ALIASES = {"CACHE": "cache_dir"}
 ENV_RESERVED = {"DATA", "API_KEY", "NATIVE"}  # read elsewhere: benchmark data, the server's key, which kernels compute
+FROM_ZERO = {"at_least": 0}
+"""metadata of a whole number that may be 0; the others begin at 1"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class EngineSettings:
     """requests waiting; one more is refused as Overloaded"""
     adapter_cache_bytes: int = 1 << 30
     """adapters kept in memory"""
-    prefix_cache_bytes: int = 256 << 20
+    prefix_cache_bytes: int = field(default=256 << 20, metadata=FROM_ZERO)
     """keys and values kept for prompts that begin as earlier ones did; 0: none"""
 
 
@@ -46,12 +48,14 @@ class ServerSettings:
     body_bytes_max: int = 10 << 20
     body_seconds_max: int = 30
     """how long a request's body may take to arrive"""
-    finish_seconds_max: int = 10
+    finish_seconds_max: int = field(default=10, metadata=FROM_ZERO)
     """how long answers that are under way may go on after the server was told to stop"""
     upload_bytes_max: int = 512 << 20
     """of one file that is sent to /v1/files"""
     upload_seconds_max: int = 600
     """how long that file may take to arrive"""
+    adapter_folder: Path | None = None
+    """what /v1/load_lora_adapter may load is in here; without it nothing is loaded"""
     organization: str = "local"
     """the third part of the name of a fine-tuned model: ft:BASE:ORGANIZATION:SUFFIX:ID"""
 
@@ -165,17 +169,18 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 def _build(cls: Any, tree: Mapping[str, Any], path: str) -> Any:
     hints = get_type_hints(cls)
+    least = {one.name: one.metadata.get("at_least", 1) for one in dataclasses.fields(cls)}
     values = {}
     for key, value in tree.items():
         if key not in hints:
             near = difflib.get_close_matches(key, hints, n=1)
             hint = f"Did you mean {path}{near[0]}?" if near else f"Known settings: {', '.join(sorted(hints))}."
             raise ConfigError(f"There is no setting {path}{key}.", fix=hint)
-        values[key] = _convert(hints[key], value, f"{path}{key}")
+        values[key] = _convert(hints[key], value, f"{path}{key}", at_least=least[key])
     return cls(**values)
 
 
-def _convert(kind: Any, value: Any, path: str) -> Any:
+def _convert(kind: Any, value: Any, path: str, *, at_least: int) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} is a group of settings.", fix=f"Write it as a table [{path}].")
@@ -183,15 +188,10 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if get_origin(kind) is Mapping:
         return _texts(value, path)
     try:
-        if kind is Path:
+        if kind in (Path, Path | None):
             return Path(value).expanduser()
         if kind in (int, int | None):
-            if isinstance(value, bool | float):
-                raise ValueError("it is no whole number")
-            number = int(value)
-            if number < 1:
-                raise ValueError("it must be at least 1")
-            return number
+            return _whole(value, at_least)
         if kind in (float, float | None):
             return _amount(value)
         return str(value)
@@ -207,6 +207,16 @@ def _texts(value: Any, path: str) -> Mapping[str, str]:
             f"{path} is a table of texts.", fix=f'Write it as a table [{path}] with lines "name" = "text".'
         )
     return dict(value)
+
+
+def _whole(value: Any, at_least: int) -> int:
+    """Raises ValueError, TypeError."""
+    if isinstance(value, bool | float):
+        raise ValueError("it is no whole number")
+    number = int(value)
+    if number < at_least:
+        raise ValueError(f"it must be at least {at_least}")
+    return number
 
 
 def _amount(value: Any) -> float:

@@ -60,6 +60,10 @@ def test_a_batch_answers_what_the_server_would_answer(client, settings):
     counts = done.request_counts
     assert (counts.total, counts.completed, counts.failed) == (40, 39, 1)
     answers = lines(client, done.output_file_id)
+    used = [answer["response"]["body"]["usage"] for answer in answers.values()]
+    assert done.usage.input_tokens == sum(usage["prompt_tokens"] for usage in used)
+    assert done.usage.output_tokens == sum(usage["completion_tokens"] for usage in used) > 0
+    assert done.usage.total_tokens == done.usage.input_tokens + done.usage.output_tokens
     assert set(answers) == {f"r{n}" for n in range(40)} - {"r7"}
     online = client.chat.completions.create(**rows[3]["body"])
     assert answers["r3"]["response"]["body"]["choices"][0]["message"]["content"] == online.choices[0].message.content
@@ -135,7 +139,7 @@ def test_what_is_not_answered_in_time_expires(client, settings):
     with Workspace.open(settings) as workspace:
         job = workspace.jobs.lease("w")
         result = do_batch(workspace, job, clock=lambda: job.document["expires_s"])
-        assert result == {"total": 2, "completed": 0, "failed": 2, "expired": True}
+        assert (result["total"], result["completed"], result["failed"], result["expired"]) == (2, 0, 2, True)
         workspace.jobs.succeed(job.id, "w", result)
         assert workspace.jobs.get(job.id).state is JobState.SUCCEEDED
     expired = client.batches.retrieve(batch.id)
@@ -146,12 +150,14 @@ def test_what_is_not_answered_in_time_expires(client, settings):
 def test_answers_survive_a_worker_that_is_killed_in_the_middle_of_one(tmp_path):
     path = tmp_path / "answers.jsonl"
     answers = Answers(path)
-    answers.add([{"custom_id": "a", "response": {"status_code": 200}, "error": None}])
+    body = {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}}
+    answers.add([{"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}])
     answers.add([{"custom_id": "b", "response": None, "error": {"code": "x"}}])
     with path.open("ab") as file:
         file.write(b'{"custom_id": "c", "respo')
     again = Answers(path)
     assert (again.done, again.failed) == ({"a", "b"}, {"b"})
+    assert (again.usage["input_tokens"], again.usage["output_tokens"]) == (3, 2)
     again.add([{"custom_id": "c", "response": {"status_code": 400}, "error": None}])
     assert [json.loads(line)["custom_id"] for line in again.lines(failed=True)] == ["b", "c"]
     assert [json.loads(line)["custom_id"] for line in again.lines(failed=False)] == ["a"]
@@ -160,7 +166,7 @@ def test_answers_survive_a_worker_that_is_killed_in_the_middle_of_one(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "options", "cause", "param"),
     [
-        ([request("a")], {"endpoint": "/v1/responses"}, "not supported", "endpoint"),
+        ([request("a")], {"endpoint": "/v1/moderations"}, "not supported", "endpoint"),
         ([request("a")], {"endpoint": "/v1/embeddings"}, "Row 1 is for", "input_file_id"),
         ([request("a"), request("a")], {}, "Row 2 has a custom_id", "input_file_id"),
         ([{"custom_id": "a"}], {}, "Row 1 is no request: method", "input_file_id"),

@@ -26,9 +26,21 @@ def settings(settings):
 
 
 @pytest.fixture
-def client(settings):
-    with serving(settings) as served, served.openai() as client:
+def platform(settings):
+    with serving(settings) as served:
+        yield served
+
+
+@pytest.fixture
+def client(platform):
+    with platform.openai() as client:
         yield client
+
+
+@pytest.fixture
+def http(platform):
+    with platform.http() as http:
+        yield http
 
 
 def create(client, *criteria, name="e", **options):
@@ -61,6 +73,17 @@ def test_evals_are_kept_listed_changed_and_deleted(client):
     with pytest.raises(openai.NotFoundError) as error:
         client.evals.retrieve(made[1].id)
     assert error.value.code == "eval_not_found"
+
+
+def test_an_eval_that_was_exported_is_taken_as_it_is(client, http):
+    exported = create(client, EXACT, metadata={"k": "v"}).to_dict()
+    assert "item_schema" not in exported["data_source_config"]
+    again = http.post("/v1/evals", json=exported).json()
+    assert again.pop("id") != exported.pop("id")
+    assert {**again, "created_at": 0} == {**exported, "created_at": 0}
+    without = {"type": "custom"}
+    with pytest.raises(openai.BadRequestError, match="item_schema"):
+        client.evals.create(data_source_config=without, testing_criteria=[EXACT])
 
 
 def test_answers_that_are_there_are_graded(client, settings):

@@ -158,7 +158,6 @@ def test_every_weighted_turn_of_a_conversation_is_learned_and_the_conversation_s
         ({"method": {"type": "reinforcement"}}, "unsupported_feature", "method.type"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "unsupported_feature", "integrations"),
         ({"hyperparameters": {"n_epochs": 0}, "method": None}, "invalid_value", "hyperparameters.n_epochs"),
-        ({"model": "ft:tiny:local:a:1"}, "unsupported_feature", "model"),
         ({"suffix": "x" * 65}, "invalid_value", "suffix"),
         ({"suffix": "base"}, "invalid_value", "suffix"),
         ({"training_file": "file-nothing"}, "invalid_training_file", "training_file"),
@@ -207,6 +206,47 @@ def test_hosted_names_answer_and_say_who_answered(client):
         ask(client, "claude")
     with pytest.raises(openai.NotFoundError):
         ask(client, "ft:tiny:local:none:1")
+
+
+def test_training_continues_from_a_fine_tuned_model_and_tests_nothing_that_it_knows(client, settings, training_file):
+    first = create(client, training_file, suffix="desk")
+    work(settings)
+    model = client.fine_tuning.jobs.retrieve(first.id).fine_tuned_model
+    news = [chat(f"parcel {n} is late", "status") for n in range(20)] + [chat(f"pay {n}", "refund") for n in range(20)]
+    again = create(client, upload(client, json_lines(news) + TRAIN).id, model=model, suffix="shop")
+    assert again.model == model
+    work(settings)
+    done = client.fine_tuning.jobs.retrieve(again.id)
+    assert (done.status, done.fine_tuned_model.split(":")[1]) == ("succeeded", "tiny")
+    with Workspace.open(settings) as workspace:
+        before, after = workspace.expert("desk"), workspace.expert("shop")
+        learned = workspace.own_dataset(before)
+        known = {example.input: example.answer for example in (*learned.train, *learned.dev)}
+        assert not known.keys() & {example.input for example in workspace.own_dataset(after).test}
+        assert (after.version.training["continued_from"], after.version.parent) == ("desk@1", None)
+    same = upload(client, json_lines([chat(text, label) for text, label in known.items()])).id
+    with pytest.raises(openai.BadRequestError, match="too few to test on"):
+        create(client, same, model=model, suffix="other")
+    with pytest.raises(openai.BadRequestError, match="learned every row"):
+        create(client, training_file, model=done.fine_tuned_model, validation_file=same, suffix="other")
+    with pytest.raises(openai.NotFoundError):
+        create(client, training_file, model="ft:tiny:local:none:1")
+
+
+def test_a_fine_tuned_model_is_deleted(client, settings, training_file):
+    job = create(client, training_file, suffix="desk")
+    work(settings)
+    name = client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model
+    gone = client.models.delete(name)
+    assert (gone.id, gone.object, gone.deleted) == (name, "model", True)
+    for model in (name, "desk"):
+        with pytest.raises(openai.NotFoundError):
+            ask(client, model)
+    with pytest.raises(openai.NotFoundError):
+        client.models.delete(name)
+    with pytest.raises(openai.BadRequestError, match="begin with ft:"):
+        client.models.delete("tiny")
+    assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
 
 
 def test_a_job_that_fails_says_why(client, settings, training_file):

@@ -36,6 +36,12 @@ BODIES = {
     "/v1/completions": bodies(
         model=st.just("endless") | VALUES, prompt=st.text(max_size=9) | st.lists(st.integers(0, 300)) | VALUES
     ),
+    "/v1/responses": bodies(
+        model=st.just("endless") | VALUES,
+        input=st.text(max_size=9) | TURNS | VALUES,
+        max_output_tokens=st.just(2) | VALUES,
+        text=st.none() | VALUES,
+    ),
     "/tokenize": st.fixed_dictionaries({"prompt": VALUES}, optional={"model": VALUES}),
     "/detokenize": st.fixed_dictionaries({"tokens": st.lists(st.integers()) | VALUES}, optional={"model": VALUES}),
 }

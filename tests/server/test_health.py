@@ -1,4 +1,12 @@
+import httpx
+import openai
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 import chiliad
+from chiliad.config import EngineSettings
+from tests.server.conftest import running
+from tests.server.served import EngineService
 
 
 def test_health_ready_and_version(http):
@@ -17,3 +25,34 @@ def test_the_schema_says_how_errors_look(http):
     responses = schema["paths"]["/v1/chat/completions"]["post"]["responses"]
     assert set(responses) == {"200", "4XX", "5XX"}
     assert "fix" in schema["components"]["schemas"]["Error"]["required"]
+
+
+def meters(http: httpx.Client) -> dict[tuple[str, str], float]:
+    """Every sample by its name and the value of its label, if it has one."""
+    reply = http.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(reply.text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+def test_meters_count_what_was_asked(service):
+    with running(service) as server, server.http() as http, server.openai() as client:
+        asked = [client.completions.create(model="endless", prompt="x", max_tokens=3, n=2) for _ in range(2)]
+        found = meters(http)
+    assert found["chiliad_requests_total",] == 2
+    assert found["chiliad_answers_total",] == 4
+    assert found["chiliad_tokens_total", "answer"] == 12
+    assert found["chiliad_tokens_total", "prompt"] == sum(one.usage.prompt_tokens for one in asked)
+    assert found["chiliad_request_seconds_count",] == 2
+    assert found["chiliad_requests_running",] == 0
+    assert found["chiliad_machine_seconds_total",] > 0
+    assert found["process_cpu_seconds_total",] > 0
+
+
+def test_meters_count_what_was_turned_away(base):
+    service = EngineService(base, EngineSettings(batch_max=1, context_max=64, queue_max=1))
+    with running(service) as server, server.http() as http, server.openai() as client:
+        with pytest.raises(openai.RateLimitError):
+            client.completions.create(model="endless", prompt="x", max_tokens=50, n=8)
+        assert meters(http)["chiliad_refused_total", "overloaded"] == 1
+    service.close()

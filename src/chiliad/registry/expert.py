@@ -32,7 +32,7 @@ class ExpertFacts:
     instruction: str | None = None
     dataset_hash: DatasetHash | None = None
     parent: int | None = None
-    """the version that training started from"""
+    """the version of this expert that training started from"""
     training: Mapping[str, Any] = field(default_factory=dict)
     """how it was made: settings, seconds, tokens, or where it was imported from"""
 

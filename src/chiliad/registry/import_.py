@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from chiliad.adapters.merge import Deltas
 from chiliad.base import Base
@@ -21,15 +22,24 @@ from chiliad.registry.registry import Registry
 
 ARCHIVE_BYTES_MAX = 4 << 30
 TEMPLATE_FILE = "chat_template.jinja"
+LOADED = "loaded"
+"""the field of a version's `training` that marks it as loaded by a client"""
 WANTED_FILES = (*ADAPTER_FILES, TEMPLATE_FILE, EXPERT_FILE)
 
 
 def import_adapter(
-    registry: Registry, name: str, source: Path, base: Base, *, choices: tuple[str, ...] | None = None
+    registry: Registry,
+    name: str,
+    source: Path,
+    base: Base,
+    *,
+    choices: tuple[str, ...] | None = None,
+    loaded: bool = False,
 ) -> ExpertVersion:
     """Register the adapter in `source`, a folder or a zip archive, as the next version of `name` for `base`.
 
     What an exported `expert.json` says about kind, choices and training is kept; `choices` replaces its closed answers.
+    `loaded` marks it as one that a client may unload: where it came from, it still is.
     Its card is not: scores are computed here or not shown. Nothing becomes live. Raises BrokenAdapter (missing, cut
     short, pickled, not finite, another kind), WrongBase, RegistryError (the name), StoreError.
     """
@@ -38,7 +48,7 @@ def import_adapter(
         deltas = Deltas.load(folder, base_fingerprint=base.fingerprint)
         shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
         check_fit(base, deltas, shapes)
-        facts = _facts(registry, folder, source, base)
+        facts = _facts(registry, folder, {"imported_from": source.name, **({LOADED: True} if loaded else {})}, base)
         facts = facts if choices is None else replace(facts, choices=choices, kind="labels" if choices else "text")
         with registry.write_version(name, facts) as draft:
             _copy(folder, draft.folder, base)
@@ -74,18 +84,16 @@ def _unpack(source: Path, folder: Path) -> None:
         raise BrokenAdapter(f"{source} is not a whole archive: {error}.", fix="Export it again.") from error
 
 
-def _facts(registry: Registry, folder: Path, source: Path, base: Base) -> ExpertFacts:
+def _facts(registry: Registry, folder: Path, origin: Mapping[str, Any], base: Base) -> ExpertFacts:
     """What is known about an adapter: its own record if it was exported from Chiliad, else only where it came from."""
-    origin = {"imported_from": source.name}
     if not (folder / EXPERT_FILE).is_file():
-        return ExpertFacts(base_id=base.id, base_fingerprint=base.fingerprint, kind="text", training=origin)
+        return ExpertFacts(base_id=base.id, base_fingerprint=base.fingerprint, kind="text", training=dict(origin))
     exported = ExpertVersion.read(folder)
     exported.require_base(base.id, base.fingerprint)
     dataset = exported.dataset_hash
     known = dataset if dataset and any(dataset.startswith(name) for name in registry.datasets()) else None
-    return replace(
-        exported.facts, parent=None, dataset_hash=known, base_id=base.id, training={**exported.training, **origin}
-    )
+    training = {key: value for key, value in exported.training.items() if key != LOADED}
+    return replace(exported.facts, parent=None, dataset_hash=known, base_id=base.id, training={**training, **origin})
 
 
 def _copy(folder: Path, target: Path, base: Base) -> None:

@@ -24,11 +24,15 @@ from chiliad.server.routes import (
     embeddings,
     evals,
     files,
+    fine_tuned_models,
     fine_tuning,
     health,
     keys,
+    lora_adapters,
+    metrics,
     models,
     page,
+    responses,
     session,
     tokenize,
 )
@@ -37,8 +41,8 @@ from chiliad.server.state import ServerState, attach
 from chiliad.server.wire.errors import ErrorBody
 from chiliad.workspace import Workspace
 
-ROUTES = (page, health, models, chat, completions, tokenize, session, keys, audit, costs)
-WORKSPACE_ROUTES = (files, fine_tuning, embeddings, evals, batches)
+ROUTES = (page, health, metrics, models, chat, completions, responses, tokenize, session, keys, audit, costs)
+WORKSPACE_ROUTES = (files, fine_tuning, fine_tuned_models, lora_adapters, embeddings, evals, batches)
 
 
 def create_app(

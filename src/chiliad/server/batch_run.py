@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import takewhile
@@ -18,6 +19,7 @@ from uuid import uuid4
 from chiliad.server.batch_lines import lines_of, output_ids
 from chiliad.server.inside import Inside, some_at_once
 from chiliad.server.wire.batches import Line
+from chiliad.server.wire.responses import ResponsesUsage, responses_usage
 from chiliad.store import Document, Job, Purpose, Wish
 from chiliad.store.files import folder_lock, remove_folder
 from chiliad.workspace import Workspace
@@ -43,7 +45,8 @@ def do_batch(workspace: Workspace, job: Job, clock: Callable[[], float] = time.t
         _write_files(workspace, job, answers)
     remove_folder(folder)
     failed = len(answers.failed)
-    return {"total": len(lines), "completed": len(answers.done) - failed, "failed": failed, "expired": expired}
+    counts = {"total": len(lines), "completed": len(answers.done) - failed, "failed": failed}
+    return {**counts, "usage": answers.usage, "expired": expired}
 
 
 class Answers:
@@ -53,6 +56,7 @@ class Answers:
         self._path = path
         self.done: set[str] = set()
         self.failed: set[str] = set()
+        self._tokens: Counter[str] = Counter()
         whole = [line for line in self._raw() if line.endswith(b"\n")]
         path.write_bytes(b"".join(whole))  # without what a killed worker wrote half
         self._note(map(json.loads, whole))
@@ -62,6 +66,11 @@ class Answers:
             file.writelines(json.dumps(answer, ensure_ascii=False).encode() + b"\n" for answer in answers)
         self._note(answers)
 
+    @property
+    def usage(self) -> ResponsesUsage:
+        tokens = self._tokens
+        return responses_usage(tokens["input"], tokens["output"], tokens["cached"])
+
     def lines(self, *, failed: bool) -> Iterator[bytes]:
         return (line for line in self._raw() if (json.loads(line)["custom_id"] in self.failed) is failed)
 
@@ -70,11 +79,23 @@ class Answers:
             self.done.add(answer["custom_id"])
             if answer["error"] is not None or answer["response"]["status_code"] != 200:
                 self.failed.add(answer["custom_id"])
+            else:
+                self._tokens.update(_tokens_of(answer["response"]["body"]["usage"]))
 
     def _raw(self) -> Iterator[bytes]:
         if self._path.exists():
             with self._path.open("rb") as file:
                 yield from file
+
+
+def _tokens_of(usage: Document) -> dict[str, int]:
+    """The two ways in which OpenAI's routes tell it; embeddings have no output."""
+    prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {"cached_tokens": 0}
+    return {
+        "input": usage["prompt_tokens"] if "prompt_tokens" in usage else usage["input_tokens"],
+        "output": usage.get("completion_tokens", 0) + usage.get("output_tokens", 0),
+        "cached": prompt["cached_tokens"],
+    }
 
 
 async def _do(

@@ -9,6 +9,7 @@ from chiliad.engine import Completion
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.caller import Caller
 from chiliad.server.limits import limit_headers, too_much
+from chiliad.server.meters import Meters
 from chiliad.server.wire.usage import Usage, usage
 from chiliad.store import Entry, Refusal, Reservation, Settled
 
@@ -33,11 +34,12 @@ class Order:
 class Bill:
     """Lives on the event loop. Whoever opens one closes it, whatever becomes of the answers."""
 
-    def __init__(self, order: Order, caller: Caller, accounts: Accounts, machine: MachineTime) -> None:
+    def __init__(self, order: Order, caller: Caller, accounts: Accounts, machine: MachineTime, meters: Meters) -> None:
         self._order = order
         self._caller = caller
         self._accounts = accounts
         self._machine = machine
+        self._meters = meters
         self._reservation: Reservation | None = None
         self._entered: dict[int, float] = {}
         self._begun = False
@@ -91,8 +93,11 @@ class Bill:
         """Record what was used; answers that have not ended end here. A request that the engine refused used nothing."""
         for index in list(self._entered):
             self._leave(index)
+        entry = self._entry()
+        if self._begun:
+            self._meters.note(entry)
         if self._begun or self._reservation is not None:
-            self._accounts.recorder.add(Settled(self._entry(), self._reservation))
+            self._accounts.recorder.add(Settled(entry, self._reservation))
 
     @property
     def _cost(self) -> float:

@@ -95,7 +95,7 @@ def error_body(error: ChiliadError) -> ErrorBody:
             message=str(error),
             type=_type_of(status),
             param=_param_of(error),
-            code=_code_of(error),
+            code=code_of(error),
             fix=error.fix,
         )
     )
@@ -119,13 +119,7 @@ def status_of(error: ChiliadError) -> int:
             return 500
 
 
-def _type_of(status: int) -> str:
-    if status == 429:
-        return "rate_limit_error"
-    return "server_error" if status >= 500 else "invalid_request_error"
-
-
-def _code_of(error: ChiliadError) -> str:
+def code_of(error: ChiliadError) -> str:
     """Our code, except where OpenAI has one that clients look for."""
     match error:
         case HttpError():
@@ -136,6 +130,12 @@ def _code_of(error: ChiliadError) -> str:
             return "context_length_exceeded"
         case _:
             return error.code
+
+
+def _type_of(status: int) -> str:
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
 
 
 def _param_of(error: ChiliadError) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chiliad.errors import ExpertNotFound
+from chiliad.registry.fine_tuned import PREFIX as FINE_TUNED
 from chiliad.server.errors import HttpError
 from chiliad.server.job_ids import id_on_wire
 from chiliad.server.wire import fine_tuning as wire
@@ -38,7 +39,7 @@ def job_on_wire(jobs: Jobs, job: Job) -> wire.FineTuningJob:
         created_at=int(job.created_s),
         estimated_finish=_estimated_finish(jobs, job),
         finished_at=None if job.finished_s is None else int(job.finished_s),
-        model=job.document["base"],
+        model=asked["model"] if asked["model"].startswith(FINE_TUNED) else job.document["base"],
         asked_model=asked["model"],
         fine_tuned_model=name if job.state is JobState.SUCCEEDED else None,
         organization_id=name.split(":")[2],

@@ -18,6 +18,7 @@ DONE = b"data: [DONE]\n\n"
 class EventStream(StreamingResponse):
     """Sends each chunk as one event and ends with `[DONE]`; an error on the way is the last event before the end.
 
+    With `named` an event also has a name, which is the chunk's `type`.
     `on_end` is called exactly once however the stream ends: finished, failed, or the client left.
     """
 
@@ -29,9 +30,11 @@ class EventStream(StreamingResponse):
         *,
         on_end: Callable[[], None],
         headers: Mapping[str, str] | None = None,
+        named: bool = False,
     ) -> None:
         super().__init__(
-            _encoded(chunks), headers={**(headers or {}), "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            _encoded(chunks, named=named),
+            headers={**(headers or {}), "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
         self._on_end = on_end
 
@@ -42,10 +45,10 @@ class EventStream(StreamingResponse):
             self._on_end()
 
 
-async def _encoded(chunks: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[bytes]:
+async def _encoded(chunks: AsyncIterator[Mapping[str, Any]], *, named: bool) -> AsyncIterator[bytes]:
     try:
         async for chunk in chunks:
-            yield event(chunk)
+            yield f"event: {chunk['type']}\n".encode() + event(chunk) if named else event(chunk)
     except ChiliadError as error:
         yield event(error_body(error))
     yield DONE

@@ -11,13 +11,15 @@ from typing import Annotated, cast
 from fastapi import Depends, FastAPI, Request
 
 from chiliad.engine import Completion
+from chiliad.errors import ChiliadError
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.admin_link import AdminLink
 from chiliad.server.answers import Answers, Start
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller, Callers
-from chiliad.server.errors import HttpError
+from chiliad.server.errors import HttpError, code_of
 from chiliad.server.mailbox import Mailbox
+from chiliad.server.meters import Meters
 from chiliad.server.service import AnyService, ServedModel
 
 
@@ -32,6 +34,7 @@ class ServerState:
         self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False
+        self.meters = Meters(lambda: len(self._running))
 
     async def models(self) -> list[ServedModel]:
         return list(await asyncio.to_thread(self.service.models))
@@ -41,9 +44,13 @@ class ServerState:
 
     async def open_bill(self, order: Order, caller: Caller) -> Bill:
         """What answers may be begun on, at once. Raises HttpError (429) when it passes a limit of the caller."""
-        bill = Bill(order, caller, self.accounts, self._machine)
+        bill = Bill(order, caller, self.accounts, self._machine, self.meters)
         if caller.limits.are_set:
-            await asyncio.to_thread(bill.reserve)
+            try:
+                await asyncio.to_thread(bill.reserve)
+            except ChiliadError as error:
+                self.meters.refuse(code_of(error))
+                raise
         return bill
 
     def begin(self, starts: list[Start], bill: Bill) -> Answers:
@@ -51,7 +58,9 @@ class ServerState:
         try:
             self.refuse_if_closing()
             answers = Answers(starts, bill, self._mailbox)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ChiliadError):
+                self.meters.refuse(code_of(error))
             bill.close()
             raise
         self._running.add(answers)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chiliad.data import Table, learned_turns, read_table
 from chiliad.errors import FileRefused
 from chiliad.registry import ExpertVersion
-from chiliad.registry.fine_tuned import FineTunedName
+from chiliad.registry.fine_tuned import PREFIX, FineTunedName
 from chiliad.store import Document, Job, Purpose
 from chiliad.store.jobs import key_conflict, new_job_id
 from chiliad.workspace.jobs import to_document, train
@@ -30,6 +30,7 @@ RESULT_COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_m
 class FineTuning:
     """What a client asks for. Files are ids of uploads; hyperparameters that are None are chosen from the data.
 
+    `model` is a base, the name of a hosted model, or a fine-tuned model (`ft:...`), whose training is continued then.
     The rows of `validation_file` are the expert's test: its card is measured on them, and rows that the training file has
     too are not trained on. Without it a fifth of the training file is set aside.
     """
@@ -57,8 +58,8 @@ class FineTuning:
 def submit(workspace: Workspace, asked: FineTuning, *, key: str | None = None) -> Job:
     """Read, check and freeze the files, and queue the training. They are not needed any more after.
 
-    The same `key` again gives the same job. Raises FileMissing, FileRefused, DataError, RegistryError, BaseModelError,
-    JobConflict.
+    The same `key` again gives the same job. Raises FileMissing, FileRefused, DataError, RegistryError (of these,
+    ExpertNotFound for a fine-tuned model that there is not), BaseModelError, JobConflict.
     """
     key = key and f"{KIND}:{key}"
     known = workspace.jobs.by_key(key) if key else None
@@ -67,10 +68,13 @@ def submit(workspace: Workspace, asked: FineTuning, *, key: str | None = None) -
             raise key_conflict(known)
         return known
     job_id = new_job_id()
-    name = _name(workspace, asked, job_id)
+    parent = workspace.registry.get(asked.model) if asked.model.startswith(PREFIX) else None
+    name = _name(workspace, asked, parent.base_id if parent else workspace.base_called(asked.model), job_id)
     rows, group = _rows(workspace, asked.training_file)
     tests = _rows(workspace, asked.validation_file)[0] if asked.validation_file else None
-    assignment = workspace.assign(name.expert, rows, test=tests, group=group, base=name.base, options=asked.options)
+    assignment = workspace.assign(
+        name.expert, rows, test=tests, group=group, base=name.base, options=asked.options, parent=parent
+    )
     document = {**to_document(assignment), "fine_tuned_model": str(name), "asked": asdict(asked)}
     return workspace.jobs.submit(KIND, document, key=key, job_id=job_id)
 
@@ -102,11 +106,10 @@ def best_step(version: ExpertVersion) -> int:
     return int(told["steps"] if told["best_epoch"] is None else told["dev_loss"][told["best_epoch"] - 1][0])
 
 
-def _name(workspace: Workspace, asked: FineTuning, job_id: str) -> FineTunedName:
-    settings = workspace.settings
+def _name(workspace: Workspace, asked: FineTuning, base: str, job_id: str) -> FineTunedName:
     return FineTunedName(
-        base=workspace.base_called(asked.model),
-        organization=settings.server.organization.replace(":", "-"),
+        base=base,
+        organization=workspace.settings.server.organization.replace(":", "-"),
         suffix=re.sub(r"[^a-z0-9._-]+", "-", (asked.suffix or "").lower()).strip("-._"),
         id=job_id.removeprefix("job-"),
     )

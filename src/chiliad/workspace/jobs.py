@@ -74,16 +74,18 @@ def to_document(assignment: Assignment) -> Document:
         "options": asdict(assignment.options),
         "columns": {"inputs": list(columns.inputs), "output": columns.output} if columns else None,
         "fine_tuned_model": assignment.fine_tuned_model,
+        "parent": str(assignment.parent.ref) if assignment.parent else None,
     }
 
 
 def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
-    options, columns = document["options"], document["columns"]
+    options, columns, parent = document["options"], document["columns"], document.get("parent")
     return Assignment(
         name=document["name"],
         dataset=workspace.dataset(document["dataset"]),
         base=document["base"],
         options=TrainOptions(**{**options, "evaluation": EvalOptions(**options["evaluation"])}),
         columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
+        parent=workspace.registry.get(parent) if parent else None,
         fine_tuned_model=document.get("fine_tuned_model"),
     )

@@ -20,6 +20,8 @@ from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.served_base import ServedBase, turns_of
 
 TEMPLATE_FILE = "chat_template.jinja"
+CONTINUED_FROM = "continued_from"
+"""the field of a version's `training` with the version whose rows it has learned besides its own"""
 CORRECTION_WEIGHT = 4
 """ordinary rows that one correction counts for: it is rare, deliberate, and contradicts what the expert would say"""
 CONTINUED_EPOCHS = 3
@@ -110,7 +112,7 @@ def facts_of(
     assignment: Assignment, served: ServedBase, lessons: Lessons, recipe: Recipe, result: FitResult
 ) -> ExpertFacts:
     """What the registry and the card record about a training."""
-    dataset, columns = assignment.dataset, assignment.columns
+    dataset, columns, parent = assignment.dataset, assignment.columns, assignment.parent
     progress = result.progress
     training: dict[str, Any] = {
         "rows": len(lessons.train),
@@ -134,6 +136,9 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    learned_before = _learned_before(assignment)
+    if learned_before:
+        training[CONTINUED_FROM] = learned_before
     if assignment.fine_tuned_model:
         training[RECORDED_AS] = assignment.fine_tuned_model
     amended = assignment.corrections
@@ -147,9 +152,18 @@ def facts_of(
         choices=dataset.labels,
         instruction=dataset.instruction,
         dataset_hash=DatasetHash(dataset.hash),
-        parent=assignment.parent.number if assignment.parent else None,
+        parent=parent.number if parent and parent.name == assignment.name else None,
         training=training,
     )
+
+
+def _learned_before(assignment: Assignment) -> str | None:
+    """The version whose rows are not in the dataset. Corrections are among those of the version that they correct."""
+    parent = assignment.parent
+    if parent is None or assignment.corrections is None:
+        return str(parent.ref) if parent else None
+    earlier: str | None = parent.training.get(CONTINUED_FROM)
+    return earlier
 
 
 def row_of(example: Example, served: ServedBase, template: ChatTemplate) -> Row:

@@ -18,8 +18,6 @@ from chiliad.data import (
     Example,
     amend,
     find_columns,
-    freeze,
-    renew,
     to_examples,
 )
 from chiliad.embeddings import MiniLM
@@ -28,12 +26,13 @@ from chiliad.evals import Card, EvalOptions
 from chiliad.ledger import Accounts
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
-from chiliad.registry import ExpertRef, Promotion, Registry
+from chiliad.registry import ExpertRef, ExpertVersion, Promotion, Registry
 from chiliad.store import Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
-from chiliad.workspace.gating import compared, live_version
+from chiliad.workspace.freezing import frozen
+from chiliad.workspace.gating import compared
 from chiliad.workspace.given import Data, source_of, table_of
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
@@ -154,14 +153,18 @@ class Workspace:
         instruction: str | None = None,
         base: str = DEFAULT_BASE,
         options: TrainOptions | None = None,
+        parent: ExpertVersion | None = None,
     ) -> Assignment:
-        """Read, check and freeze what `train` is given, so that `run` can train on it at any later time."""
+        """Read, check and freeze what `train` is given, so that `run` can train on it at any later time.
+
+        Training continues from `parent`, a version of any expert on the same base; no row that it has learned is a test.
+        """
         self.registry.check_name(name)
         columns, rows = self._read(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
-        dataset = self._frozen(name, rows, tests, source_of(data), instruction)
-        return Assignment(name, dataset, base, options or TrainOptions(), columns)
+        dataset = frozen(self, name, rows, tests, source=source_of(data), instruction=instruction, parent=parent)
+        return Assignment(name, dataset, base, options or TrainOptions(), columns, parent)
 
     def many(
         self,
@@ -325,20 +328,6 @@ class Workspace:
         table = table_of(data)
         columns = find_columns(table, input=input, output=output, group=group)
         return columns, to_examples(table, columns)
-
-    def _frozen(
-        self, name: str, rows: list[Example], tests: list[Example] | None, source: str, instruction: str | None
-    ) -> Dataset:
-        """The dataset of the next version. What the live version is tested on is never trained on."""
-        live, root = live_version(self.registry, name), self.folder / "datasets"
-        if live is None or live.dataset_hash is None:
-            return freeze(rows, root, test=tests, source=source, instruction=instruction)
-        before = self.dataset(live.dataset_hash)
-        if tests is None:
-            return renew(before, rows, root, source=source, instruction=instruction)
-        protected = {example.key for example in before.test}
-        kept = [row for row in rows if row.key not in protected]
-        return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate."""

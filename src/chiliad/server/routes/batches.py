@@ -108,6 +108,7 @@ def _on_wire(workspace: Workspace, job: Job) -> wire.Batch:
         cancelling_at=None,
         cancelled_at=finished if status == "cancelled" else None,
         request_counts=_counts(workspace, job),
+        usage=job.result["usage"] if job.result and "usage" in job.result else None,
         metadata=document["metadata"],
     )
 

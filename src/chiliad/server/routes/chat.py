@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -11,12 +10,11 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from chiliad.engine import Completion, Delta, Finished, SamplingParams, TokenLogprob
-from chiliad.server.answers import Answers, Start
-from chiliad.server.bill import Order
+from chiliad.engine import Completion, Delta, Finished, TokenLogprob
+from chiliad.server.answers import Answers
 from chiliad.server.caller import From
-from chiliad.server.sampling import sampling_params
-from chiliad.server.service import AnyService, ServedModel
+from chiliad.server.conversation import prepared
+from chiliad.server.service import ServedModel
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
 from chiliad.server.tokens import chat_logprobs
@@ -30,44 +28,21 @@ router = APIRouter(prefix="/v1", tags=["chat"])
 @router.post("/chat/completions", response_model=wire.ChatCompletion)
 async def create_chat_completion(body: wire.ChatBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
-    turns = body.turns()
-    model = await state.resolve(body.model)
-    prompt = await asyncio.to_thread(state.service.render, model, turns)
-    if body.grammar is not None:
-        await asyncio.to_thread(state.service.compile, model, body.grammar)
-    samplings = [_sampling(model, prompt, body, choice) for choice in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
-    writer = _Writer(model, body)
-    tokens_max = sum(sampling.max_tokens for sampling in samplings)
-    bill = await state.open_bill(Order(writer.id, model.root, len(prompt), tokens_max, body.choices), caller)
+    answer_id = f"chatcmpl-{uuid4().hex}"
+    asked = await prepared(body, answer_id, state, caller)
+    writer, bill = _Writer(answer_id, asked.model, body), asked.bill
     if not body.stream:
-        completions = await state.complete(starts, bill, request)
+        completions = await state.complete(asked.starts, bill, request)
         return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
-    answers = state.begin(starts, bill)
+    answers = state.begin(asked.starts, bill)
     return EventStream(writer.chunks(answers), on_end=partial(state.end, answers), headers=bill.limits)
-
-
-def _sampling(model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> SamplingParams:
-    return sampling_params(
-        body,
-        choice=choice,
-        tokens_max=body.answer_tokens_max,
-        room=model.context_max - len(prompt),
-        logprobs=body.logprobs_top,
-    )
-
-
-def _start(
-    service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, sampling: SamplingParams
-) -> Start:
-    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)
 
 
 class _Writer:
     """Puts what the engine says into OpenAI's shapes."""
 
-    def __init__(self, model: ServedModel, body: wire.ChatBody) -> None:
-        self.id = f"chatcmpl-{uuid4().hex}"
+    def __init__(self, answer_id: str, model: ServedModel, body: wire.ChatBody) -> None:
+        self._id = answer_id
         self._created_s = int(time.time())
         self._model = model
         self._with_logprobs = body.logprobs_top is not None
@@ -77,7 +52,7 @@ class _Writer:
 
     def whole(self, completions: Sequence[Completion], used: Usage) -> wire.ChatCompletion:
         return wire.ChatCompletion(
-            id=self.id,
+            id=self._id,
             object="chat.completion",
             created=self._created_s,
             model=self._model.root,
@@ -135,7 +110,7 @@ class _Writer:
 
     def _frame(self, choices: list[wire.ChunkChoice], used: Usage | None) -> wire.ChatChunk:
         frame = wire.ChatChunk(
-            id=self.id,
+            id=self._id,
             object="chat.completion.chunk",
             created=self._created_s,
             model=self._model.root,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 
-from chiliad.errors import DataError, FileMissing, FileRefused, RegistryError
+from chiliad.errors import DataError, ExpertNotFound, FileMissing, FileRefused, RegistryError
 from chiliad.server.errors import HttpError
 from chiliad.server.fine_tuned import PREFIX, checkpoints, event_number, event_on_wire, job_on_wire
 from chiliad.server.job_ids import find_job, job_id
@@ -113,6 +113,8 @@ def _submitted(workspace: Workspace, asked: FineTuning, key: str | None) -> Job:
         param = "validation_file" if named is not None and named in error.cause else "training_file"
         code = "invalid_training_file" if param == "training_file" else "invalid_validation_file"
         raise HttpError(400, code, error.cause, fix=error.fix, param=param) from error
+    except ExpertNotFound:
+        raise  # the fine-tuned model to continue from
     except RegistryError as error:
         raise HttpError.bad_value("suffix", error.cause, fix=error.fix) from error
 

@@ -11,9 +11,10 @@ from chiliad.server.errors import HttpError
 from chiliad.server.wire.files import ExpiresAfter
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import RequestBody
+from chiliad.server.wire.responses import ResponsesUsage
 from chiliad.server.wire.text import JsonObject, Text
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 REQUESTS_MAX = 50_000
 
 Status = Literal["validating", "in_progress", "paused", "completed", "failed", "expired", "cancelling", "cancelled"]
@@ -80,4 +81,6 @@ class Batch(TypedDict):
     cancelling_at: int | None
     cancelled_at: int | None
     request_counts: RequestCounts
+    usage: ResponsesUsage | None
+    """of all answers; told when the batch is done"""
     metadata: dict[str, str] | None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from chiliad.server.errors import HttpError
@@ -22,13 +22,25 @@ Name = Annotated[Text, Field(max_length=NAME_LENGTH_MAX)]
 
 
 class CustomConfig(BaseModel):
+    """As a client writes it, or as OpenAI's API gave it back: an eval that was exported there is taken as it is."""
+
     type: Literal["custom"]
-    item_schema: JsonObject
+    item_schema: JsonObject | None = None
+    exported: JsonObject | None = Field(default=None, alias="schema")
     include_sample_schema: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_schema(self) -> Self:
+        if self.item_schema is None and self.exported is None:
+            raise ValueError("`item_schema` is missing")
+        return self
 
     @property
     def whole_schema(self) -> dict[str, Any]:
         """Of a row: its item, and the sample if there is one."""
+        if self.item_schema is None:
+            assert self.exported is not None, "one of the two is given"
+            return self.exported
         parts: dict[str, Any] = {"item": self.item_schema}
         if self.include_sample_schema:
             parts["sample"] = {"type": "object", "properties": {"output_text": {"type": "string"}}}

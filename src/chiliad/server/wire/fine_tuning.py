@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, StrictInt
 from typing_extensions import TypedDict
 
-from chiliad.registry.fine_tuned import PREFIX
 from chiliad.server.errors import HttpError
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import SEED_MAX, Missing, RequestBody
@@ -55,8 +54,6 @@ class FineTuningBody(RequestBody):
         """Raises HttpError (400) for a kind of training that this server does not have."""
         if self.method is not None and self.method.type != "supervised":
             raise HttpError.unsupported("method.type", f"Training by the method {self.method.type[:40]!r}")
-        if self.model.startswith(PREFIX):
-            raise HttpError.unsupported("model", "Continuing the training of a fine-tuned model")
         newer = self.method.supervised.hyperparameters if self.method and self.method.supervised else None
         chosen = newer or self.hyperparameters or Hyperparameters()
         return FineTuning(

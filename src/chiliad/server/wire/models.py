@@ -24,6 +24,12 @@ class Model(TypedDict):
     """an input to try"""
 
 
+class ModelDeleted(TypedDict):
+    id: str
+    object: Literal["model"]
+    deleted: Literal[True]
+
+
 class ModelList(TypedDict):
     object: Literal["list"]
     data: list[Model]

@@ -1,0 +1,54 @@
+"""From a conversation, as chat completions and responses ask it, to answers that only have to be begun."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from chiliad.engine import SamplingParams
+from chiliad.server.answers import Start
+from chiliad.server.bill import Bill, Order
+from chiliad.server.caller import Caller
+from chiliad.server.sampling import sampling_params
+from chiliad.server.service import AnyService, ServedModel
+from chiliad.server.state import ServerState
+from chiliad.server.wire.chat import ChatBody
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """bill: open; `ServerState.complete` and `begin` see to it that it is closed"""
+
+    model: ServedModel
+    starts: list[Start]
+    bill: Bill
+
+
+async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: Caller) -> Prepared:
+    """Find the model, render the prompt and open the bill. Raises ExpertNotFound, BaseNotFound, BadRequest, HttpError."""
+    turns = body.turns()
+    model = await state.resolve(body.model)
+    prompt = await asyncio.to_thread(state.service.render, model, turns)
+    if body.grammar is not None:
+        await asyncio.to_thread(state.service.compile, model, body.grammar)
+    samplings = [_sampling(model, prompt, body, choice) for choice in range(body.choices)]
+    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
+    tokens_max = sum(sampling.max_tokens for sampling in samplings)
+    order = Order(answer_id, model.root, len(prompt), tokens_max, body.choices)
+    return Prepared(model, starts, await state.open_bill(order, caller))
+
+
+def _sampling(model: ServedModel, prompt: tuple[int, ...], body: ChatBody, choice: int) -> SamplingParams:
+    return sampling_params(
+        body,
+        choice=choice,
+        tokens_max=body.answer_tokens_max,
+        room=model.context_max - len(prompt),
+        logprobs=body.logprobs_top,
+    )
+
+
+def _start(
+    service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: ChatBody, sampling: SamplingParams
+) -> Start:
+    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)

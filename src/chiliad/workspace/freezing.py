@@ -1,0 +1,102 @@
+"""The dataset of a version that is to be trained: what is tested was learned neither by it nor by what it starts from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chiliad.data import Dataset, Example, assemble, freeze, renew
+from chiliad.data.dataset import ROWS_MIN
+from chiliad.errors import ExpertNotFound, UnusableData
+from chiliad.registry import ExpertVersion
+from chiliad.workspace.gating import live_version
+from chiliad.workspace.lessons import CONTINUED_FROM
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Workspace
+
+
+def frozen(
+    workspace: Workspace,
+    name: str,
+    rows: list[Example],
+    tests: list[Example] | None,
+    *,
+    source: str,
+    instruction: str | None,
+    parent: ExpertVersion | None,
+) -> Dataset:
+    """Freeze rows for the next version of `name`, whose training starts from `parent`.
+
+    What the live version is tested on is never trained on, and what `parent` has learned never tested. Raises
+    UnusableData, and StoreError.
+    """
+    live, root = live_version(workspace.registry, name), workspace.folder / "datasets"
+    before = workspace.dataset(live.dataset_hash) if live and live.dataset_hash else None
+    learned = _learned(workspace, parent)
+    if tests is not None:
+        tests = _unlearned(tests, learned, parent)
+    elif before is not None:
+        _refuse_learned(before, learned, name)
+    elif parent is not None:
+        tests = _new_tests(rows, learned, parent)
+    if before is None:
+        return freeze(rows, root, test=tests, source=source, instruction=instruction)
+    if tests is None:
+        return renew(before, rows, root, source=source, instruction=instruction)
+    protected = {example.key for example in before.test}
+    kept = [row for row in rows if row.key not in protected]
+    return freeze(kept, root, test=tests, source=source, instruction=instruction)
+
+
+def _learned(workspace: Workspace, version: ExpertVersion | None) -> frozenset[str]:
+    """The inputs that a version and those before it were trained on, or chosen by.
+
+    Raises UnusableData where that is not known.
+    """
+    learned: set[str] = set()
+    while version is not None:
+        dataset = workspace.own_dataset(workspace.expert(version.ref))
+        learned.update(example.key for example in (*dataset.train, *dataset.dev))
+        version = _before(workspace, version)
+    return frozenset(learned)
+
+
+def _before(workspace: Workspace, version: ExpertVersion) -> ExpertVersion | None:
+    earlier = version.training.get(CONTINUED_FROM)
+    try:
+        return workspace.registry.get(earlier) if earlier else None
+    except ExpertNotFound as error:
+        raise UnusableData(
+            f"{version.ref} was continued from {earlier}, which is gone, and with it what that had learned.",
+            fix="Continue from another version, or train on the base.",
+        ) from error
+
+
+def _new_tests(rows: list[Example], learned: frozenset[str], parent: ExpertVersion) -> list[Example]:
+    """The test part of those rows that are new to the parent."""
+    new = [row for row in rows if row.usable and row.key not in learned]
+    if len(new) < ROWS_MIN:
+        raise UnusableData(
+            f"{len(new)} of {len(rows)} rows are new to {parent.ref}, which is too few to test on.",
+            fix=f"Give at least {ROWS_MIN} rows that it has not learned, or test rows of their own.",
+        )
+    return list(assemble(new, source="").test)
+
+
+def _unlearned(tests: list[Example], learned: frozenset[str], parent: ExpertVersion | None) -> list[Example]:
+    left = [test for test in tests if test.key not in learned]
+    if tests and not left:
+        assert parent is not None, "without a parent nothing was learned"
+        raise UnusableData(
+            f"{parent.ref} has learned every row that is given as a test.", fix="Give test rows that are new to it."
+        )
+    return left
+
+
+def _refuse_learned(before: Dataset, learned: frozenset[str], name: str) -> None:
+    known = sum(example.key in learned for example in before.test)
+    if known:
+        raise UnusableData(
+            f"What training is to continue from has learned {known} of the rows that {name} is tested on.",
+            fix="Choose another name, or continue from a version of this expert.",
+        )
