@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
@@ -32,6 +32,7 @@ from chiliad.registry import ExpertRef, Promotion, Registry
 from chiliad.store import Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
+from chiliad.workspace.auditing import audited
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import compared, live_version
 from chiliad.workspace.given import Data, source_of, table_of
@@ -45,6 +46,9 @@ from chiliad.workspace.proof import prove_and_keep, scores_on, template_of
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
 from chiliad.workspace.teaching import Teaching
+
+if TYPE_CHECKING:
+    from chiliad.data.audit import Audit
 
 
 class Workspace:
@@ -231,6 +235,22 @@ class Workspace:
         tests = tuple(example for example in self.examples(data, input=input, output=output) if example.usable)
         digest = sha256("".join(example.id for example in tests).encode()).hexdigest()
         return replace(self.own_dataset(expert), hash=digest, test=tests, source=source_of(data))
+
+    def audit(
+        self,
+        data: Data,
+        *,
+        test: Data | None = None,
+        time: str | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+        group: str | None = None,
+    ) -> Audit:
+        """Look for wrong labels, contradictions and leaked tests, also in what the other experts learned from.
+
+        time: a column; the newest rows are then the test. Nothing is written or changed. Raises DataError.
+        """
+        return audited(self, data, test=test, time=time, columns={"input": input, "output": output, "group": group})
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
