@@ -36,6 +36,7 @@ from chiliad.workspace.auditing import audited
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import compared, live_version
 from chiliad.workspace.given import Data, source_of, table_of
+from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
 from chiliad.workspace.many import Many, ManyReport
@@ -251,6 +252,19 @@ class Workspace:
         time: a column; the newest rows are then the test. Nothing is written or changed. Raises DataError.
         """
         return audited(self, data, test=test, time=time, columns={"input": input, "output": output, "group": group})
+
+    def inspect(self, reference: str | ExpertRef) -> Inspection:
+        """What a version's adapter changes, and what smaller ranks would cost on its development rows."""
+        with self.reporter as reporter:
+            return inspected(self, self.expert(reference), reporter)
+
+    def prune(self, reference: str | ExpertRef, rank: int, *, baselines: bool = True) -> Expert:
+        """Make the closest adapter of a smaller rank the next version, evaluated and gated like one that was trained.
+
+        Raises RegistryError for a rank that is not smaller.
+        """
+        with self.reporter as reporter:
+            return pruned_version(self, self.expert(reference), rank, reporter, baselines=baselines)
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
