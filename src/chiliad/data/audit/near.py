@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from datasketch import MinHash, MinHashLSH
-from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from chiliad.data.example import normalise
@@ -26,18 +24,15 @@ _PROPOSED_FROM = 0.5
 _COMPARED_MAX = 50
 """proposals compared in full for one text: where more are alike, those found tell enough"""
 
-Signature = NDArray[np.uint64]
-
 
 class NearTexts:
     """An index of texts. Case, white space and Unicode form do not count."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = [normalise(text) for text in texts]
-        self._index = MinHashLSH(threshold=_PROPOSED_FROM, num_perm=_PERMUTATIONS)
         self._same: dict[str, list[int]] = {}
-        for place, text in enumerate(self._texts):
-            self._same.setdefault(text, []).append(place)
+        for place, text in enumerate(texts):
+            self._same.setdefault(normalise(text), []).append(place)
+        self._index = MinHashLSH(threshold=_PROPOSED_FROM, num_perm=_PERMUTATIONS)
         self._signatures = _signatures(list(self._same))
         with self._index.insertion_session() as session:
             for text, signature in self._signatures.items():
@@ -46,7 +41,8 @@ class NearTexts:
     def like(self, text: str) -> Iterator[tuple[int, float]]:
         """(place of a text of the index, share of it in common), from NEAR to 1, in no particular order."""
         own = normalise(text)
-        yield from self._like(own, self._signatures.get(own) or _signatures([own])[own])
+        known = self._signatures if own in self._signatures else _signatures([own])
+        yield from self._like(own, known[own])
 
     def pairs(self) -> Iterator[tuple[int, int, float]]:
         """(a place, a later place, share in common) of every pair within the index."""
