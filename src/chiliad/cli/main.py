@@ -17,6 +17,7 @@ from chiliad.cli.backup import backup, restore
 from chiliad.cli.costs import costs
 from chiliad.cli.doctor import doctor
 from chiliad.cli.evaluate import evaluate
+from chiliad.cli.forecast import forecast
 from chiliad.cli.inspect import inspect
 from chiliad.cli.serve import serve
 from chiliad.cli.train import correct, train
@@ -34,6 +35,7 @@ app.add_typer(data.app, name="data")
 app.command()(train)
 app.command()(correct)
 app.command("eval")(evaluate)
+app.command()(forecast)
 app.command()(inspect)
 app.command()(ask)
 app.command()(serve)

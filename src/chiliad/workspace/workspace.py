@@ -34,6 +34,7 @@ from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.auditing import audited
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.forecast import Forecast, forecast
 from chiliad.workspace.gating import compared, live_version
 from chiliad.workspace.given import Data, source_of, table_of
 from chiliad.workspace.inspection import Inspection, inspected, pruned_version
@@ -265,6 +266,15 @@ class Workspace:
         """
         with self.reporter as reporter:
             return pruned_version(self, self.expert(reference), rank, reporter, baselines=baselines)
+
+    def forecast(self, reference: str | ExpertRef, *, more: int | None = None) -> Forecast:
+        """What score to expect from more training rows, from a few trainings on parts of those that there are.
+
+        more: so many rows more, besides twice, five and ten times as many. Stopped or killed, the same call goes on.
+        Raises UnusableData for too few rows, StoreError if another process is at it.
+        """
+        with self.reporter as reporter:
+            return forecast(self, self.expert(reference), reporter, more=more)
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
