@@ -1,8 +1,8 @@
 """What `chiliad data audit` finds: `CHILIAD_DATA=... python benchmarks/audit.py --json`.
 
 Into public tables that are taken as right, wrong labels are planted (5 % of the rows), and near copies of training rows
-among the test rows (10 %): typing mistakes, words left out or added, other case. Told are the area under the ROC curve of the
-audit's own order, how many of the planted rows it names (recall) and how many of those that it names were planted
+among the test rows (10 %): typing mistakes, words left out or added, other case. Told are the area under the ROC curve of
+the audit's own order, how many of the planted rows it names (recall) and how many of those that it names were planted
 (precision). Real data has wrong labels and copies of its own, which count against the precision. Nothing of it is kept.
 """
 

@@ -34,6 +34,7 @@ def test_small_trainings_outlive_a_stop_and_go_when_the_forecast_is_there(worksp
     found = workspace.forecast("tickets", more=40)
     assert [run.rows for run in found.measured] == [rows // 8] * 2 + [rows // 4] * 2 + [rows // 2, rows]
     assert [one.expected.rows for one in found.outlooks] == sorted([rows + 40, 2 * rows, 5 * rows, 10 * rows])
+    assert f"{rows + 40} training rows instead of {rows}" in found.sentence
     assert found.now.score == workspace.score(workspace.expert("tickets"), workspace.own_dataset(expert).test)
     assert found.prompted.test.delta == pytest.approx(found.now.score - found.prompted.score)
     seconds = [one.train_seconds for one in found.outlooks]
@@ -53,7 +54,9 @@ def test_too_few_rows_are_refused_before_anything_is_trained(workspace, tmp_path
 
 def forecast(now, middle, low, high):
     outlook = Outlook(Expected(2000, middle, Interval(low, high)), None)
-    return Forecast("tickets@1", "accuracy", 100, (Measured(1000, now, 0.2, 100),), (outlook,), prompted(0.2, 0.001))
+    far = Outlook(Expected(9000, 0.99, Interval(0.98, 1.0)), None)
+    measured = (Measured(1000, now, 0.2, 100),)
+    return Forecast("tickets@1", "accuracy", 100, measured, (outlook, far), 2000, prompted(0.2, 0.001))
 
 
 def prompted(delta, p_value):

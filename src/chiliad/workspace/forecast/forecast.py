@@ -64,8 +64,8 @@ class Prompted:
 class Forecast:
     """measured: the trainings that it rests on, the expert itself last. All scores are on the expert's frozen test rows.
 
-    outlooks: of more rows, in ascending order. The intervals, of LEVEL, are of one training's score on these very test
-    rows; on other rows of the same kind it can be further off.
+    outlooks: of more rows, in ascending order; asked_rows: which of them the question was about. The intervals, of LEVEL,
+    are of one training's score on these very test rows; on other rows of the same kind it can be further off.
     """
 
     expert: str
@@ -73,6 +73,7 @@ class Forecast:
     test_rows: int
     measured: tuple[Measured, ...]
     outlooks: tuple[Outlook, ...]
+    asked_rows: int
     prompted: Prompted
 
     @property
@@ -82,12 +83,12 @@ class Forecast:
     @property
     def sentence(self) -> str:
         """Is it worth labelling more?"""
-        first = self.outlooks[0].expected
-        low, high = first.interval.low, first.interval.high
-        gain = first.middle - self.now.score
+        asked = next(one.expected for one in self.outlooks if one.expected.rows == self.asked_rows)
+        low, high = asked.interval.low, asked.interval.high
+        gain = asked.middle - self.now.score
         numbers = (
-            f"{first.rows:,} training rows instead of {self.now.rows:,} are expected to give {percent(first.middle)} "
-            f"instead of {percent(self.now.score)} ({LEVEL:.0%} interval {percent(low)} to {percent(high)})"
+            f"{asked.rows:,} training rows instead of {self.now.rows:,} are expected to give {percent(asked.middle)} "
+            f"instead of {percent(self.now.score)} ({100 * LEVEL:.0f} % interval {percent(low)} to {percent(high)})"
         )
         if low > self.now.score + WORTH:
             return f"More rows are worth it: {numbers}."
@@ -115,7 +116,8 @@ def forecast(workspace: Workspace, expert: Expert, reporter: Reporter, *, more: 
     rows = len(dataset.train)
     measured.append(Measured.of(rows, full.per_example))
     curve = LearningCurve(measured)
-    wanted = sorted({rows * multiple for multiple in MULTIPLES} | ({rows + more} if more else set()))
+    asked_rows = rows + more if more else MULTIPLES[0] * rows
+    wanted = sorted({rows * multiple for multiple in MULTIPLES} | {asked_rows})
     return Forecast(
         expert=str(expert.ref),
         metric=full.name,
@@ -124,6 +126,7 @@ def forecast(workspace: Workspace, expert: Expert, reporter: Reporter, *, more: 
         outlooks=tuple(
             Outlook(curve.expected(n, level=LEVEL), _train_seconds(expert.version.training, n)) for n in wanted
         ),
+        asked_rows=asked_rows,
         prompted=prompted,
     )
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _STEPS = 24
 _TICKS = 5
+_TICK_LOW = 0.2
+"""the axis begins at a multiple of this, so that its ticks are round"""
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,15 @@ def chart(forecast: Forecast) -> Chart:
     """Rows on a logarithmic axis; scores from the lowest that is drawn to 100 %."""
     curve = LearningCurve(forecast.measured)
     first, last = min(run.rows for run in forecast.measured), forecast.outlooks[-1].expected.rows
-    sizes = sorted({round(first * (last / first) ** (step / _STEPS)) for step in range(_STEPS + 1)})
-    line = [curve.expected(rows) for rows in sizes]
-    ahead = [point for point in line if point.rows >= forecast.now.rows] or line[-1:]
+    sizes = {round(first * (last / first) ** (step / _STEPS)) for step in range(_STEPS + 1)}
+    line = [curve.expected(rows) for rows in sorted(sizes | {forecast.now.rows})]
+    ahead = [point for point in line if point.rows >= forecast.now.rows]
     lows = [
         *(run.score for run in forecast.measured),
         *(point.interval.low for point in ahead),
         forecast.prompted.score,
     ]
-    frame = _Frame(first, last, math.floor(10 * min(lows)) / 10)
+    frame = _Frame(first, last, _TICK_LOW * math.floor(min(lows) / _TICK_LOW))
     rival = "L".join(frame.place(rows, forecast.prompted.score) for rows in (first, last))
     dots = "".join(f'<path class="dot" d="M{frame.place(run.rows, run.score)}h0"/>' for run in forecast.measured)
     parts = (

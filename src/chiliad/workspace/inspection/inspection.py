@@ -65,7 +65,7 @@ class Inspection:
         smaller = next(cost for cost in self.costs if cost.rank == self.suggested)
         saved = 1 - smaller.bytes / self.costs[0].bytes
         return (
-            f"Rank {self.suggested} is as good on the {self.dev_rows} development rows and {saved:.0%} smaller: "
+            f"Rank {self.suggested} is as good on the {self.dev_rows} development rows and {100 * saved:.0f} % smaller: "
             f"`chiliad inspect {self.expert} --apply` makes it the next version, if the gate agrees."
         )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+__all__ = ["page"]
+
 
 def page(template: str, **content: Any) -> str:
     """The page of that template in this folder, on the sheet that all share."""
