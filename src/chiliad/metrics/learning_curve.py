@@ -63,12 +63,12 @@ class LearningCurve:
     """Weighed curves through measured runs, of which there is one at least."""
 
     def __init__(self, runs: Sequence[Measured]) -> None:
-        self._rows_max = max(run.rows for run in runs)
         self._test_rows = min(run.test_rows for run in runs)
         spread = sum(run.variance for run in runs)
         self._spread = min(1.0, max(0.05, spread / max(1e-9, sum(run.score * (1 - run.score) for run in runs))))
         grid = np.meshgrid(_LOST, _FLOORS, _SLOPES, _BEGINNINGS, indexing="ij")
-        self._curves = _Curves(*(axis.ravel() for axis in grid), self._rows_max)
+        lost, floor, slope, beginning = (axis.ravel() for axis in grid)
+        self._curves = _Curves(lost, floor, slope, beginning, max(run.rows for run in runs))
         self._weights = self._weighed(runs)
 
     def expected(self, rows: int, *, level: float = 0.8) -> Expected:
