@@ -73,14 +73,7 @@ def audit(
     learned, tested = _learned_and_tested(rows, dataset, test)
     dev = {example.id for example in dataset.dev}
     closed = dataset.kind is TaskKind.LABELS
-    doubts = drift = None
-    if closed:
-        vectors = embed([example.dialogue for example in rows.values()])
-        doubts = doubts_of(rows, vectors)
-        if by_time:
-            asked = list(tested.values())
-            hit = hits(list(rows.values()), vectors, asked, embed([example.dialogue for example in asked]))
-            drift = Drift(doubts.agreement, hit)
+    doubts, drift = _judged(rows, tested if by_time else None, embed) if closed else (None, None)
     return Audit(
         kind=dataset.kind,
         train_rows=len(dataset.train),
@@ -108,6 +101,16 @@ def _learned_and_tested(rows: Numbered, dataset: Dataset, test: Numbered | None)
     held = {example.id for example in dataset.test}
     learned = {row: example for row, example in rows.items() if example.id not in held}
     return learned, {row: example for row, example in rows.items() if example.id in held}
+
+
+def _judged(rows: Numbered, newest: Numbered | None, embed: Embed) -> tuple[Doubts, Drift | None]:
+    vectors = embed([example.dialogue for example in rows.values()])
+    doubts = doubts_of(rows, vectors)
+    if newest is None:
+        return doubts, None
+    asked = list(newest.values())
+    by_time = hits(list(rows.values()), vectors, asked, embed([example.dialogue for example in asked]))
+    return doubts, Drift(doubts.agreement, by_time)
 
 
 def _usable(rows: Numbered) -> Numbered:

@@ -56,7 +56,7 @@ def chart(forecast: Forecast) -> Chart:
         *(point.interval.low for point in ahead),
         forecast.prompted.score,
     ]
-    frame = _Frame(first, last, _TICK_LOW * math.floor(min(lows) / _TICK_LOW))
+    frame = _Frame(first, last, _TICK_LOW * min(4, math.floor(min(lows) / _TICK_LOW)))
     rival = "L".join(frame.place(rows, forecast.prompted.score) for rows in (first, last))
     dots = "".join(f'<path class="dot" d="M{frame.place(run.rows, run.score)}h0"/>' for run in forecast.measured)
     parts = (
