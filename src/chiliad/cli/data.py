@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.data_audit import audit
 from chiliad.cli.usage import new_app
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LABELS_SHOWN_MAX = 20
 
 app = new_app("Look at tables of examples before training on them.")
+app.command()(audit)
 
 
 @app.command()

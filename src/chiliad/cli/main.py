@@ -17,6 +17,8 @@ from chiliad.cli.backup import backup, restore
 from chiliad.cli.costs import costs
 from chiliad.cli.doctor import doctor
 from chiliad.cli.evaluate import evaluate
+from chiliad.cli.forecast import forecast
+from chiliad.cli.inspect import inspect
 from chiliad.cli.serve import serve
 from chiliad.cli.train import correct, train
 from chiliad.cli.usage import explained, new_app
@@ -33,6 +35,8 @@ app.add_typer(data.app, name="data")
 app.command()(train)
 app.command()(correct)
 app.command("eval")(evaluate)
+app.command()(forecast)
+app.command()(inspect)
 app.command()(ask)
 app.command()(serve)
 app.add_typer(experts.app, name="experts")

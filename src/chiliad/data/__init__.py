@@ -4,7 +4,7 @@ from chiliad.data.checks import Finding, Report, check
 from chiliad.data.collection import Lot, Member, members_of, read_collection
 from chiliad.data.columns import Columns, find_columns
 from chiliad.data.convert import to_examples
-from chiliad.data.dataset import Amended, Dataset, amend, assemble, freeze, renew
+from chiliad.data.dataset import Amended, Dataset, amend, assemble, freeze, renew, thinned
 from chiliad.data.example import Example, Message
 from chiliad.data.fine_tuning_rows import learned_turns
 from chiliad.data.json_lines import check_json_lines
@@ -39,5 +39,6 @@ __all__ = [
     "table_from_frame",
     "table_from_rows",
     "task_kind",
+    "thinned",
     "to_examples",
 ]

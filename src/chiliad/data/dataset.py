@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,21 @@ def renew(
     return _written(
         _with_rows(dataset, [example for example in free if example.key not in held], dev, source, instruction), root
     )
+
+
+def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
+    """The dataset with only so many of its training rows; nothing is written.
+
+    Every answer of a closed set keeps its share, as far as that is a whole row, and stays among the labels. Of one draw the
+    smaller set is a part of the larger one; other draws, counted from 0, take other rows.
+    """
+    places: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in sorted(dataset.train, key=lambda one: hashlib.sha256(f"{draw} {one.id}".encode()).digest()):
+        places[example.answer if dataset.kind is TaskKind.LABELS else ""].append(example)
+    shares = [((place + 0.5) / len(same), one) for same in places.values() for place, one in enumerate(same)]
+    kept = [one for _, one in sorted(shares, key=lambda share: (share[0], share[1].id))[:rows]]
+    draft = replace(dataset, train=tuple(sorted(kept, key=lambda one: one.id)))
+    return replace(draft, hash=_hash(_lines(draft), dataset.instruction))
 
 
 def _with_rows(

@@ -45,6 +45,11 @@ class Example:
         """The content of the last user message."""
         return next((turn.content for turn in reversed(self.messages) if turn.role == "user"), "")
 
+    @property
+    def dialogue(self) -> str:
+        """What the user and the assistant said so far, as one text."""
+        return "\n".join(turn.content for turn in self.messages if turn.role != "system")
+
     @cached_property
     def usable(self) -> bool:
         """Whether neither the input nor the answer is blank."""

@@ -11,7 +11,6 @@ from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.evals.answering import Answer, Answerer, Embed, OnProgress, remembering
 from chiliad.evals.baselines import Baseline, Prompter, baseline_makers
-from chiliad.evals.baselines.baseline import prompt_text
 from chiliad.evals.leakage import Leakage, find_leakage
 from chiliad.evals.options import EvalOptions
 from chiliad.metrics import (
@@ -102,8 +101,8 @@ def evaluate(
         other_scores=_other_scores(dataset, expert, scorer),
         constrained=choices is not None,
         leakage=find_leakage(
-            [prompt_text(example) for example in (*dataset.train, *dataset.dev)],
-            [prompt_text(example) for example in dataset.test],
+            [example.dialogue for example in (*dataset.train, *dataset.dev)],
+            [example.dialogue for example in dataset.test],
         ),
     )
 

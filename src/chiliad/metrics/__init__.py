@@ -2,6 +2,7 @@
 
 from chiliad.metrics.custom import CustomScore, load_scorer
 from chiliad.metrics.intervals import Interval, bootstrap_interval
+from chiliad.metrics.learning_curve import Expected, LearningCurve, Measured
 from chiliad.metrics.paired import PairedTest, paired_test
 from chiliad.metrics.scorers import (
     Scorer,
@@ -19,7 +20,10 @@ from chiliad.metrics.scorers import (
 
 __all__ = [
     "CustomScore",
+    "Expected",
     "Interval",
+    "LearningCurve",
+    "Measured",
     "PairedTest",
     "Scorer",
     "Scores",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
@@ -30,10 +30,13 @@ from chiliad.registry import ExpertRef, ExpertVersion, Promotion, Registry
 from chiliad.store import Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
+from chiliad.workspace.auditing import audited
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.freezing import frozen
-from chiliad.workspace.gating import compared
+from chiliad.workspace.forecast import Forecast, forecast
+from chiliad.workspace.gating import compared, live_version
 from chiliad.workspace.given import Data, source_of, table_of
+from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
 from chiliad.workspace.many import Many, ManyReport
@@ -44,6 +47,9 @@ from chiliad.workspace.proof import prove_and_keep, scores_on, template_of
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
 from chiliad.workspace.teaching import Teaching
+
+if TYPE_CHECKING:
+    from chiliad.data.audit import Audit
 
 
 class Workspace:
@@ -234,6 +240,44 @@ class Workspace:
         tests = tuple(example for example in self.examples(data, input=input, output=output) if example.usable)
         digest = sha256("".join(example.id for example in tests).encode()).hexdigest()
         return replace(self.own_dataset(expert), hash=digest, test=tests, source=source_of(data))
+
+    def audit(
+        self,
+        data: Data,
+        *,
+        test: Data | None = None,
+        time: str | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+        group: str | None = None,
+    ) -> Audit:
+        """Look for wrong labels, contradictions and leaked tests, also in what the other experts learned from.
+
+        time: a column; the newest rows are then the test. Nothing is written or changed. Raises DataError.
+        """
+        return audited(self, data, test=test, time=time, columns={"input": input, "output": output, "group": group})
+
+    def inspect(self, reference: str | ExpertRef) -> Inspection:
+        """What a version's adapter changes, and what smaller ranks would cost on its development rows."""
+        with self.reporter as reporter:
+            return inspected(self, self.expert(reference), reporter)
+
+    def prune(self, reference: str | ExpertRef, rank: int, *, baselines: bool = True) -> Expert:
+        """Make the closest adapter of a smaller rank the next version, evaluated and gated like one that was trained.
+
+        Raises RegistryError for a rank that is not smaller.
+        """
+        with self.reporter as reporter:
+            return pruned_version(self, self.expert(reference), rank, reporter, baselines=baselines)
+
+    def forecast(self, reference: str | ExpertRef, *, more: int | None = None) -> Forecast:
+        """What score to expect from more training rows, from a few trainings on parts of those that there are.
+
+        more: so many rows more, besides twice, five and ten times as many. Stopped or killed, the same call goes on.
+        Raises UnusableData for too few rows, StoreError if another process is at it.
+        """
+        with self.reporter as reporter:
+            return forecast(self, self.expert(reference), reporter, more=more)
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.

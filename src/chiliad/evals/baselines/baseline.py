@@ -17,8 +17,3 @@ class Baseline:
     predict: Callable[[Sequence[Example]], list[str]]
     rows_max: int | None = None
     """answer at most so many rows of a split, because each one is slow"""
-
-
-def prompt_text(example: Example) -> str:
-    """What the user and the assistant said so far, as one text."""
-    return "\n".join(turn.content for turn in example.messages if turn.role != "system")

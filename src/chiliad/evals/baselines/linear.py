@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC
 
 from chiliad.data import Dataset, Example
 from chiliad.evals.answering import Embed
-from chiliad.evals.baselines.baseline import Baseline, prompt_text
+from chiliad.evals.baselines.baseline import Baseline
 
 Features: TypeAlias = Any  # [rows, features], a numpy array or a scipy sparse matrix
 MakeClassifier: TypeAlias = Callable[[float], Any]
@@ -95,4 +95,4 @@ def _predicted(classifier: Any, features: Features) -> list[str]:
 
 
 def _texts(examples: Sequence[Example]) -> list[str]:
-    return [prompt_text(example) for example in examples]
+    return [example.dialogue for example in examples]

@@ -1,0 +1,50 @@
+"""An audit of a table beside what the workspace's other experts learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from chiliad.errors import UnusableData
+from chiliad.workspace.given import Data, table_of
+
+if TYPE_CHECKING:
+    from chiliad.data.audit import Audit, Known
+    from chiliad.workspace.workspace import Workspace
+
+
+def audited(
+    workspace: Workspace, data: Data, *, test: Data | None, time: str | None, columns: Mapping[str, Any]
+) -> Audit:
+    """See `Workspace.audit`."""
+    from chiliad.data.audit import audit, time_split  # here, because datasketch takes a second to import
+
+    if test is not None and time is not None:
+        raise UnusableData(
+            "Both a test and a column with times are given.", fix="Give one of them: each says which rows are the test."
+        )
+    table = table_of(data)
+    rows = dict(enumerate(workspace.examples(table, **columns), start=1))
+    tested = None if test is None else dict(enumerate(workspace.examples(test, **columns), start=1))
+    if time is not None:
+        split = time_split(table, time)
+        rows, tested = ({number: rows[number] for number in part} for part in (split.older, split.newer))
+    with workspace.reporter as reporter:
+        reporter.stage("audit", 0, 0)
+        return audit(
+            rows,
+            lambda texts: workspace.embedder.embed(texts),
+            test=tested,
+            others=_others(workspace),
+            by_time=time is not None,
+        )
+
+
+def _others(workspace: Workspace) -> Iterator[Known]:
+    """What the live versions learned from. An imported one does not say."""
+    from chiliad.data.audit import Known
+
+    for expert in workspace.registry.experts():
+        if expert.live and expert.live.dataset_hash:
+            dataset = workspace.dataset(expert.live.dataset_hash)
+            yield Known(expert.name, (*dataset.train, *dataset.dev))
