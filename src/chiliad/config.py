@@ -96,6 +96,16 @@ class PriceSettings:
             raise ConfigError("prices.machine_life_years is no life.", fix="Give the years until it is replaced.")
 
 
+@dataclass(frozen=True)
+class AnswerSettings:
+    """Whether answers are kept together with what was asked, so that people can correct them."""
+
+    keep: bool = False
+    """those of every chat; without it only those whose request says `"store": true`"""
+    retention_days: int = 30
+    """how long; what somebody has decided to learn from stays until it is deleted"""
+
+
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
@@ -116,6 +126,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
 
     def hosted(self, model: str) -> str | None:
         """What answers here to the name of a hosted model; None if it is the name of none."""
@@ -185,6 +196,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     try:
         if kind is Path:
             return Path(value).expanduser()
+        if kind is bool:
+            return _flag(value)
         if kind in (int, int | None):
             if isinstance(value, bool | float):
                 raise ValueError("it is no whole number")
@@ -207,6 +220,14 @@ def _texts(value: Any, path: str) -> Mapping[str, str]:
             f"{path} is a table of texts.", fix=f'Write it as a table [{path}] with lines "name" = "text".'
         )
     return dict(value)
+
+
+def _flag(value: Any) -> bool:
+    """The environment has only texts. Raises ValueError."""
+    told = str(value).lower()
+    if told not in ("true", "false"):
+        raise ValueError("it must be true or false")
+    return told == "true"
 
 
 def _amount(value: Any) -> float:

@@ -11,6 +11,7 @@ from chiliad.server import errors
 from chiliad.server.access import Doors
 from chiliad.server.admin_link import AdminLink
 from chiliad.server.caller import Caller, Callers
+from chiliad.server.keepsake import Keeping
 from chiliad.server.middleware.access import AccessGuard
 from chiliad.server.middleware.body import BodyLimit, Bounds
 from chiliad.server.middleware.origin import OriginGuard, is_loopback
@@ -20,16 +21,20 @@ from chiliad.server.routes import (
     batches,
     chat,
     completions,
+    corrections,
     costs,
     embeddings,
     evals,
+    feedback,
     files,
     fine_tuning,
     health,
     keys,
     models,
     page,
+    review,
     session,
+    suggestions,
     tokenize,
 )
 from chiliad.server.service import AnyService
@@ -38,7 +43,7 @@ from chiliad.server.wire.errors import ErrorBody
 from chiliad.workspace import Workspace
 
 ROUTES = (page, health, models, chat, completions, tokenize, session, keys, audit, costs)
-WORKSPACE_ROUTES = (files, fine_tuning, embeddings, evals, batches)
+WORKSPACE_ROUTES = (files, fine_tuning, embeddings, evals, batches, feedback, review, corrections, suggestions)
 
 
 def create_app(
@@ -53,9 +58,9 @@ def create_app(
 ) -> FastAPI:
     """Routes over `service`, for the keys of `accounts`, and for `api_key` as an admin's.
 
-    With `workspace` also those that keep something in it: files, fine-tuning jobs, evals, batches. On loopback, without
-    `api_key` and as long as no key was ever made, anybody may do what a member may. With `everybody` no key is looked at:
-    all requests are that caller's.
+    With `workspace` also those that keep something in it: files, fine-tuning jobs, evals, batches, answers and feedback.
+    On loopback, without `api_key` and as long as no key was ever made, anybody may do what a member may. With `everybody`
+    no key is looked at: all requests are that caller's.
     """
     app = FastAPI(
         title="Chiliad",
@@ -67,7 +72,8 @@ def create_app(
     )
     loopback_only = is_loopback(settings.host)
     callers = Callers(accounts, api_key=api_key, open_until_keys=loopback_only, everybody=everybody)
-    attach(app, ServerState(service, accounts, callers, admin_link))
+    keeping = Keeping(workspace.feedback.answers, workspace.settings.answers.keep) if workspace else None
+    attach(app, ServerState(service, accounts, callers, admin_link, keeping))
     errors.install(app)
     routers = [routes.router for routes in ROUTES]
     if workspace is not None:

@@ -15,6 +15,7 @@ from chiliad.engine import Completion, Delta, Finished, SamplingParams, TokenLog
 from chiliad.server.answers import Answers, Start
 from chiliad.server.bill import Order
 from chiliad.server.caller import From
+from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.sse import EventStream
@@ -35,25 +36,29 @@ async def create_chat_completion(body: wire.ChatBody, request: Request, state: S
     prompt = await asyncio.to_thread(state.service.render, model, turns)
     if body.grammar is not None:
         await asyncio.to_thread(state.service.compile, model, body.grammar)
-    samplings = [_sampling(model, prompt, body, choice) for choice in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
     writer = _Writer(model, body)
+    keepsake = state.keepsake(body, writer.id, model, turns, caller)
+    samplings = [_sampling(model, prompt, body, keepsake, choice) for choice in range(body.choices)]
+    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
     tokens_max = sum(sampling.max_tokens for sampling in samplings)
     bill = await state.open_bill(Order(writer.id, model.root, len(prompt), tokens_max, body.choices), caller)
     if not body.stream:
         completions = await state.complete(starts, bill, request)
+        await keepsake.keep(completions)
         return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
     answers = state.begin(starts, bill)
-    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers), headers=bill.limits)
+    return EventStream(writer.chunks(answers, keepsake), on_end=partial(state.end, answers), headers=bill.limits)
 
 
-def _sampling(model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> SamplingParams:
+def _sampling(
+    model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, keepsake: Keepsake, choice: int
+) -> SamplingParams:
     return sampling_params(
         body,
         choice=choice,
         tokens_max=body.answer_tokens_max,
         room=model.context_max - len(prompt),
-        logprobs=body.logprobs_top,
+        logprobs=keepsake.logprobs_top if body.logprobs_top is None else body.logprobs_top,
     )
 
 
@@ -85,8 +90,9 @@ class _Writer:
             usage=used,
         )
 
-    async def chunks(self, answers: Answers) -> AsyncIterator[wire.ChatChunk]:
+    async def chunks(self, answers: Answers, keepsake: Keepsake) -> AsyncIterator[wire.ChatChunk]:
         """The role of each answer, its text in pieces, why it ended; last the usage, if the client wants to know it."""
+        done: dict[int, Completion] = {}
         calls: dict[int, bool] = {}  # whether an answer is a call, as soon as it has begun
         for index in range(self._choices):
             yield self._chunk(index, wire.Delta(role="assistant", content=""))
@@ -99,6 +105,9 @@ class _Writer:
                     if shown or (scores and self._with_logprobs):
                         yield self._chunk(step.index, wire.Delta(content=shown), scores=scores)
                 case Finished(completion):
+                    done[step.index] = completion
+                    if len(done) == self._choices:
+                        await keepsake.keep([done[index] for index in sorted(done)])
                     if calls.get(step.index):
                         yield self._chunk(step.index, _whole_call(completion))
                     yield self._chunk(step.index, wire.Delta(), finish_reason=self._finish_reason(completion))
