@@ -2,9 +2,9 @@
 
 import pytest
 
+from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
 from chiliad.embeddings import MiniLM
-from chiliad.base.wheel import fetch_wheel
 from chiliad.feedback import kinds_of_request
 
 LEAVE = (

@@ -1,23 +1,32 @@
 """From an answer over the real server to feedback, a decision, the next version behind its gate, and suggestions."""
 
+import shutil
 import time
 from dataclasses import replace
 
 import pytest
 
-from chiliad.config import AnswerSettings
-from chiliad.store import Decision, JobState, Role
+from chiliad.config import AnswerSettings, Settings
+from chiliad.store import Role
 from chiliad.workspace import Workspace
 from tests.server.platform import serving, work
-from tests.tiny import QUICK, ROWS
+from tests.tiny import QUICK, write_table
 
 CHAT = "/v1/chat/completions"
 
 
-@pytest.fixture
-def settings(settings, table):
-    with Workspace.open(settings) as workspace:
+@pytest.fixture(scope="module")
+def trained(_cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    table = write_table(folder / "tickets.csv")
+    with Workspace.open(Settings.load(environ={}, workspace=folder / "ws", cache_dir=_cache, threads=1)) as workspace:
         workspace.train("tickets", table, base="tiny", options=QUICK)
+    return folder / "ws"
+
+
+@pytest.fixture
+def settings(settings, trained):
+    shutil.copytree(trained, settings.workspace)
     return settings
 
 
@@ -72,7 +81,9 @@ def test_an_answer_is_kept_when_the_request_says_so(http):
     assert set(kept["choices"]) == {"status", "refund", "damage"}
 
 
-@pytest.mark.parametrize(("keep", "store", "kept"), [(False, None, 0), (True, None, 1), (True, False, 0), (False, True, 1)])
+@pytest.mark.parametrize(
+    ("keep", "store", "kept"), [(False, None, 0), (True, None, 1), (True, False, 0), (False, True, 1)]
+)
 def test_the_request_has_the_last_word_and_the_setting_the_first(settings, keep, store, kept):
     with serving(replace(settings, answers=AnswerSettings(keep=keep))) as served, served.http() as http:
         ask(http, store=store)
@@ -157,7 +168,12 @@ def test_from_corrections_to_a_dataset_a_job_and_a_version_that_has_learned_them
     accepted = answer_of(http, "box 77 is where")
     http.post(f"/v1/review/{accepted}", json={"decision": "accept"})
     [standing] = http.get("/v1/corrections").json()["data"]
-    assert (standing["expert"], standing["corrected"], standing["accepted"], standing["waiting"]) == ("tickets", 4, 1, 4)
+    assert (standing["expert"], standing["corrected"], standing["accepted"], standing["waiting"]) == (
+        "tickets",
+        4,
+        1,
+        4,
+    )
 
     made = http.post("/v1/corrections/tickets/dataset").json()
     assert made["corrections"] == 4

@@ -76,7 +76,11 @@ def queue(answers, order=ReviewOrder.USEFULNESS, project=None, **options):
 def test_an_answer_is_kept_as_it_was_and_seen_by_its_project_alone(answers):
     answers.keep([replace(ONE, text="a\0b"), replace(ONE, id="b", expert=None, model="tiny")])
     found = answers.get("a", project="shop")
-    assert (found.turns, found.metadata, found.created_s) == ([{"role": "user", "content": "where is my box\0"}], {"k": "v"}, 1000)
+    assert (found.turns, found.metadata, found.created_s) == (
+        [{"role": "user", "content": "where is my box\0"}],
+        {"k": "v"},
+        1000,
+    )
     assert found.text == "a\N{REPLACEMENT CHARACTER}b", "PostgreSQL keeps no NUL in a text"
     assert answers.get("b", project=None).expert is None
     for look in (answers.get, answers.delete):

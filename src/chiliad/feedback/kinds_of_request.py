@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering
 
 from chiliad.data.example import normalise
 from chiliad.embeddings import Embedder, Vectors
@@ -36,6 +35,8 @@ def kinds_of_request(requests: Mapping[str, str], embedder: Embedder) -> list[tu
 
 def _clusters(vectors: Vectors) -> list[list[int]]:
     """Rows of `vectors` [texts, dimensions] that belong together, where there are enough of them."""
+    from sklearn.cluster import AgglomerativeClustering  # takes a while to load, and a server never needs it
+
     clustering = AgglomerativeClustering(
         n_clusters=None, distance_threshold=DISTANCE_MAX, metric="cosine", linkage="average"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
@@ -41,12 +42,15 @@ class Corrections:
         """Put this in the place of what was decided before; `wanted` is what is to be learned. Raises AnswerNotFound."""
         with self._database.write(Writers.FEEDBACK) as connection:
             before = self._kept.find(connection, answer_id, project)
-            after = replace(
-                before, decision=decision, wanted=wanted, decided_s=self._clock(), decided_by=by, job_id=None
-            )
-            changed = {name: value for name, value in vars(after).items() if value != getattr(before, name)}
-            connection.execute(update(answers).where(answers.c.id == answer_id).values(**changed))
-        return after
+            values: dict[str, Any] = {
+                "decision": decision,
+                "wanted": wanted,
+                "decided_s": self._clock(),
+                "decided_by": by,
+                "job_id": None,
+            }
+            connection.execute(update(answers).where(answers.c.id == answer_id).values(**values))
+        return replace(before, **values)
 
     def learned(self, expert: str, *, project: str | None) -> list[KeptAnswer]:
         """Everything that an expert is to learn, in the order of the decisions."""

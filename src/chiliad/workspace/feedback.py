@@ -82,9 +82,9 @@ class WorkspaceFeedback:
     def give(self, answer_id: str, said: Said, *, by: str, project: str | None, trusted: bool) -> Given:
         """Record feedback. A demonstration by somebody `trusted` decides about the answer, too.
 
-        Raises AnswerNotFound, and FeedbackError if nothing is said.
+        Raises AnswerNotFound, and FeedbackError if nothing is said, or a demonstration is blank.
         """
-        if said.is_empty:
+        if said.is_empty or (said.demonstration is not None and not said.demonstration.strip()):
             raise FeedbackError(
                 "The feedback says nothing.", fix="Give boolean, score, comment, demonstration or outcome."
             )

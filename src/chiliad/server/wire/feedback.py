@@ -203,13 +203,18 @@ def given_on_wire(given: Given) -> GivenOnWire:
 
 
 def feedback_on_wire(feedback: Feedback) -> FeedbackOnWire:
+    said = feedback.said
     return FeedbackOnWire(
         id=feedback.id,
         object="feedback",
         answer_id=feedback.answer_id,
         created_at=int(feedback.at_s),
         by=feedback.key_id,
-        **vars(feedback.said),
+        boolean=said.boolean,
+        score=said.score,
+        comment=said.comment,
+        demonstration=said.demonstration,
+        outcome=said.outcome,
     )
 
 
