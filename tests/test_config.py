@@ -1,4 +1,4 @@
-"""The names of hosted models, in settings."""
+"""The names of hosted models, and whether answers are kept, in settings."""
 
 import pytest
 
@@ -40,3 +40,13 @@ def test_a_table_of_something_else_is_refused(tmp_path, text):
     file.write_text(text)
     with pytest.raises(ConfigError, match="hosted_models"):
         Settings.load(file, environ={})
+
+
+def test_answers_are_not_kept_unless_somebody_says_so(tmp_path):
+    file = tmp_path / "chiliad.toml"
+    file.write_text("[answers]\nkeep = true\n")
+    assert not Settings.load(environ={}).answers.keep
+    assert Settings.load(file, environ={}).answers.keep
+    assert not Settings.load(file, environ={"CHILIAD_ANSWERS__KEEP": "false"}).answers.keep
+    with pytest.raises(ConfigError, match=r"answers\.keep"):
+        Settings.load(environ={"CHILIAD_ANSWERS__KEEP": "perhaps"})

@@ -9,11 +9,11 @@ from chiliad.feedback import kinds_of_request
 
 LEAVE = (
     "how many days of holiday do I have left this year",
-    "how much vacation have I still got",
-    "can I take annual leave in July",
-    "I want to book two weeks off in August",
+    "how many holiday days are left for me",
     "what is my remaining holiday balance",
-    "please request leave for next Friday",
+    "do I have any holiday left",
+    "how much holiday have I left until December",
+    "please show me the holiday that I have left",
 )
 PRINTER = (
     "the printer on the second floor is jammed",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chiliad.errors import AnswerNotFound
+from chiliad.errors import AnswerNotFound, FeedbackError
 from chiliad.store import (
     AnswerToKeep,
     AuditLog,
@@ -17,6 +17,7 @@ from chiliad.store import (
     Said,
 )
 from chiliad.store.answers import DAY_S
+from chiliad.store.feedback import FEEDBACK_MAX
 
 ONE = AnswerToKeep(
     id="a",
@@ -137,6 +138,16 @@ def test_disagreement_is_how_much_of_the_feedback_speaks_against_an_answer(answe
     assert sorted(log.about(["a"])["a"], key=given.index) == given
     with pytest.raises(AnswerNotFound):
         log.give("a", said[0], by="x", project="desk")
+
+
+def test_not_more_can_be_said_about_an_answer_than_people_can_read(answers, log):
+    answers.keep([ONE])
+    for _ in range(FEEDBACK_MAX):
+        log.give("a", Said(boolean=True), by="x", project=None)
+    with pytest.raises(FeedbackError):
+        log.give("a", Said(boolean=False), by="x", project=None)
+    assert answers.get("a", project=None).disagreement == 0
+    assert len(log.about(["a"])["a"]) == FEEDBACK_MAX
 
 
 def test_badly_served_is_what_is_spoken_against_and_what_a_base_answered_without_praise(answers, log, corrections):

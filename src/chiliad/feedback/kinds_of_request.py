@@ -12,8 +12,8 @@ from chiliad.embeddings import Embedder, Vectors
 
 DIFFERENT_MIN = 5
 """requests that differ in their words; fewer show no pattern"""
-DISTANCE_MAX = 0.6
-"""mean cosine distance within a kind; with MiniLM two wordings of one intent are mostly nearer than that"""
+DISTANCE_MAX = 0.65
+"""mean cosine distance at which two groups are no longer one kind; see docs/decisions/0009-feedback.md"""
 
 
 def kinds_of_request(requests: Mapping[str, str], embedder: Embedder) -> list[tuple[str, ...]]:

@@ -11,10 +11,14 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
+from chiliad.errors import FeedbackError
 from chiliad.store.answers import KeptAnswers
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.tables import answers, feedback
+
+FEEDBACK_MAX = 100
+"""on one answer"""
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,21 @@ class FeedbackLog:
         self._clock = clock
 
     def give(self, answer_id: str, said: Said, *, by: str, project: str | None) -> Feedback:
-        """Record it, and how much all feedback now disagrees with the answer. Raises AnswerNotFound."""
+        """Record it, and how much all feedback now disagrees with the answer.
+
+        Raises AnswerNotFound, and FeedbackError when enough was said about it.
+        """
         given = Feedback(f"feedback-{secrets.token_hex(8)}", answer_id, self._clock(), by, said)
         with self._database.write(Writers.FEEDBACK) as connection:
             answer = self._kept.find(connection, answer_id, project)
-            connection.execute(feedback.insert().values(**_row(given)))
             rows = connection.execute(select(feedback).where(feedback.c.answer_id == answer_id))
-            disagreement = _disagreement([_feedback(row) for row in rows], answer.text)
+            before = [_feedback(row) for row in rows]
+            if len(before) >= FEEDBACK_MAX:
+                raise FeedbackError(
+                    f"{FEEDBACK_MAX} things were said about this answer.", fix="Review it, or delete it."
+                )
+            connection.execute(feedback.insert().values(**_row(given)))
+            disagreement = _disagreement([*before, given], answer.text)
             connection.execute(update(answers).where(answers.c.id == answer_id).values(disagreement=disagreement))
         return given
 

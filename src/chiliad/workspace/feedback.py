@@ -21,7 +21,7 @@ from chiliad.store import (
     ReviewOrder,
     Said,
 )
-from chiliad.store.jobs import new_job_id
+from chiliad.store.jobs import OPEN, new_job_id
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.jobs import CORRECT, to_document
 from chiliad.workspace.suggestions import Suggestion, latest, submit
@@ -152,9 +152,13 @@ class WorkspaceFeedback:
     def retrain(self, name: str, *, project: str | None) -> Job:
         """Freeze that dataset and queue the training that continues from the live version; the gate judges what comes out.
 
-        Raises ExpertNotFound, UnusableData.
+        A second time without a decision in between it is the same job, until that has ended. Raises ExpertNotFound,
+        UnusableData.
         """
         document, job_id = to_document(self._assignment(name, project)), new_job_id()
+        queued = self._latest(name)
+        if queued is not None and queued.state in OPEN and queued.document["dataset"] == document["dataset"]:
+            return queued
         self._corrections.take(name, job_id, project=project)
         return self._workspace.jobs.submit(CORRECT, document, job_id=job_id)
 
