@@ -22,7 +22,7 @@ class Need(Enum):
     READ = frozenset({Role.ADMIN, Role.MEMBER, Role.VIEWER})
     """what is kept, and what a project asked and spent"""
     WORK = frozenset({Role.ADMIN, Role.MEMBER})
-    """who changes what is kept: files, jobs, evals"""
+    """who changes what is kept: files, jobs, evals, decisions about answers"""
     ADMIN = frozenset({Role.ADMIN})
 
     def met_by(self, role: Role | None) -> bool:
