@@ -1,4 +1,4 @@
-"""Settings from a file and the environment: numbers, and the names of hosted models."""
+"""Settings from a file and the environment: numbers, whether answers are kept, and the names of hosted models."""
 
 import pytest
 
@@ -54,3 +54,13 @@ def test_what_may_be_none_can_be_turned_off(tmp_path, source):
 def test_a_number_that_is_too_small_is_told_with_the_least(setting, least):
     with pytest.raises(ConfigError, match=f"at least {least}"):
         Settings.load(environ={f"CHILIAD_{setting.upper()}": str(least - 1)})
+
+
+def test_answers_are_not_kept_unless_somebody_says_so(tmp_path):
+    file = tmp_path / "chiliad.toml"
+    file.write_text("[answers]\nkeep = true\n")
+    assert not Settings.load(environ={}).answers.keep
+    assert Settings.load(file, environ={}).answers.keep
+    assert not Settings.load(file, environ={"CHILIAD_ANSWERS__KEEP": "false"}).answers.keep
+    with pytest.raises(ConfigError, match=r"answers\.keep"):
+        Settings.load(environ={"CHILIAD_ANSWERS__KEEP": "perhaps"})

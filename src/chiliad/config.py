@@ -100,6 +100,16 @@ class PriceSettings:
             raise ConfigError("prices.machine_life_years is no life.", fix="Give the years until it is replaced.")
 
 
+@dataclass(frozen=True)
+class AnswerSettings:
+    """Whether answers are kept together with what was asked, so that people can correct them."""
+
+    keep: bool = False
+    """those of every chat; without it only those whose request says `"store": true`"""
+    retention_days: int = 30
+    """how long; what somebody has decided to learn from stays until it is deleted"""
+
+
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
@@ -120,6 +130,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
 
     def hosted(self, model: str) -> str | None:
         """What answers here to the name of a hosted model; None if it is the name of none."""
@@ -190,6 +201,8 @@ def _convert(kind: Any, value: Any, path: str, *, at_least: int) -> Any:
     try:
         if kind in (Path, Path | None):
             return Path(value).expanduser()
+        if kind is bool:
+            return _flag(value)
         if kind in (int, int | None):
             return _whole(value, at_least)
         if kind in (float, float | None):
@@ -217,6 +230,14 @@ def _whole(value: Any, at_least: int) -> int:
     if number < at_least:
         raise ValueError(f"it must be at least {at_least}")
     return number
+
+
+def _flag(value: Any) -> bool:
+    """The environment has only texts. Raises ValueError."""
+    told = str(value).lower()
+    if told not in ("true", "false"):
+        raise ValueError("it must be true or false")
+    return told == "true"
 
 
 def _amount(value: Any) -> float:

@@ -27,6 +27,8 @@ ChiliadError
 ├── JobError
 │   ├── JobNotFound
 │   └── JobConflict        not possible in its state, or its key names another job
+├── FeedbackError          what cannot be said about an answer
+│   └── AnswerNotFound     never kept, or not any more
 ├── AccessError
 │   ├── KeyNotFound
 │   └── BadKey             a name, project or limit that a key cannot have
@@ -156,6 +158,14 @@ class JobNotFound(JobError):
 
 class JobConflict(JobError):
     code = "job_conflict"
+
+
+class FeedbackError(ChiliadError):
+    code = "feedback"
+
+
+class AnswerNotFound(FeedbackError):
+    code = "answer_not_found"
 
 
 class AccessError(ChiliadError):

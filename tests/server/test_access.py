@@ -76,6 +76,20 @@ EXPECTED = {
     "GET /v1/batches": READERS,
     "GET /v1/batches/{batch_id}": READERS,
     "POST /v1/batches/{batch_id}/cancel": WORKERS,
+    "POST /v1/feedback": {"admin", "member", "app"},
+    "GET /v1/review": READERS,
+    "DELETE /v1/review": WORKERS,
+    "GET /v1/review/{answer_id}": READERS,
+    "POST /v1/review/{answer_id}": WORKERS,
+    "DELETE /v1/review/{answer_id}": WORKERS,
+    "GET /v1/corrections": READERS,
+    "GET /v1/corrections/{expert}": READERS,
+    "POST /v1/corrections/{expert}/dataset": WORKERS,
+    "POST /v1/corrections/{expert}/retrain": WORKERS,
+    "PUT /v1/corrections/{expert}/rule": WORKERS,
+    "DELETE /v1/corrections/{expert}/rule": WORKERS,
+    "GET /v1/suggestions": READERS,
+    "POST /v1/suggestions": WORKERS,
 }
 NOWHERE = ("GET /nothing", "GET /v1/admin/nothing", "PUT /v1/models")
 REFUSED = {"invalid_api_key": 401, "not_permitted": 403}

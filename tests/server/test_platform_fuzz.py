@@ -25,6 +25,7 @@ DATA = st.fixed_dictionaries(
     optional={"model": st.just("tiny") | VALUES, "input_messages": VALUES, "sampling_params": VALUES},
 )
 EXTRA = dict.fromkeys(("name", "metadata", "suffix", "seed", "method", "hyperparameters", "dimensions"), VALUES)
+SAID = dict.fromkeys(("boolean", "score", "comment", "demonstration", "outcome"), VALUES)
 BODIES = {
     "/v1/fine_tuning/jobs": {"model": st.just("tiny") | VALUES, "training_file": st.just("FILE") | VALUES},
     "/v1/evals": {
@@ -60,9 +61,9 @@ def test_any_json_gets_an_answer_or_a_named_error(http):
         stay_whole(http, path.replace("EVAL", eval_id), required, file_id)
 
 
-def stay_whole(http, path, required, file_id):
+def stay_whole(http, path, required, file_id, optional=EXTRA):
     @CHECKED
-    @given(st.fixed_dictionaries(required, optional=EXTRA))
+    @given(st.fixed_dictionaries(required, optional=optional))
     def check(body):
         content = json.dumps(body).replace("FILE", file_id)
         reply = http.post(path, content=content, headers={"Content-Type": "application/json"})
@@ -71,6 +72,17 @@ def stay_whole(http, path, required, file_id):
             assert reply.json()["error"]["fix"]
 
     check()
+
+
+def test_any_json_about_an_answer_gets_an_answer_or_a_named_error(http):
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "store": True}
+    answer_id = http.post("/v1/chat/completions", json=body).json()["id"]
+    decisions = st.sampled_from(["accept", "correct", "dismiss"]) | VALUES
+
+    stay_whole(http, "/v1/feedback", {"answer_id": st.just("FILE") | VALUES}, answer_id, SAID)
+    stay_whole(http, f"/v1/review/{answer_id}", {"decision": decisions}, answer_id, {"answer": VALUES})
+    stored = {name: st.just(value) for name, value in body.items()} | {"metadata": VALUES, "store": VALUES}
+    stay_whole(http, "/v1/chat/completions", stored, answer_id, {})
 
 
 @pytest.mark.parametrize("path", ["files", "fine_tuning/jobs", "evals", "batches"])

@@ -71,6 +71,26 @@ def test_an_evaluation_writes_the_card(workspace, table):
     assert done.result["verdict"] == expert.card.verdict.line
 
 
+def test_corrections_are_frozen_with_the_live_version_and_learned_in_the_background(workspace, table, tmp_path):
+    workspace.train("tickets", table, base="tiny", options=QUICK)
+    fixed = write_table(tmp_path / "fixed.csv", rows=[("box 500 came flat", "damage"), ("", "status")])
+    job = workspace.jobs.correct("tickets", fixed, options=QUICK, key="k")
+    fixed.unlink()
+    assert workspace.jobs.correct("tickets", fixed, options=QUICK, key="k") == job
+    with pytest.raises(JobConflict):
+        workspace.jobs.correct("others", fixed, key="k")
+    done = work_until_done(workspace, job)
+    assert done.result["expert"] == "tickets@2", done.error
+    version = workspace.registry.get("tickets@2")
+    assert (version.parent, version.training["corrections"]) == (1, 1)
+    assert version.training["corrections_left_out"] == {"of_test_rows": 0, "blank": 1}
+    with Workspace.open(replace(workspace.settings, workspace=tmp_path / "at-once")) as other:
+        other.train("tickets", table, base="tiny", options=QUICK)
+        again = write_table(fixed, rows=[("box 500 came flat", "damage"), ("", "status")])
+        wanted = other.correct("tickets", again, options=QUICK).version.adapter_hash
+    assert version.adapter_hash == wanted, "here and now gives the same bits"
+
+
 def test_a_job_that_fails_says_why_and_the_next_one_is_done(workspace, table):
     workspace.train("tickets", table, base="tiny", options=QUICK)
     doomed = workspace.jobs.evaluate("tickets@1")

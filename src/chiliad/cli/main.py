@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from chiliad import __version__
-from chiliad.cli import base, data, experts, jobs, keys
+from chiliad.cli import base, data, experts, jobs, keys, review
 from chiliad.cli.ask import ask
 from chiliad.cli.audit import audit
 from chiliad.cli.backup import backup, restore
@@ -42,6 +42,7 @@ app.command()(serve)
 app.add_typer(experts.app, name="experts")
 app.add_typer(jobs.app, name="jobs")
 app.command()(worker)
+app.add_typer(review.app, name="review")
 app.add_typer(keys.app, name="keys")
 app.command()(costs)
 app.command()(audit)

@@ -41,6 +41,7 @@ def serve(
     check_exposure(settings.server.host, allow_network=allow_network)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop leaves the same way as Ctrl-C
     with Workspace.open(settings) as opened, contextlib.suppress(KeyboardInterrupt):
+        opened.feedback.answers.sweep()
         check_key(settings.server.host, opened.accounts, api_key=api_key)
         working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
         with working:

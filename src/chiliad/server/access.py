@@ -22,7 +22,7 @@ class Need(Enum):
     READ = frozenset({Role.ADMIN, Role.MEMBER, Role.VIEWER})
     """what is kept, and what a project asked and spent"""
     WORK = frozenset({Role.ADMIN, Role.MEMBER})
-    """who changes what is kept: files, jobs, evals"""
+    """who changes what is kept: files, jobs, evals, decisions about answers"""
     ADMIN = frozenset({Role.ADMIN})
 
     def met_by(self, role: Role | None) -> bool:
@@ -90,6 +90,20 @@ ACCESS: Mapping[str, Need] = {
     "GET /v1/batches": Need.READ,
     "GET /v1/batches/{batch_id}": Need.READ,
     "POST /v1/batches/{batch_id}/cancel": Need.WORK,
+    "POST /v1/feedback": Need.ASK,
+    "GET /v1/review": Need.READ,
+    "DELETE /v1/review": Need.WORK,
+    "GET /v1/review/{answer_id}": Need.READ,
+    "POST /v1/review/{answer_id}": Need.WORK,
+    "DELETE /v1/review/{answer_id}": Need.WORK,
+    "GET /v1/corrections": Need.READ,
+    "GET /v1/corrections/{expert}": Need.READ,
+    "POST /v1/corrections/{expert}/dataset": Need.WORK,
+    "POST /v1/corrections/{expert}/retrain": Need.WORK,
+    "PUT /v1/corrections/{expert}/rule": Need.WORK,
+    "DELETE /v1/corrections/{expert}/rule": Need.WORK,
+    "GET /v1/suggestions": Need.READ,
+    "POST /v1/suggestions": Need.WORK,
 }
 """method and path as the route declares them; GET / and what is open tell nothing about what is served"""
 

@@ -11,6 +11,7 @@ from chiliad.server import errors
 from chiliad.server.access import Doors
 from chiliad.server.admin_link import AdminLink
 from chiliad.server.caller import Caller, Callers
+from chiliad.server.keepsake import Keeping
 from chiliad.server.middleware.access import AccessGuard
 from chiliad.server.middleware.body import BodyLimit, Bounds
 from chiliad.server.middleware.origin import OriginGuard, is_loopback
@@ -20,9 +21,11 @@ from chiliad.server.routes import (
     batches,
     chat,
     completions,
+    corrections,
     costs,
     embeddings,
     evals,
+    feedback,
     files,
     fine_tuned_models,
     fine_tuning,
@@ -33,7 +36,9 @@ from chiliad.server.routes import (
     models,
     page,
     responses,
+    review,
     session,
+    suggestions,
     tokenize,
 )
 from chiliad.server.service import AnyService
@@ -42,7 +47,10 @@ from chiliad.server.wire.errors import ErrorBody
 from chiliad.workspace import Workspace
 
 ROUTES = (page, health, metrics, models, chat, completions, responses, tokenize, session, keys, audit, costs)
-WORKSPACE_ROUTES = (files, fine_tuning, fine_tuned_models, lora_adapters, embeddings, evals, batches)
+WORKSPACE_ROUTES = (
+    *(files, fine_tuning, fine_tuned_models, lora_adapters, embeddings, evals, batches),
+    *(feedback, review, corrections, suggestions),
+)
 
 
 def create_app(
@@ -57,9 +65,9 @@ def create_app(
 ) -> FastAPI:
     """Routes over `service`, for the keys of `accounts`, and for `api_key` as an admin's.
 
-    With `workspace` also those that keep something in it: files, fine-tuning jobs, evals, batches. On loopback, without
-    `api_key` and as long as no key was ever made, anybody may do what a member may. With `everybody` no key is looked at:
-    all requests are that caller's.
+    With `workspace` also those that keep something in it: files, fine-tuning jobs, evals, batches, answers and feedback.
+    On loopback, without `api_key` and as long as no key was ever made, anybody may do what a member may. With `everybody`
+    no key is looked at: all requests are that caller's.
     """
     app = FastAPI(
         title="Chiliad",
@@ -71,7 +79,8 @@ def create_app(
     )
     loopback_only = is_loopback(settings.host)
     callers = Callers(accounts, api_key=api_key, open_until_keys=loopback_only, everybody=everybody)
-    attach(app, ServerState(service, accounts, callers, admin_link))
+    keeping = Keeping(workspace.feedback.answers, workspace.settings.answers.keep) if workspace else None
+    attach(app, ServerState(service, accounts, callers, admin_link, keeping))
     errors.install(app)
     routers = [routes.router for routes in ROUTES]
     if workspace is not None:

@@ -9,6 +9,7 @@ from chiliad.engine import SamplingParams
 from chiliad.server.answers import Start
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller
+from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.state import ServerState
@@ -22,6 +23,7 @@ class Prepared:
     model: ServedModel
     starts: list[Start]
     bill: Bill
+    keepsake: Keepsake
 
 
 async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: Caller) -> Prepared:
@@ -31,20 +33,23 @@ async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: C
     prompt = await asyncio.to_thread(state.service.render, model, turns)
     if body.grammar is not None:
         await asyncio.to_thread(state.service.compile, model, body.grammar)
-    samplings = [_sampling(model, prompt, body, choice) for choice in range(body.choices)]
+    keepsake = state.keepsake(body, answer_id, model, turns, caller)
+    samplings = [_sampling(model, prompt, body, keepsake, choice) for choice in range(body.choices)]
     starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
     tokens_max = sum(sampling.max_tokens for sampling in samplings)
     order = Order(answer_id, model.root, len(prompt), tokens_max, body.choices)
-    return Prepared(model, starts, await state.open_bill(order, caller))
+    return Prepared(model, starts, await state.open_bill(order, caller), keepsake)
 
 
-def _sampling(model: ServedModel, prompt: tuple[int, ...], body: ChatBody, choice: int) -> SamplingParams:
+def _sampling(
+    model: ServedModel, prompt: tuple[int, ...], body: ChatBody, keepsake: Keepsake, choice: int
+) -> SamplingParams:
     return sampling_params(
         body,
         choice=choice,
         tokens_max=body.answer_tokens_max,
         room=model.context_max - len(prompt),
-        logprobs=body.logprobs_top,
+        logprobs=keepsake.logprobs_top if body.logprobs_top is None else body.logprobs_top,
     )
 
 

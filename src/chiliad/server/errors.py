@@ -13,11 +13,13 @@ from starlette.exceptions import HTTPException
 
 from chiliad.errors import (
     AccessError,
+    AnswerNotFound,
     BaseNotFound,
     ChiliadError,
     EvalError,
     EvalNotFound,
     ExpertNotFound,
+    FeedbackError,
     FileMissing,
     FileRefused,
     JobConflict,
@@ -107,11 +109,13 @@ def status_of(error: ChiliadError) -> int:
             return error.status
         case ExpertNotFound() | BaseNotFound() | FileMissing() | JobNotFound() | EvalNotFound() | KeyNotFound():
             return 404
+        case AnswerNotFound():
+            return 404
         case JobConflict():
             return 409
         case Overloaded():
             return 429
-        case RequestError() | FileRefused() | EvalError() | AccessError():
+        case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError():
             return 400
         case StoreError():
             return 503

@@ -18,19 +18,29 @@ from chiliad.server.answers import Answers, Start
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller, Callers
 from chiliad.server.errors import HttpError, code_of
+from chiliad.server.keepsake import Keeping, Keepsake
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.meters import Meters
-from chiliad.server.service import AnyService, ServedModel
+from chiliad.server.service import AnyService, ServedModel, Turns
+from chiliad.server.wire.chat import ChatBody
 
 
 class ServerState:
     """Lives on the event loop; no method may be called from another thread."""
 
-    def __init__(self, service: AnyService, accounts: Accounts, callers: Callers, admin_link: AdminLink | None) -> None:
+    def __init__(
+        self,
+        service: AnyService,
+        accounts: Accounts,
+        callers: Callers,
+        admin_link: AdminLink | None,
+        keeping: Keeping | None,
+    ) -> None:
         self.service = service
         self.accounts = accounts
         self.callers = callers
         self.admin_link = admin_link
+        self._keeping = keeping
         self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False
@@ -52,6 +62,12 @@ class ServerState:
                 self.meters.refuse(code_of(error))
                 raise
         return bill
+
+    def keepsake(self, body: ChatBody, response_id: str, model: ServedModel, turns: Turns, caller: Caller) -> Keepsake:
+        """What keeps the answers to a request, if they are to be kept: the request has the last word."""
+        keeping = self._keeping
+        wanted = keeping is not None and (keeping.always if body.store is None else body.store)
+        return Keepsake(keeping.answers if keeping and wanted else None, response_id, model, turns, caller, body)
 
     def begin(self, starts: list[Start], bill: Bill) -> Answers:
         """Start answers that `end` must be called for. Raises HttpError (503) from `close` on, and what a start raises."""

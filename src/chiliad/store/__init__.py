@@ -1,9 +1,12 @@
 """What outlives a process: the database, and files that are either whole or absent."""
 
+from chiliad.store.answers import AnswerToKeep, Decision, KeptAnswer, KeptAnswers, ReviewOrder
 from chiliad.store.audit import AuditEntry, AuditLog
 from chiliad.store.budgets import Budgets, Limit, Refusal, Reservation, Standing
+from chiliad.store.corrections import Corrections, Gathered
 from chiliad.store.database import Database
 from chiliad.store.evals import Eval, EvalItem, Evals, ItemStatus
+from chiliad.store.feedback import Feedback, FeedbackLog, Said
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
 from chiliad.store.keys import DEFAULT_PROJECT, Key, Keys, Limits, NewKey, Role
 from chiliad.store.ledger import Entry, GroupBy, Ledger, Period, Settled, Sum
@@ -14,21 +17,29 @@ from chiliad.store.uploads import Purpose, UploadedFile, Uploads
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "AnswerToKeep",
     "AuditEntry",
     "AuditLog",
     "Budgets",
+    "Corrections",
     "Database",
+    "Decision",
     "Document",
     "Entry",
     "Eval",
     "EvalItem",
     "Evals",
+    "Feedback",
+    "FeedbackLog",
+    "Gathered",
     "GroupBy",
     "ItemStatus",
     "Job",
     "JobEvent",
     "JobState",
     "Jobs",
+    "KeptAnswer",
+    "KeptAnswers",
     "Key",
     "Keys",
     "LeaseLost",
@@ -41,7 +52,9 @@ __all__ = [
     "Purpose",
     "Refusal",
     "Reservation",
+    "ReviewOrder",
     "Role",
+    "Said",
     "Session",
     "Sessions",
     "Settled",

@@ -1,14 +1,15 @@
 """The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
 Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them. Jobs, evals, what is
-known of uploaded files, keys, the ledger, the audit log, and comparisons that no promotion used yet, live here alone.
+known of uploaded files, keys, the ledger, the audit log, kept answers with what people said about them, and comparisons
+that no promotion used yet, live here alone.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 4
+SCHEMA = 5
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -186,4 +187,47 @@ audit = Table(
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("details", JSON, nullable=False),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created_s", Double, nullable=False, index=True),
+    Column("key_id", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("expert", String, nullable=True, index=True),
+    Column("turns", JSON, nullable=False),
+    Column("text", String, nullable=False),
+    Column("certainty", Double, nullable=False),
+    Column("disagreement", Double, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("decision", String, nullable=True),
+    Column("wanted", String, nullable=True),
+    Column("decided_s", Double, nullable=True),
+    Column("decided_by", String, nullable=True),
+    Column("job_id", String, nullable=True),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("answer_id", String, nullable=False, index=True),
+    Column("at_s", Double, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("boolean", Boolean, nullable=True),
+    Column("score", Double, nullable=True),
+    Column("comment", String, nullable=True),
+    Column("demonstration", String, nullable=True),
+    Column("outcome", Boolean, nullable=True),
+)
+
+retraining_rules = Table(
+    "retraining_rules",
+    metadata,
+    Column("expert", String, primary_key=True),
+    Column("project", String, primary_key=True),
+    Column("after", Integer, nullable=False),
 )

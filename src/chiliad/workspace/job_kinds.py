@@ -9,14 +9,21 @@ from chiliad.errors import JobError
 from chiliad.store import Document, Job
 from chiliad.workspace.fine_tuning import KIND as FINE_TUNING
 from chiliad.workspace.fine_tuning import fine_tune
-from chiliad.workspace.jobs import evaluate, train
+from chiliad.workspace.jobs import CORRECT, EVALUATE, TRAIN, evaluate, train
+from chiliad.workspace.suggestions import SUGGEST, suggest
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
 
 Kinds: TypeAlias = Mapping[str, Callable[["Workspace", Job], Document]]
 
-KINDS: Kinds = {"train": train, "evaluate": evaluate, FINE_TUNING: fine_tune}
+KINDS: Kinds = {
+    TRAIN: train,
+    CORRECT: train,
+    EVALUATE: evaluate,
+    FINE_TUNING: fine_tune,
+    SUGGEST: suggest,
+}
 
 
 def carry_out(workspace: Workspace, job: Job, kinds: Kinds = KINDS) -> Document:

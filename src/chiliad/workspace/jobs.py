@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from chiliad.base import DEFAULT_BASE
-from chiliad.data import Columns
+from chiliad.data import Amended, Columns, Dataset
 from chiliad.evals import EvalOptions
 from chiliad.store import Document, Job, Jobs
 from chiliad.store.jobs import key_conflict
@@ -17,6 +17,9 @@ from chiliad.workspace.options import TrainOptions
 if TYPE_CHECKING:
     from chiliad.workspace.given import Data
     from chiliad.workspace.workspace import Workspace
+
+
+TRAIN, CORRECT, EVALUATE = "train", "correct", "evaluate"
 
 
 class WorkspaceJobs(Jobs):
@@ -43,18 +46,33 @@ class WorkspaceJobs(Jobs):
         """
         known = self.by_key(key) if key else None
         if known is not None:
-            if (known.kind, known.document.get("name")) != ("train", name):
+            if (known.kind, known.document.get("name")) != (TRAIN, name):
                 raise key_conflict(known)
             return known
         assignment = self._workspace.assign(name, data, base=base, options=options, **table)
-        return self.submit("train", to_document(assignment), key=key)
+        return self.submit(TRAIN, to_document(assignment), key=key)
+
+    def correct(
+        self, name: str, corrections: Data, *, options: TrainOptions | None = None, key: str | None = None
+    ) -> Job:
+        """Queue what `Workspace.correct` does, with the version that is live now and corrections that are read now.
+
+        The same `key` again gives the same job. Raises what reading raises, ExpertNotFound, UnusableData, JobConflict.
+        """
+        known = self.by_key(key) if key else None
+        if known is not None:
+            if (known.kind, known.document.get("name")) != (CORRECT, name):
+                raise key_conflict(known)
+            return known
+        return self.submit(CORRECT, to_document(self._workspace.amend(name, corrections, options=options)), key=key)
 
     def evaluate(self, reference: str, *, key: str | None = None) -> Job:
         """Queue what `Workspace.evaluate` does with a version's own test rows. Raises ExpertNotFound, JobConflict."""
-        return self.submit("evaluate", {"expert": str(self._workspace.registry.get(reference).ref)}, key=key)
+        return self.submit(EVALUATE, {"expert": str(self._workspace.registry.get(reference).ref)}, key=key)
 
 
 def train(workspace: Workspace, job: Job) -> Document:
+    """A version afresh, or one that continues from another with corrections, as the document says."""
     expert = workspace.run(_assignment(workspace, job.document))
     refusal = expert.refusal.cause if expert.refusal else None
     return {"expert": str(expert.ref), "live": refusal is None, "refusal": refusal}
@@ -75,17 +93,33 @@ def to_document(assignment: Assignment) -> Document:
         "columns": {"inputs": list(columns.inputs), "output": columns.output} if columns else None,
         "fine_tuned_model": assignment.fine_tuned_model,
         "parent": str(assignment.parent.ref) if assignment.parent else None,
+        "corrections": _told(assignment.corrections) if assignment.corrections else None,
+    }
+
+
+def _told(amended: Amended) -> Document:
+    return {
+        "used": [example.id for example in amended.used],
+        "of_test_rows": amended.of_test_rows,
+        "blank": amended.blank,
     }
 
 
 def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
     options, columns, parent = document["options"], document["columns"], document.get("parent")
+    dataset, corrected = workspace.dataset(document["dataset"]), document.get("corrections")
     return Assignment(
         name=document["name"],
-        dataset=workspace.dataset(document["dataset"]),
+        dataset=dataset,
         base=document["base"],
         options=TrainOptions(**{**options, "evaluation": EvalOptions(**options["evaluation"])}),
         columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
         parent=workspace.registry.get(parent) if parent else None,
+        corrections=_amended(dataset, corrected) if corrected else None,
         fine_tuned_model=document.get("fine_tuned_model"),
     )
+
+
+def _amended(dataset: Dataset, told: Mapping[str, Any]) -> Amended:
+    used = set(told["used"])
+    return Amended(dataset, tuple(one for one in dataset.train if one.id in used), told["of_test_rows"], told["blank"])

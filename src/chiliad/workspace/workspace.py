@@ -32,9 +32,10 @@ from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.auditing import audited
 from chiliad.workspace.expert import Expert
-from chiliad.workspace.freezing import frozen
+from chiliad.workspace.feedback import WorkspaceFeedback
 from chiliad.workspace.forecast import Forecast, forecast
-from chiliad.workspace.gating import compared, live_version
+from chiliad.workspace.freezing import frozen
+from chiliad.workspace.gating import compared
 from chiliad.workspace.given import Data, source_of, table_of
 from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
@@ -205,15 +206,32 @@ class Workspace:
         The test rows stay those of the live version, so that the gate compares like with like; corrections of them are
         left out. Raises UnusableData when no correction is left.
         """
-        live = self.expert(name)
-        before = self.own_dataset(live)
-        columns = columns_of(live.version)
+        return self.run(self.amend(name, corrections, options=options))
+
+    def amend(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Assignment:
+        """Read, check and freeze what `correct` is given, so that `run` can train on it at any later time."""
+        columns = columns_of(self.expert(name).version)
         given = (
             self._read(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
         )
-        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {source_of(corrections)}")
-        chosen = options or TrainOptions()
-        return self.run(Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended))
+        return self.amend_with(name, given, source=source_of(corrections), options=options)
+
+    def amend_with(
+        self, name: str, corrections: Sequence[Example], *, source: str, options: TrainOptions | None = None
+    ) -> Assignment:
+        """The same with examples that were read already; `source` says where."""
+        live = self.expert(name)
+        before = self.own_dataset(live)
+        amended = amend(before, corrections, self.folder / "datasets", source=f"{before.source} + {source}")
+        return Assignment(
+            name=name,
+            dataset=amended.dataset,
+            base=live.version.base_id,
+            options=options or TrainOptions(),
+            columns=columns_of(live.version),
+            parent=live.version,
+            corrections=amended,
+        )
 
     def evaluate(
         self,
@@ -348,6 +366,11 @@ class Workspace:
     def evals(self) -> Evals:
         """Evals as clients of OpenAI's API define them, and what their runs gave."""
         return Evals(self.store.database)
+
+    @cached_property
+    def feedback(self) -> WorkspaceFeedback:
+        """Answers that are kept, what people said about them, and what is learned from it."""
+        return WorkspaceFeedback(self)
 
     @cached_property
     def accounts(self) -> Accounts:

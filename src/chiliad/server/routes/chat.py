@@ -14,6 +14,7 @@ from chiliad.engine import Completion, Delta, Finished, TokenLogprob
 from chiliad.server.answers import Answers
 from chiliad.server.caller import From
 from chiliad.server.conversation import prepared
+from chiliad.server.keepsake import Keepsake
 from chiliad.server.service import ServedModel
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
@@ -33,9 +34,10 @@ async def create_chat_completion(body: wire.ChatBody, request: Request, state: S
     writer, bill = _Writer(answer_id, asked.model, body), asked.bill
     if not body.stream:
         completions = await state.complete(asked.starts, bill, request)
+        await asked.keepsake.keep(completions)
         return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
     answers = state.begin(asked.starts, bill)
-    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers), headers=bill.limits)
+    return EventStream(writer.chunks(answers, asked.keepsake), on_end=partial(state.end, answers), headers=bill.limits)
 
 
 class _Writer:
@@ -60,8 +62,9 @@ class _Writer:
             usage=used,
         )
 
-    async def chunks(self, answers: Answers) -> AsyncIterator[wire.ChatChunk]:
+    async def chunks(self, answers: Answers, keepsake: Keepsake) -> AsyncIterator[wire.ChatChunk]:
         """The role of each answer, its text in pieces, why it ended; last the usage, if the client wants to know it."""
+        done: dict[int, Completion] = {}
         calls: dict[int, bool] = {}  # whether an answer is a call, as soon as it has begun
         for index in range(self._choices):
             yield self._chunk(index, wire.Delta(role="assistant", content=""))
@@ -74,6 +77,9 @@ class _Writer:
                     if shown or (scores and self._with_logprobs):
                         yield self._chunk(step.index, wire.Delta(content=shown), scores=scores)
                 case Finished(completion):
+                    done[step.index] = completion
+                    if len(done) == self._choices:
+                        await keepsake.keep([done[index] for index in sorted(done)])
                     if calls.get(step.index):
                         yield self._chunk(step.index, _whole_call(completion))
                     yield self._chunk(step.index, wire.Delta(), finish_reason=self._finish_reason(completion))

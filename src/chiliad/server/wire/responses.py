@@ -141,6 +141,7 @@ class ResponsesBody(GenerationBody):
         asked = self.model_dump(include={"model", "temperature", "top_p", "top_k", "seed", "stop", *_GUIDED})
         return ChatBody.model_construct(
             **asked,
+            store=False,
             messages=self._messages(),
             max_completion_tokens=self.max_output_tokens,
             response_format=self._response_format(),

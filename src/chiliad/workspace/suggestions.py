@@ -1,0 +1,59 @@
+"""Experts that are missing: kinds of requests that nothing serves well, searched for in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chiliad.data.example import normalise
+from chiliad.feedback import kinds_of_request, last_request
+from chiliad.store import Document, Job, JobState, KeptAnswer
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Workspace
+
+SUGGEST = "suggest"
+REQUESTS_MAX = 2000
+"""the newest ones are looked at; finding kinds takes time and memory with the square of this"""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """answers: to requests of one kind, the most typical first"""
+
+    answers: tuple[KeptAnswer, ...]
+
+    @property
+    def different(self) -> int:
+        """How many of the requests differ in their words."""
+        return len(self.examples)
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The requests, those with the same words once."""
+        by_words: dict[str, str] = {}
+        for request in map(last_request, self.answers):
+            by_words.setdefault(normalise(request), request)
+        return tuple(by_words.values())
+
+
+def submit(workspace: Workspace, project: str | None) -> Job:
+    return workspace.jobs.submit(SUGGEST, {"project": project})
+
+
+def suggest(workspace: Workspace, job: Job) -> Document:
+    """The result holds ids alone: what is deleted or purged later is gone from it, too."""
+    found = workspace.feedback.answers.badly_served(project=job.document["project"], limit=REQUESTS_MAX)
+    kinds = kinds_of_request({answer.id: last_request(answer) for answer in found}, workspace.embedder)
+    return {"looked_at": len(found), "kinds": kinds}
+
+
+def latest(workspace: Workspace, project: str | None) -> list[Suggestion] | None:
+    """What the newest search of the project found, as far as it is still kept; None before the first."""
+    done = workspace.jobs.page(kind=SUGGEST, state=JobState.SUCCEEDED)
+    result = next((job.result for job in done if job.document["project"] == project), None)
+    if result is None:
+        return None
+    kept = workspace.feedback.answers.some([one for kind in result["kinds"] for one in kind], project=project)
+    kinds = (tuple(kept[one] for one in kind if one in kept) for kind in result["kinds"])
+    return [Suggestion(kind) for kind in kinds if kind]
