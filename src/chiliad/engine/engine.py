@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 
-from chiliad.base import Tokenizer
+from chiliad.base import ReadQuantised, Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.adapter_pool import LoadAdapter
 from chiliad.engine.core import EngineCore
@@ -29,7 +29,7 @@ from chiliad.engine.request import (
     Request,
     check_request,
 )
-from chiliad.engine.runner import SequenceId
+from chiliad.engine.runner import Runner, SequenceId
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import EngineError, Overloaded
 from chiliad.kernels import path_in_use
@@ -76,16 +76,19 @@ class Engine:
         load_adapter: LoadAdapter,
         settings: EngineSettings,
         *,
+        quantised: ReadQuantised | None = None,
         threads: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with."""
+        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with.
+
+        quantised: the model's matrices in the codes of the file that it comes from; the answers are the same, to the bit.
+        """
         self.vocab_size = model.config.vocab_size
         self.context_max = min(settings.context_max, model.config.max_position_embeddings)
         self._settings = replace(settings, context_max=self.context_max)
-        runner = NativeRunner if NativeRunner.fits(model) else TorchRunner
-        log.info("computing with %s", path_in_use() if runner is NativeRunner else "PyTorch")
-        self._core = EngineCore(runner(model, self._settings), tokenizer, load_adapter, self._settings, clock)
+        runner = _runner(model, self._settings, quantised)
+        self._core = EngineCore(runner, tokenizer, load_adapter, self._settings, clock)
         self._compute_threads = threads
         self._numbers = count()
         self._inbox = _Inbox()
@@ -189,6 +192,15 @@ class Engine:
         for number in inbox.cancelled:
             self._core.cancel(number)
         return not inbox.closing
+
+
+def _runner(model: Llama, settings: EngineSettings, quantised: ReadQuantised | None) -> Runner:
+    """The fastest that takes this model."""
+    if not NativeRunner.fits(model):
+        log.info("computing with PyTorch")
+        return TorchRunner(model, settings)
+    log.info("computing with %s", path_in_use())
+    return NativeRunner(model, settings, quantised) if quantised else NativeRunner(model, settings)
 
 
 def _last_only(ended: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:

@@ -1,6 +1,7 @@
 """The operations between the layers of a model: compiled where the processor allows, each beside its plain PyTorch form."""
 
 from chiliad.kernels.argmax import argmax
+from chiliad.kernels.blocks import BLOCK_INPUTS, BlockWeight
 from chiliad.kernels.decoder import (
     BLOCK_TOKENS,
     Decoder,
@@ -8,6 +9,7 @@ from chiliad.kernels.decoder import (
     DecoderWork,
     EndWeights,
     LayerWeights,
+    Matrix,
     PackedLora,
     SiteFactors,
 )
@@ -20,12 +22,15 @@ from chiliad.kernels.norm import rms_norm, rms_norm_backward
 from chiliad.kernels.rotary import rotate
 
 __all__ = [
+    "BLOCK_INPUTS",
     "BLOCK_TOKENS",
+    "BlockWeight",
     "Decoder",
     "DecoderShape",
     "DecoderWork",
     "EndWeights",
     "LayerWeights",
+    "Matrix",
     "PackedLinear",
     "PackedLora",
     "SiteFactors",

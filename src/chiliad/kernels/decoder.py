@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chiliad.kernels.blocks import BlockWeight, Format, expand, pack_blocks, packed_bytes
 from chiliad.kernels.dispatch import native_for
 from chiliad.kernels.linear import pack, packed_numbers
 from chiliad.kernels.memory import empty_in_large_pages
@@ -28,15 +29,22 @@ class DecoderShape:
     eps: float
 
 
+class Matrix(NamedTuple):
+    numbers: Tensor
+    """[out, in] bfloat16"""
+    codes: BlockWeight | None = None
+    """the same numbers, if they are, in fewer bytes"""
+
+
 class LayerWeights(NamedTuple):
-    """Norms [hidden]; matrices [out, in], those that share their input one after another along `out`."""
+    """Norms [hidden]; matrices, those that share their input one after another along `out`."""
 
     attention_norm: Tensor
-    qkv: Tensor
-    o: Tensor
     mlp_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    qkv: Matrix
+    o: Matrix
+    gate_up: Matrix
+    down: Matrix
 
 
 class EndWeights(NamedTuple):
@@ -46,7 +54,7 @@ class EndWeights(NamedTuple):
     cos: Tensor
     sin: Tensor
     final_norm: Tensor
-    head: Tensor
+    head: Matrix
 
 
 class SiteFactors(NamedTuple):
@@ -96,14 +104,15 @@ class Decoder:
         assert self.fits(shape, layers, ends)
         native = native_for()
         assert native is not None
-        matrices = [ends.head, *(weight for layer in layers for weight in layer if weight.ndim == 2)]
-        self._packed = empty_in_large_pages(sum(packed_numbers(matrix) for matrix in matrices))
+        matrices = [ends.head, *(matrix for layer in layers for matrix in _matrices(layer))]
+        self._packed = empty_in_large_pages(sum(map(_packed_bytes, matrices)) // 2)
         self._kept: list[Tensor] = []
         self._used = 0
-        plain = [self._keep(tensor) for tensor in ends[:-1]]
+        plain = [self._keep(tensor) for tensor in (ends.embedding, ends.cos, ends.sin, ends.final_norm)]
         self._native = native.Decoder(*astuple(shape), *plain, self._pack(ends.head))
         for layer in layers:
-            self._native.add_layer(*(self._keep(w) if w.ndim == 1 else self._pack(w) for w in layer))
+            norms = (self._keep(layer.attention_norm), self._keep(layer.mlp_norm))
+            self._native.add_layer(*norms, *map(self._pack, _matrices(layer)))
         self.block_numbers = len(layers) * 2 * shape.kv_heads * shape.head_dim * BLOCK_TOKENS
         """bfloat16 numbers of a block: the keys and values of its tokens in all layers"""
 
@@ -111,8 +120,10 @@ class Decoder:
     def fits(shape: DecoderShape, layers: Sequence[LayerWeights], ends: EndWeights) -> bool:
         """Whether the compiled code takes these weights: bfloat16 in main memory, even sizes."""
         even = all(size % 2 == 0 for size in (shape.hidden, shape.intermediate, shape.head_dim))
-        weights = [*ends, *(weight for layer in layers for weight in layer)]
-        return native_for(*weights) is not None and even and shape.heads % shape.kv_heads == 0
+        norms = [norm for layer in layers for norm in (layer.attention_norm, layer.mlp_norm)]
+        matrices = [matrix.numbers for layer in layers for matrix in (*_matrices(layer), ends.head)]
+        tensors = [ends.embedding, ends.cos, ends.sin, ends.final_norm, *norms, *matrices]
+        return native_for(*tensors) is not None and even and shape.heads % shape.kv_heads == 0
 
     def run(self, work: Sequence[DecoderWork], logits: Tensor) -> None:
         """Put the tokens' keys and values into their blocks, and the logits of the wanted tokens into `logits`.
@@ -130,11 +141,26 @@ class Decoder:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def _pack(self, weight: Tensor) -> int:
-        packed = self._packed[self._used :][: packed_numbers(weight)]
-        packed.copy_(pack(weight).flatten())
-        self._used += len(packed)
-        return packed.data_ptr()
+    def _pack(self, matrix: Matrix) -> tuple[int, int]:
+        """(address, format)"""
+        here = self._packed.view(torch.uint8)[self._used :][: _packed_bytes(matrix)]
+        self._used += len(here)
+        numbers, codes = pack(matrix.numbers), matrix.codes
+        if codes is None:
+            here.copy_(numbers.flatten().view(torch.uint8))
+            return here.data_ptr(), Format.BF16
+        here.copy_(pack_blocks(codes))
+        if not torch.equal(expand(here, codes), numbers):
+            return self._keep(numbers), Format.BF16
+        return here.data_ptr(), codes.format
+
+
+def _matrices(layer: LayerWeights) -> tuple[Matrix, ...]:
+    return layer.qkv, layer.o, layer.gate_up, layer.down
+
+
+def _packed_bytes(matrix: Matrix) -> int:
+    return packed_bytes(matrix.codes) if matrix.codes else 2 * packed_numbers(matrix.numbers)
 
 
 def _checked(inputs: int, site: SiteFactors) -> tuple[int, Tensor, Tensor]:

@@ -223,13 +223,18 @@ def random_tensors(config: LlamaConfig, seed: int) -> dict[str, Tensor]:
     return tensors
 
 
+def weight_names(layer: int, group: Group) -> list[str]:
+    """What a checkpoint calls the matrices of a group, in order."""
+    return [f"model.layers.{layer}.{group.block}.{site}.weight" for site in group.sites]
+
+
 def _layer(tensors: Mapping[str, Tensor], index: int, dtype: torch.dtype) -> _Layer:
     prefix = f"model.layers.{index}"
     return _Layer(
         attention_norm=_take(tensors, f"{prefix}.input_layernorm.weight", dtype),
         mlp_norm=_take(tensors, f"{prefix}.post_attention_layernorm.weight", dtype),
         weights={
-            group: torch.cat([_take(tensors, f"{prefix}.{group.block}.{site}.weight", dtype) for site in group.sites])
+            group: torch.cat([_take(tensors, name, dtype) for name in weight_names(index, group)])
             for group in Group
         },
     )

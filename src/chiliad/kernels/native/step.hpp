@@ -7,6 +7,39 @@
 namespace chiliad {
 
 constexpr long ROWS_BLOCK = 256;
+constexpr long BLOCK_INPUTS = 32;  // inputs of an output whose codes share a scale
+
+// How a packed matrix holds its numbers. Codes are multiplied with rows that are rounded to 8 bits.
+enum class Format {
+    BF16,  // as `linear` takes them
+    Q4_1,  // scale * code + offset, codes from 0 to 15
+    Q8_0   // scale * (code - 128), codes from 0 to 255
+};
+
+// Panels, one after another. Those of codes go block by block of inputs: the codes in the order in which they are multiplied,
+// four inputs of an output side by side, [3, 8, 16, 4] bytes; with 4 bits the second, fourth ... of the eight in the high
+// halves of the one before. Then a scale, and for Q4_1 an offset, for each of the panel's outputs, in half precision.
+struct Packed {
+    const std::uint8_t *data;
+    Format format = Format::BF16;
+
+    long block_bytes() const {
+        const long numbers = BLOCK_INPUTS * PANEL;
+        return format == Format::BF16 ? 2 * numbers : format == Format::Q4_1 ? numbers / 2 + 192 : numbers + 128;
+    }
+    long panel_bytes(long inputs) const {
+        return format == Format::BF16 ? 2 * inputs * PANEL : inputs / BLOCK_INPUTS * block_bytes();
+    }
+};
+
+// Rows of x in 8 bits: x = scale * code for every 32 inputs.
+struct CodedRows {
+    std::int8_t *codes = nullptr;  // [rows, inputs]
+    float *scales = nullptr;       // [rows, inputs / 32]
+    float *sums = nullptr;         // [rows, inputs / 32], scale * sum of codes
+};
+
+void code_row(const bf16 *x, long row, long inputs, const CodedRows &coded);
 
 // What an adapter adds to the outputs of one linear layer: from inner product 2 * pair on, `pairs` pairs times `up`, for each
 // panel that the layer's outputs touch. Zeros where a panel holds another layer's outputs too.
@@ -45,13 +78,14 @@ enum class Sink {
 struct Product {
     const bf16 *x;
     long rows, inputs, outputs;
-    const bf16 *packed;  // as for `linear`
+    Packed packed;
     Sink sink;
     void *y;
     const LoraPart *const *loras = nullptr;  // [rows], the parts of a row's adapter or null; null: no row has any
     long place = 0, next = 0;                // which of its parts, and whose `down` is read after this product
     const bf16 *inner = nullptr;             // [rows, inner_stride], by `lora_down`
     long inner_stride = 0;
+    CodedRows coded = {};  // x once more, where the matrix is in codes
 
     // A product is computed piece by piece, in any order: one panel of outputs for a block of rows that stays in a core's
     // own cache. Pieces that follow each other share their rows.
@@ -60,6 +94,7 @@ struct Product {
 };
 
 void product_piece(const Product &product, long piece);
+void code_piece(const Product &product, long piece);  // for a matrix in codes
 
 void embed_row(const bf16 *embedding, float *x, long width);
 void norm_row(const float *x, const bf16 *weight, float eps, bf16 *y, long width);
