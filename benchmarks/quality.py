@@ -51,7 +51,13 @@ def main() -> None:
     task = TASKS[options.task](Path(folder))
     settings = {"threads": options.threads} if options.threads else {}
     workspace = chiliad.open(options.workspace, progress=sys.stderr.isatty(), **settings)
-    chosen = TrainOptions(options.rank, options.epochs, options.learning_rate, options.rslora, options.seed)
+    chosen = TrainOptions(
+        rank=options.rank,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        rslora=options.rslora,
+        seed=options.seed,
+    )
     expert = workspace.train(
         options.task.replace("_", "-").lower(), task.train, test=task.test, instruction=task.instruction, options=chosen
     )

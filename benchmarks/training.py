@@ -116,7 +116,7 @@ def _ours(served: ServedBase) -> Callable[[Sequence[Row]], None]:
     trainer.add("x", RECIPE.shape, seed=0)
 
     def step(rows: Sequence[Row]) -> None:
-        trainer.forward_backward("x", rows)
+        trainer.forward_backward({"x": rows})
         trainer.optim_step("x", learning_rate=RECIPE.learning_rate)
 
     return step

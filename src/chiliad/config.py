@@ -12,8 +12,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from chiliad.errors import ConfigError
 
@@ -47,6 +48,12 @@ class ServerSettings:
     """how long a request's body may take to arrive"""
     finish_seconds_max: int = 10
     """how long answers that are under way may go on after the server was told to stop"""
+    upload_bytes_max: int = 512 << 20
+    """of one file that is sent to /v1/files"""
+    upload_seconds_max: int = 600
+    """how long that file may take to arrive"""
+    organization: str = "local"
+    """the third part of the name of a fine-tuned model: ft:BASE:ORGANIZATION:SUFFIX:ID"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,38 @@ class WorkerSettings:
     """compute threads of background jobs; defaults to half of those that serve"""
     lease_s: int = 30
     """a job whose worker is silent for so long is given to another one"""
+
+
+HOSTED_MODELS: Mapping[str, str] = {
+    "gpt-*": "smollm2-135m-q4_1",
+    "chatgpt-*": "smollm2-135m-q4_1",
+    "o[134]*": "smollm2-135m-q4_1",
+    "babbage-002": "smollm2-135m-q4_1",
+    "davinci-002": "smollm2-135m-q4_1",
+    "text-embedding-*": "all-minilm-l6-v2",
+}
+"""what answers here to the names of hosted models, so that old code needs one changed URL; the first that fits counts"""
+
+
+@dataclass(frozen=True)
+class PriceSettings:
+    """What the machine costs. The defaults describe an ordinary desktop computer, and are nothing but assumptions."""
+
+    currency: str = "USD"
+    machine_per_hour: float | None = None
+    """rent, with power; the purchase, life and power below are not used then"""
+    machine_purchase: float = 800.0
+    machine_life_years: float = 4.0
+    power_watts: float = 65.0
+    power_per_kwh: float = 0.25
+    idle_share: float = 0.5
+    """the part of its time in which the machine answers nothing, which those who ask pay for too"""
+
+    def __post_init__(self) -> None:
+        if self.idle_share >= 1:
+            raise ConfigError("prices.idle_share leaves no time to work in.", fix="Give a share below 1, such as 0.5.")
+        if self.machine_life_years == 0:
+            raise ConfigError("prices.machine_life_years is no life.", fix="Give the years until it is replaced.")
 
 
 def _user_cache() -> Path:
@@ -71,9 +110,17 @@ class Settings:
     """`postgresql://user:password@host/name`, a database for this workspace alone; defaults to SQLite inside it"""
     threads: int | None = None
     """compute threads; defaults to the number of cores"""
+    hosted_models: Mapping[str, str] = field(default_factory=lambda: HOSTED_MODELS)
+    """names or patterns of hosted models and the base here that answers to them; a table of yours replaces this one"""
     engine: EngineSettings = field(default_factory=EngineSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
+
+    def hosted(self, model: str) -> str | None:
+        """What answers here to the name of a hosted model; None if it is the name of none."""
+        patterns = self.hosted_models
+        return next((patterns[pattern] for pattern in patterns if fnmatchcase(model, pattern)), None)
 
     @classmethod
     def load(cls, file: Path | None = None, environ: Mapping[str, str] | None = None, **flags: Any) -> Settings:
@@ -133,6 +180,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} is a group of settings.", fix=f"Write it as a table [{path}].")
         return _build(kind, value, f"{path}.")
+    if get_origin(kind) is Mapping:
+        return _texts(value, path)
     try:
         if kind is Path:
             return Path(value).expanduser()
@@ -143,8 +192,28 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
             if number < 1:
                 raise ValueError("it must be at least 1")
             return number
+        if kind in (float, float | None):
+            return _amount(value)
         return str(value)
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
         raise ConfigError(
             f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind."
         ) from error
+
+
+def _texts(value: Any, path: str) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+        raise ConfigError(
+            f"{path} is a table of texts.", fix=f'Write it as a table [{path}] with lines "name" = "text".'
+        )
+    return dict(value)
+
+
+def _amount(value: Any) -> float:
+    """Raises ValueError, TypeError."""
+    if isinstance(value, bool):
+        raise ValueError("it is no number")
+    amount = float(value)
+    if not 0 <= amount < float("inf"):
+        raise ValueError("it must be 0 or more")
+    return amount

@@ -3,7 +3,9 @@
 ChiliadError
 ├── ConfigError            a setting is unknown or has a bad value
 ├── StoreError             disk full, database unreadable, a file that cannot be written
-│   └── BrokenBackup       cut short, changed, or made to do harm
+│   ├── BrokenBackup       cut short, changed, or made to do harm
+│   ├── FileMissing        no such uploaded file, or not any more
+│   └── FileRefused        an upload that is too large or has a name that no file may have
 ├── BaseModelError
 │   ├── BaseNotFound
 │   └── BrokenBase         truncated, unsupported or tampered base model file
@@ -14,6 +16,8 @@ ChiliadError
 │   ├── UnreadableFile
 │   ├── ColumnsNotFound
 │   └── UnusableData       empty, one class only, too few rows
+├── EvalError               an eval whose templates or data cannot be used
+│   └── EvalNotFound
 ├── TrainingError
 ├── EngineError            a step failed; its requests ended, the engine goes on
 ├── RegistryError
@@ -23,6 +27,9 @@ ChiliadError
 ├── JobError
 │   ├── JobNotFound
 │   └── JobConflict        not possible in its state, or its key names another job
+├── AccessError
+│   ├── KeyNotFound
+│   └── BadKey             a name, project or limit that a key cannot have
 └── RequestError
     ├── BadRequest
     ├── PromptTooLong
@@ -57,6 +64,14 @@ class StoreError(ChiliadError):
 
 class BrokenBackup(StoreError):
     code = "broken_backup"
+
+
+class FileMissing(StoreError):
+    code = "file_not_found"
+
+
+class FileRefused(StoreError):
+    code = "file_refused"
 
 
 class BaseModelError(ChiliadError):
@@ -99,6 +114,14 @@ class UnusableData(DataError):
     code = "unusable_data"
 
 
+class EvalError(ChiliadError):
+    code = "eval"
+
+
+class EvalNotFound(EvalError):
+    code = "eval_not_found"
+
+
 class TrainingError(ChiliadError):
     code = "training"
 
@@ -133,6 +156,18 @@ class JobNotFound(JobError):
 
 class JobConflict(JobError):
     code = "job_conflict"
+
+
+class AccessError(ChiliadError):
+    code = "access"
+
+
+class KeyNotFound(AccessError):
+    code = "key_not_found"
+
+
+class BadKey(AccessError):
+    code = "bad_key"
 
 
 class RequestError(ChiliadError):

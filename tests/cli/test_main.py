@@ -54,7 +54,7 @@ def test_the_version(chiliad):
     [
         (("bogus",), "No such command 'bogus'"),
         (("--bogus",), "No such option: --bogus"),
-        (("train", "tickets"), "Missing option '--data'"),
+        (("train", "tickets"), "Invalid value: Give NAME and --data FILE"),
         (("ask", "tickets"), "Missing argument 'text'"),
         (("ask", "a", "b", "c"), "unexpected extra argument"),
         (("train", "tickets", "--data", "x.csv", "--rank", "0"), "'--rank'.*greater than or equal to 1"),

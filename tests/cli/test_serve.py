@@ -60,6 +60,28 @@ def test_serves_until_it_is_told_to_stop(tmp_path, cache, stop):
     assert complaints == ""
 
 
+@pytest.mark.real_base
+def test_the_first_start_prints_a_link_that_makes_a_browser_the_admin_once(tmp_path, cache):
+    port = free_port()
+    with start(tmp_path, "--port", str(port), CHILIAD_CACHE=str(cache)) as process:
+        try:
+            process.stdout.readline()
+            address, _, code = process.stdout.readline().strip().rpartition(" ")[2].partition("#")
+            assert address == f"http://127.0.0.1:{port}/admin"
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_S) as browser:
+                assert browser.post("/v1/session", json={"code": code}).json()["role"] == "admin"
+                assert browser.post("/v1/admin/keys", json={"name": "me", "role": "admin"}).status_code == 200
+            assert httpx.post(f"http://127.0.0.1:{port}/v1/session", json={"code": code}).status_code == 401
+        finally:
+            process.send_signal(signal.SIGTERM)
+            said, complaints = process.communicate(timeout=TIMEOUT_S)
+    assert code not in said + complaints, "it is in no log"
+    with start(tmp_path, "--port", str(port), CHILIAD_CACHE=str(cache)) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=TIMEOUT_S)[0] == "", "there is an admin now"
+
+
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--host", "0.0.0.0", "--allow-network"]])
 def test_is_not_opened_to_a_network_by_mistake(tmp_path, arguments):
     with start(tmp_path, *arguments) as process:
@@ -67,5 +89,5 @@ def test_is_not_opened_to_a_network_by_mistake(tmp_path, arguments):
 
     assert process.returncode == 2
     assert said == ""
-    assert re.search("Fix: .*CHILIAD_API_KEY", complaints)
+    assert re.search("Fix: .*chiliad keys create", complaints)
     assert "Traceback" not in complaints

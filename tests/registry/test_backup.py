@@ -13,7 +13,7 @@ from chiliad.config import Settings
 from chiliad.errors import BrokenBackup, StoreError
 from chiliad.registry import Registry
 from chiliad.registry.backup import back_up, restore
-from chiliad.store import Store
+from chiliad.store import Purpose, Store, Uploads
 from tests.cli.conftest import contents
 from tests.registry.conftest import Clock, add, compared
 
@@ -39,6 +39,7 @@ def filled(registry, workspace):
     dataset = workspace / "datasets" / "abc"
     dataset.mkdir(parents=True)
     (dataset / "dataset.json").write_text('{"rows": 3}')
+    Uploads(registry.database, workspace / "files").add("rows.jsonl", Purpose.BATCH, iter([b"{}"]), file_id="file-1")
     registry.reconcile()
     return registry
 
@@ -75,6 +76,7 @@ def test_everything_comes_back_on_either_database(filled, workspace, target, tmp
     again = Registry(store, target.workspace, clock=Clock())
     assert again.unreadable == ()
     assert state(again) == state(filled)
+    assert Uploads(again.database, target.workspace / "files").get("file-1").name == "rows.jsonl"
     assert add(again, "tickets").number == 4
     store.close()
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
 
 from chiliad.base import BaseStore
-from chiliad.config import ServerSettings
+from chiliad.config import PriceSettings, ServerSettings
+from chiliad.ledger import Accounts
+from chiliad.server import create_app
+from chiliad.server.admin_link import AdminLink
 from chiliad.server.process import Server, listen
+from chiliad.server.service import AnyService
+from chiliad.store import Database, sqlite_url
+from chiliad.workspace import Workspace
 from tests.base.tiny import write_folder
 from tests.server.served import EngineService
 
@@ -24,7 +33,8 @@ API_KEY = "sk-tëst-key"
 @dataclass(frozen=True)
 class Running:
     server: Server
-    service: EngineService
+    service: AnyService
+    accounts: Accounts
     port: int
 
     @property
@@ -40,21 +50,42 @@ class Running:
 
 
 @contextmanager
-def running(service: EngineService, settings: ServerSettings | None = None, api_key: str | None = None):
-    """A server in a thread, which has stopped when the block ends."""
+def running(
+    service: AnyService,
+    settings: ServerSettings | None = None,
+    api_key: str | None = None,
+    admin_link: AdminLink | None = None,
+    clock: Callable[[], float] = time.time,
+    workspace: Workspace | None = None,
+):
+    """A server in a thread, with accounts of its own or a workspace's, which has stopped when the block ends."""
     settings = settings or ServerSettings()
     listening = threading.Event()
-    with listen("127.0.0.1", 0) as listener:
-        server = Server(service, settings, api_key=api_key, on_listening=listening.set)
+    opened = nullcontext(workspace.accounts) if workspace else opened_accounts(clock)
+    with opened as accounts, listen("127.0.0.1", 0) as listener:
+        app = create_app(service, settings, accounts, api_key=api_key, admin_link=admin_link, workspace=workspace)
+        server = Server(app, settings, on_listening=listening.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             assert listening.wait(TIMEOUT_S)
-            yield Running(server, service, listener.getsockname()[1])
+            yield Running(server, service, accounts, listener.getsockname()[1])
         finally:
             server.should_exit = True
             thread.join(TIMEOUT_S)
             assert not thread.is_alive()
+
+
+@contextmanager
+def opened_accounts(clock: Callable[[], float]) -> Iterator[Accounts]:
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database.open(sqlite_url(Path(folder) / "chiliad.db"))
+        accounts = Accounts(database, PriceSettings(machine_per_hour=3600.0, idle_share=0.0), clock)  # 1 a second
+        try:
+            yield accounts
+        finally:
+            accounts.close()
+            database.close()
 
 
 @pytest.fixture(scope="session")

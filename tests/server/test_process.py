@@ -1,25 +1,36 @@
 import socket
+import time
 
 import pytest
 
 from chiliad.errors import ConfigError
-from chiliad.server.process import check_exposure, listen
+from chiliad.server.process import check_exposure, check_key, listen
+from chiliad.store import Role
+from tests.server.conftest import opened_accounts
 
 
-def test_loopback_needs_neither_flag_nor_key():
-    check_exposure("127.0.0.1", allow_network=False, api_key=None)
+@pytest.fixture
+def accounts():
+    with opened_accounts(time.time) as accounts:
+        yield accounts
 
 
-@pytest.mark.parametrize(("allow_network", "api_key"), [(False, None), (False, "key"), (True, None), (True, "")])
+def test_loopback_needs_neither_flag_nor_key(accounts):
+    check_exposure("127.0.0.1", allow_network=False)
+    check_key("127.0.0.1", accounts, api_key=None)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "host.example"])
-def test_a_network_needs_both(host, allow_network, api_key):
-    with pytest.raises(ConfigError) as caught:
-        check_exposure(host, allow_network=allow_network, api_key=api_key)
-    assert "CHILIAD_API_KEY" in caught.value.fix
-
-
-def test_a_network_with_both_is_fine():
-    check_exposure("0.0.0.0", allow_network=True, api_key="key")
+def test_a_network_needs_the_flag_and_a_key(host, accounts):
+    with pytest.raises(ConfigError, match="--allow-network"):
+        check_exposure(host, allow_network=False)
+    check_exposure(host, allow_network=True)
+    for missing in (None, ""):
+        with pytest.raises(ConfigError, match="chiliad keys create"):
+            check_key(host, accounts, api_key=missing)
+    check_key(host, accounts, api_key="key")
+    accounts.keys.create("boss", role=Role.ADMIN)
+    check_key(host, accounts, api_key=None)
 
 
 def test_a_port_in_use_is_a_clear_error():

@@ -12,7 +12,7 @@ import torch
 
 from chiliad.errors import TrainingError
 from chiliad.models import Llama, LlamaConfig
-from chiliad.training import Recipe, Row, Score, Trainer, choose_recipe, fit
+from chiliad.training import Course, Recipe, Row, Score, Trainer, choose_recipe, fit
 from chiliad.training.rows import epoch_batches
 
 CONFIG = LlamaConfig(32, 48, 2, 4, 2, 8, 61, 64, 1e4, 1e-5, tied=True)
@@ -21,9 +21,9 @@ DEV = [Row((a, b, 40 + (a + b) % 7, 2), 2) for a in range(8) for b in range(18, 
 RECIPE = Recipe(rank=4, learning_rate=1e-2, epochs=4, rows_per_batch=8, seed=3)
 
 
-def _fit(folder: Path, *, on_event=None, recipe=RECIPE, dev=DEV, **options):
+def _fit(folder: Path, *, recipe=RECIPE, train=TRAIN, dev=DEV, by_exact=False, **options):
     trainer = Trainer(Llama.random(CONFIG, seed=1))
-    return fit(trainer, "x", TRAIN, dev, recipe, by_exact=False, folder=folder, on_event=on_event, **options)
+    return fit(trainer, Course("x", train, dev, recipe, by_exact, folder), **options)
 
 
 def _same(a, b):
@@ -47,8 +47,7 @@ def test_every_epoch_trains_every_row_though_epochs_differ_in_batches(tmp_path):
     counts = {len(epoch_batches(UNEVEN, rows_per_batch=8, tokens_max=40, seed=1_000_003 + epoch)) for epoch in range(5)}
     assert len(counts) > 1, "the rows no longer show what this test is for"
     events = []
-    trainer = Trainer(Llama.random(CONFIG, seed=1))
-    result = fit(trainer, "x", UNEVEN, [], UNEVEN_RECIPE, by_exact=False, folder=tmp_path, on_event=events.append)
+    result = _fit(tmp_path, recipe=UNEVEN_RECIPE, train=UNEVEN, dev=[], on_event=events.append)
     assert events[-1].step == events[-1].steps
     assert result.progress.tokens == 5 * sum(len(row.ids) - 1 for row in UNEVEN)
 
@@ -64,7 +63,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
         _fit(tmp_path / "cut", on_event=stop, checkpoint_every_s=0.0)
     steps = []
     resumed = _fit(tmp_path / "cut", on_event=lambda event: steps.append(event.step))
-    assert steps[0] == 13
+    assert steps[0] == 14
     assert _same(whole, resumed)
     assert whole.progress.losses == resumed.progress.losses
 
@@ -109,9 +108,7 @@ def test_of_epochs_that_dev_rows_cannot_tell_apart_the_latest_is_kept(tmp_path, 
     exact = iter([0.90, 0.88, 0.94, 0.90, 0.86])  # one standard error at 0.94 of 16 rows is 0.06
     monkeypatch.setattr(Trainer, "score", lambda *_: Score(loss=1.0, exact=next(exact)))
     recipe = replace(RECIPE, epochs=5)
-    progress = fit(
-        Trainer(Llama.random(CONFIG, seed=1)), "x", TRAIN, DEV, recipe, by_exact=True, folder=tmp_path
-    ).progress
+    progress = _fit(tmp_path, recipe=recipe, by_exact=True).progress
     assert (progress.best_epoch, progress.best_value) == (3, 0.94)
 
 

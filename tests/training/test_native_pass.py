@@ -12,6 +12,7 @@ from chiliad.models.llama import random_tensors
 from chiliad.training import Row
 from chiliad.training.lora_state import LoraState
 from chiliad.training.native_pass import NativePass
+from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
 from chiliad.training.rows import make_batch
 
@@ -54,7 +55,7 @@ def state_of(model, rank=4, targets=SITES):
 def learn(kind, model, rows, **shape):
     """nll and the factors' gradients of one pass."""
     state, batch = state_of(model, **shape), make_batch(rows)
-    tally = kind(model).learn(batch, state, scale=1 / len(batch.targets))
+    tally = kind(model).learn(Packed.of([(state, batch)]))
     return tally, state
 
 
@@ -112,9 +113,9 @@ def test_same_bits_again_and_with_other_threads(rows):
 
 
 def test_a_score_has_the_bits_of_the_loss():
-    model, batch = model_of(config()), make_batch(rows_of(6, 4, 40, shared=3))
-    native, state = NativePass(model), state_of(model)
-    learned, scored = native.learn(batch, state, scale=1.0), native.score(batch, state)
+    model = model_of(config())
+    native, packed = NativePass(model), Packed.of([(state_of(model), make_batch(rows_of(6, 4, 40, shared=3)))])
+    learned, scored = native.learn(packed), native.score(packed)
     assert torch.equal(scored.nll, learned.nll)
     assert torch.equal(scored.correct, learned.correct)
 
@@ -123,25 +124,26 @@ def test_passes_of_any_size_follow_each_other_and_gradients_add_up():
     model, state = model_of(config()), state_of(model_of(config()))
     native, batches = NativePass(model), [make_batch(rows_of(n, 4, 20, shared=n % 3)) for n in (2, 9, 1, 5)]
     for batch in batches:
-        native.learn(batch, state, scale=1.0)
-        native.score(batch, state)
+        native.learn(Packed.of([(state, batch)]))
+        native.score(Packed.of([(state, batch)]))
     apart = torch.zeros_like(state.grad)
     for batch in batches:
         other = state_of(model)
-        NativePass(model).learn(batch, other, scale=1.0)
+        NativePass(model).learn(Packed.of([(other, batch)]))
         apart += other.grad
     torch.testing.assert_close(state.grad, apart)
 
 
 def test_changed_factors_are_used_after_a_refresh():
-    model, batch = model_of(config()), make_batch(rows_of(3, 4, 20))
+    model = model_of(config())
     native, state = NativePass(model), state_of(model)
-    before = native.score(batch, state).nll
+    packed = Packed.of([(state, make_batch(rows_of(3, 4, 20)))])
+    before = native.score(packed).nll
     state.master.zero_()
     state.refresh()
-    after = native.score(batch, state).nll
+    after = native.score(packed).nll
     assert not torch.equal(after, before)
-    assert error(after, PlainPass(model).score(batch, state).nll) < 0.02
+    assert error(after, PlainPass(model).score(packed).nll) < 0.02
 
 
 def test_many_answers_are_scored_in_parts():
@@ -153,3 +155,49 @@ def test_many_answers_are_scored_in_parts():
 def test_other_numbers_than_bfloat16_are_left_to_the_plain_pass():
     assert NativePass.fits(model_of(config()))
     assert not NativePass.fits(model_of(config(), torch.float32))
+
+
+MATES = [
+    (rows_of(6, 4, 40, shared=7), {"rank": 3}),
+    (rows_of(9, 4, 60), {"rank": 8, "targets": ("q_proj", "down_proj")}),
+    (rows_of(1, 5, 5), {"rank": 1}),
+    (rows_of(5, 20, 90, shared=33), {"rank": 18}),
+]
+"""experts of different shapes, each with rows of its own"""
+
+
+def _learn_together(native, model, mates):
+    """nll and gradients of experts that share a pass."""
+    parts = [(state_of(model, **shape), make_batch(rows)) for rows, shape in mates]
+    packed = Packed.of(parts)
+    tally = native.learn(packed)
+    return [(tally.nll[s.answers], tally.correct[s.answers], s.state.grad) for s in packed.segments]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3)])
+def test_an_expert_has_the_bits_of_its_rows_whoever_shares_the_pass(order):
+    model = model_of(config())
+    native = NativePass(model)
+    alone = [_learn_together(native, model, [mate])[0] for mate in MATES]
+    together = _learn_together(native, model, [MATES[i] for i in order])
+    for i, found in zip(order, together, strict=True):
+        assert all(torch.equal(ours, lone) for ours, lone in zip(found, alone[i], strict=True))
+
+
+def test_numbers_that_are_none_stay_with_their_expert():
+    model = model_of(config())
+    native = NativePass(model)
+    (wanted,) = _learn_together(native, model, MATES[:1])
+    ill, well = state_of(model, **MATES[1][1]), state_of(model, **MATES[0][1])
+    ill.master.fill_(float("nan"))
+    ill.refresh()
+    for first in (ill, well):
+        parts = [(first, make_batch(MATES[1 if first is ill else 0][0]))]
+        parts += [(well, make_batch(MATES[0][0]))] if first is ill else [(ill, make_batch(MATES[1][0]))]
+        packed = Packed.of(parts)
+        well.grad.zero_()
+        tally = native.learn(packed)
+        (mine,) = [s for s in packed.segments if s.state is well]
+        assert torch.equal(tally.nll[mine.answers], wanted[0])
+        assert torch.equal(well.grad, wanted[2])
+        assert not torch.isfinite(ill.grad).all()

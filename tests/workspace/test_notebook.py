@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from chiliad.training.fit import StepEvent
+from chiliad.training import StepEvent
 from chiliad.workspace.notebook import REFRESH_S, NotebookReporter, in_notebook
 from tests.tiny import environment
 
@@ -33,7 +33,7 @@ def test_lines_are_rewritten_in_place_and_not_too_often():
     now, screen = [0.0], Screen()
     with NotebookReporter(screen, lambda: now[0]) as reporter:
         for step in range(1, 101):
-            reporter.step(StepEvent(0, 2, step, 200, 1.5, 1000.0, 75.0))
+            reporter.step(StepEvent("x", 0, 2, step, 200, 1.5, 1000.0, 75.0))
             now[0] += REFRESH_S / 10
         reporter.stage("expert", 0, 40)
         reporter.stage("expert", 40, 40)

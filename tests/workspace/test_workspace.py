@@ -227,7 +227,7 @@ def test_an_evaluation_that_fails_does_not_cost_the_training(workspace, table, m
         raise StoreError("The disk is full.", fix="Free some space.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("chiliad.workspace.workspace.prove", broken)
+        patch.setattr("chiliad.workspace.proof.prove", broken)
         with pytest.raises(StoreError):
             workspace.train("tickets", table, base="tiny", options=options)
     with pytest.raises(ExpertNotFound):
@@ -266,7 +266,7 @@ def test_an_expert_deleted_while_the_list_is_made_is_left_out(workspace, table, 
     service = workspace.service(bases=("tiny",))
     live = service._live()
     workspace.registry.delete_expert("elsewhere")
-    assert [service._listed(version) is None for version in live] == [True, False]
+    assert [service._listed(version.name, version) is None for version in live] == [True, False]
     assert {model.id for model in service.models()} == {"tickets", "tiny"}
 
 

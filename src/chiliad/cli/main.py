@@ -10,9 +10,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from chiliad import __version__
-from chiliad.cli import base, data, experts, jobs
+from chiliad.cli import base, data, experts, jobs, keys
 from chiliad.cli.ask import ask
+from chiliad.cli.audit import audit
 from chiliad.cli.backup import backup, restore
+from chiliad.cli.costs import costs
 from chiliad.cli.doctor import doctor
 from chiliad.cli.evaluate import evaluate
 from chiliad.cli.serve import serve
@@ -36,6 +38,9 @@ app.command()(serve)
 app.add_typer(experts.app, name="experts")
 app.add_typer(jobs.app, name="jobs")
 app.command()(worker)
+app.add_typer(keys.app, name="keys")
+app.command()(costs)
+app.command()(audit)
 app.command()(experts.gc)
 app.command()(backup)
 app.command()(restore)

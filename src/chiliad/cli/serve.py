@@ -22,29 +22,39 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on (default: 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port to listen on (default: 8321).")] = None,
     allow_network: Annotated[
-        bool, typer.Option("--allow-network", help=f"Let other machines in. Needs a key in {KEY_VARIABLE}.")
+        bool, typer.Option("--allow-network", help="Let other machines in. Needs a key: see `chiliad keys`.")
     ] = False,
     worker: Annotated[bool, typer.Option(help="Also do the background jobs, in a process of their own.")] = True,
 ) -> None:
     """Serve every expert, and the base, at http://127.0.0.1:8321/v1 until Ctrl-C.
 
-    Any OpenAI client works there; the `model` is an expert, an expert@version or a base. If the environment variable
-    CHILIAD_API_KEY is set, clients have to send it.
+    Any OpenAI client works there; the `model` is an expert, an expert@version or a base. Once there are keys (`chiliad
+    keys create`), clients have to send one. The environment variable CHILIAD_API_KEY holds one of an admin.
     """
-    from chiliad.server.process import check_exposure, run
+    from chiliad.server.process import check_exposure, check_key, run
     from chiliad.workspace import Workspace
     from chiliad.workspace.worker_process import WorkerProcess
 
     server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings.load(workspace=workspace, server=server)
     api_key = os.environ.get(KEY_VARIABLE) or None
-    check_exposure(settings.server.host, allow_network=allow_network, api_key=api_key)
+    check_exposure(settings.server.host, allow_network=allow_network)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop leaves the same way as Ctrl-C
     with Workspace.open(settings) as opened, contextlib.suppress(KeyboardInterrupt):
+        check_key(settings.server.host, opened.accounts, api_key=api_key)
         working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
         with working:
-            run(opened.service(), settings.server, api_key=api_key, allow_network=allow_network, on_listening=_announce)
+            run(
+                opened.service(),
+                settings.server,
+                opened.accounts,
+                api_key=api_key,
+                on_listening=_announce,
+                workspace=opened,
+            )
 
 
-def _announce(address: str) -> None:
+def _announce(address: str, admin_link: str | None) -> None:
     typer.echo(f"Chiliad answers at {address}  (OpenAI clients: {address}/v1). Ctrl-C stops it.")
+    if admin_link:
+        typer.echo(f"Nobody is its admin yet. This link makes your browser one; it works once: {admin_link}")

@@ -1,22 +1,20 @@
-"""`chiliad train` and `chiliad correct`: from a table to a version that serves."""
+"""`chiliad train` and `chiliad correct`: from tables to versions that serve."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chiliad.cli.settings import existing
+from chiliad.cli.settings import existing, looked_at
+from chiliad.cli.train_many import train_many
 from chiliad.config import Settings
 
 if TYPE_CHECKING:
-    from chiliad.workspace import Expert, Workspace
+    from chiliad.workspace import Expert
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
@@ -28,8 +26,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at t
 
 
 def train(
-    name: Name,
-    data: Annotated[Path, typer.Option("--data", help="CSV, TSV, JSONL (chats too), Parquet or Excel.")],
+    name: Annotated[str | None, typer.Argument(help="The expert's name, for example tickets.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="CSV, TSV, JSONL (chats too), Parquet or Excel.")] = None,
+    many: Annotated[
+        Path | None, typer.Option(help="A folder with a table for each expert, or one table with a column `expert`.")
+    ] = None,
     workspace: WorkspaceFolder = None,
     test: Annotated[Path | None, typer.Option(help="A file of its own with test rows; else a fifth of DATA.")] = None,
     input: Annotated[  # noqa: A002 - the option's name
@@ -52,18 +53,31 @@ def train(
 ) -> None:
     """Train an expert on a table of examples, prove what it is worth, and make it live if it is not worse.
 
+    With --many instead of NAME and --data: an expert for each table, all on one base and together. The columns
+    `instruction` and `family`, where all rows of an expert agree, and `split` (train or test) are understood.
     A run that was stopped or killed continues when the same command is given again.
     """
     from chiliad.base import DEFAULT_BASE
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
 
-    options = TrainOptions(rank, epochs, learning_rate, rslora, seed, baselines)
+    options = TrainOptions(
+        rank=rank, epochs=epochs, learning_rate=learning_rate, rslora=rslora, seed=seed, baselines=baselines
+    )
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)
+    if many is not None:
+        _refuse_beside_many({"NAME": name, "--data": data, "--test": test, "--instruction": instruction})
+        opened: AbstractContextManager[Workspace]
+        opened = looked_at(settings) if dry_run else Workspace.open(settings, RichReporter())
+        with opened as ws:
+            train_many(ws.many(many, **columns, base=on_base, options=options), dry_run=dry_run, as_json=as_json)
+        return
+    if name is None or data is None:
+        raise typer.BadParameter("Give NAME and --data FILE, or --many with a folder or a file.")
     if dry_run:
-        with _looked_at(settings) as ws:
+        with looked_at(settings) as ws:
             ws.registry.check_name(name)
             tests = ws.examples(test, **columns) if test else None
             typer.echo(plan(ws, ws.examples(data, **columns), tests, on_base, options))
@@ -87,15 +101,10 @@ def correct(
         _report(ws.correct(name, data, options=TrainOptions(seed=seed)), as_json=as_json)
 
 
-@contextmanager
-def _looked_at(settings: Settings) -> Iterator[Workspace]:
-    """The workspace, or an empty one elsewhere if there is none yet: looking makes nothing."""
-    from chiliad.workspace import Workspace
-
-    with TemporaryDirectory(prefix="chiliad-") as aside:
-        folder = settings.workspace if settings.workspace.exists() else Path(aside)
-        with Workspace.open(replace(settings, workspace=folder)) as ws:
-            yield ws
+def _refuse_beside_many(given: dict[str, Any]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"{option} is of one expert and goes not with --many: the tables say it for each.")
 
 
 def _report(expert: Expert, *, as_json: bool) -> None:

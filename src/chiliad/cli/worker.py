@@ -30,6 +30,7 @@ def worker(
     A job in hand when it stops, or is killed, is continued by the next worker.
     """
     from chiliad.models.threads import available
+    from chiliad.server.job_kinds import KINDS
     from chiliad.workspace import Workspace
     from chiliad.workspace.worker import Worker, step_back
 
@@ -40,7 +41,7 @@ def worker(
     settings = Settings.load(workspace=workspace)
     settings = replace(settings, threads=settings.worker.threads or max(1, (settings.threads or available()) // 2))
     with contextlib.suppress(KeyboardInterrupt), Workspace.open(settings) as ws:
-        Worker(ws, ws.jobs, lease_s=settings.worker.lease_s).run(until_idle=until_idle)
+        Worker(ws, ws.jobs, lease_s=settings.worker.lease_s, kinds=KINDS).run(until_idle=until_idle)
 
 
 def _end_with(parent: int) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from chiliad.data.decode import read_text
-from chiliad.data.table import ROW_CHARS_MAX, Table, table_from_rows
+from chiliad.data.table import ROW_CHARS_MAX, Table, empty, table_from_rows
 from chiliad.errors import UnreadableFile
+
+LINE_BYTES_MAX = 4 * ROW_CHARS_MAX
+"""what the characters of a row may take in UTF-8"""
 
 
 def read_json_lines(path: Path) -> Table:
@@ -17,6 +20,33 @@ def read_json_lines(path: Path) -> Table:
     text = read_text(path)
     rows = _from_array if text.lstrip().startswith("[") else _from_lines
     return table_from_rows(rows(text, path.name), path.name)
+
+
+def check_json_lines(path: Path, name: str) -> int:
+    """How many objects a JSONL file in UTF-8 holds, read a line at a time. Raises UnreadableFile, UnusableData."""
+    rows = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""), start=1):
+            place = f"{name}, line {number}"
+            if len(line) > LINE_BYTES_MAX:
+                raise UnreadableFile(
+                    f"{place}: longer than {LINE_BYTES_MAX:,} bytes.", fix="Shorten it or leave it out."
+                )
+            if line.strip():
+                _as_object(_parsed(_decoded(line, place), name, number), place)
+                rows += 1
+    if not rows:
+        raise empty(name)
+    return rows
+
+
+def _decoded(line: bytes, place: str) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(
+            f"{place} is not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}.", fix="Save it as UTF-8."
+        ) from error
 
 
 def _from_lines(text: str, name: str) -> Iterator[dict[str, Any]]:

@@ -62,6 +62,12 @@ class MiniLM:
     def dimensions(self) -> int:
         return self.encoder.width
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How long each text is in tokens, the part beyond TOKENS_MAX that `embed` would cut included."""
+        around = self.tokenizer.num_special_tokens_to_add(False)
+        encodings = self.tokenizer.encode_batch(list(texts))
+        return [len(one.ids) + sum(len(rest.ids) - around for rest in one.overflowing) for one in encodings]
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row of length 1 per text: [texts, 384]."""
         ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]

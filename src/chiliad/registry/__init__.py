@@ -2,7 +2,7 @@
 
 from chiliad.registry.expert import ExpertFacts, ExpertVersion
 from chiliad.registry.gate import Action, Comparison, Promotion
-from chiliad.registry.ids import DatasetHash, ExpertName, ExpertRef
+from chiliad.registry.ids import DatasetHash, ExpertName, ExpertRef, name_like
 from chiliad.registry.registry import DATABASE_FILE, Draft, ExpertSummary, Registry, require_workspace
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "ExpertVersion",
     "Promotion",
     "Registry",
+    "name_like",
     "require_workspace",
 ]

@@ -1,4 +1,4 @@
-"""A whole workspace in one file: experts with their cards, datasets, and every row of the database.
+"""A whole workspace in one file: experts with their cards, datasets, uploaded files, and every row of the database.
 
 It is taken while others train, promote and serve, and comes back into SQLite or PostgreSQL, or not at all. Left out are
 base models (they are pulled again), runs that are under way, and what killed writers left.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from chiliad.store.tables import SCHEMA
 
 FORMAT = 1
 ROWS = "database"
-FOLDERS = ("experts", "datasets")
+FOLDERS = ("experts", "datasets", "files")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def back_up(registry: Registry, file: Path, *, now: datetime) -> Summary:
     with new_archive(file) as archive:
         facts["experts"] = _add_experts(archive, registry.experts_root)
         _add_folder(archive, registry.datasets_root, "datasets")
+        _add_uploads(archive, registry.workspace / "files")
         facts["rows"] = _add_rows(archive, registry.database)
         archive.finish(facts)
     with open_archive(file) as written:
@@ -91,6 +93,12 @@ def _add_experts(archive: ArchiveWriter, root: Path) -> int:
         with folder_lock(folder):
             _add_folder(archive, folder, f"experts/{folder.name}")
     return len(experts)
+
+
+def _add_uploads(archive: ArchiveWriter, root: Path) -> None:
+    for folder in _entries(root):
+        with suppress(FileNotFoundError):  # its client has just deleted it
+            _add_folder(archive, folder, f"files/{folder.name}")
 
 
 def _add_folder(archive: ArchiveWriter, folder: Path, name: str) -> None:

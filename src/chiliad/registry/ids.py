@@ -48,13 +48,15 @@ def check_name(text: str, *, reserved: frozenset[str] = frozenset()) -> ExpertNa
         raise RegistryError(
             f"{text!r} cannot be the name of an expert.",
             fix=f"Use up to {NAME_LENGTH_MAX} lowercase letters, digits and - _ . between them, "
-            f"for example {_suggestion(text)!r}.",
+            f"for example {name_like(text) or 'tickets'!r}.",
         )
     if text in RESERVED_NAMES or text in reserved:
         raise RegistryError(f"The name {text!r} is taken by Chiliad itself or by a base model.", fix="Choose another.")
     return ExpertName(text)
 
 
-def _suggestion(text: str) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_LENGTH_MAX].strip("-")
-    return plain or "tickets"
+def name_like(text: str) -> str:
+    """The text itself if it is a name, otherwise the nearest one that is; nothing if it has no letter for it."""
+    if is_name(text):
+        return text
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_LENGTH_MAX].strip("-")

@@ -18,10 +18,11 @@ from typing import NoReturn
 from chiliad.errors import ExpertNotFound, RegistryError, StoreError
 from chiliad.registry.alias import Alias
 from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
+from chiliad.registry.fine_tuned import PREFIX, RECORDED_AS, FineTunedName
 from chiliad.registry.gate import Action, Comparison, Promotion, judge
 from chiliad.registry.ids import ExpertName, ExpertRef, check_name
 from chiliad.registry.reconcile import Unreadable, numbers_in, reconcile
-from chiliad.store import Document, Store
+from chiliad.store import AuditLog, Document, Store
 from chiliad.store.files import explain_disk_errors, folder_lock, remove_folder, staged_folder, write_atomic
 
 Clock = Callable[[], datetime]
@@ -76,6 +77,7 @@ class Registry:
         self.database = store.database
         self._reserved = reserved
         self._clock = clock
+        self._audit = AuditLog(store.database, lambda: clock().timestamp())
         self.workspace = workspace
         self.experts_root = workspace / "experts"
         self.datasets_root = workspace / "datasets"
@@ -97,13 +99,16 @@ class Registry:
             version = self._described(ref, facts, stage)
             write_atomic(stage / EXPERT_FILE, json.dumps(version.to_document(), indent=2, ensure_ascii=False) + "\n")
         self._store.put_versions([version.to_row()])
+        self._audit.add("version.write", str(ref))
 
     def check_name(self, name: str) -> ExpertName:
         """Raises RegistryError unless a new version may be called so."""
         return check_name(name, reserved=self._reserved())
 
     def get(self, reference: str | ExpertRef) -> ExpertVersion:
-        """The version that `tickets@3` names, or the live one of `tickets`. Raises ExpertNotFound."""
+        """The version that `tickets@3` or `ft:...:tickets:ID` names, or the live one of `tickets`. Raises ExpertNotFound."""
+        if isinstance(reference, str) and reference.startswith(PREFIX):
+            return self._fine_tuned(FineTunedName.parse(reference))
         ref = reference if isinstance(reference, ExpertRef) else ExpertRef.parse(reference)
         number = ref.number
         row = self._store.live_version(ref.name) if number is None else self._store.version(ref.name, number)
@@ -129,6 +134,10 @@ class Registry:
             )
             for name, numbers in self._store.numbers().items()
         ]
+
+    def fine_tuned(self) -> list[ExpertVersion]:
+        """All versions that have a name of their own as fine-tuned models."""
+        return [ExpertVersion.from_document(row.document) for row in self._store.versions_trained_with(RECORDED_AS)]
 
     def folder(self, ref: ExpertRef) -> Path:
         """Where a version's files are."""
@@ -193,6 +202,7 @@ class Registry:
                 )
             self._store.remove_version(name, number)
             remove_folder(self.folder(ref))
+            self._audit.add("version.delete", str(ref))
 
     def delete_expert(self, name: str) -> None:
         """Delete all versions of an expert, its alias and its history. Raises ExpertNotFound."""
@@ -200,6 +210,7 @@ class Registry:
             self.versions(name)
             self._store.remove_expert(name)
             remove_folder(self.experts_root / name)
+            self._audit.add("expert.delete", name)
 
     def datasets(self) -> dict[str, Document]:
         """hash -> `dataset.json` of every frozen dataset in the workspace."""
@@ -214,6 +225,14 @@ class Registry:
         self._store.clear()
         self.reconcile()
         return self.unreadable
+
+    def _fine_tuned(self, name: FineTunedName) -> ExpertVersion:
+        for row in reversed(self._store.versions(name.expert)):
+            if row.document["training"].get(RECORDED_AS) == str(name):
+                return ExpertVersion.from_document(row.document)
+        raise ExpertNotFound(
+            f"There is no fine-tuned model {str(name)!r} (any more).", fix="GET /v1/models lists those that there are."
+        )
 
     def _number_max(self, name: ExpertName) -> int:
         """The highest number in use among the files, known to the database or not."""
@@ -267,6 +286,7 @@ class Registry:
         moved = alias.moved(step)
         moved.write(self.experts_root / name)
         self._store.put_alias(name, moved.live, moved.rows())
+        self._audit.add(f"version.{action}", str(ref), {"forced": True} if forced else None)
         return step
 
     def _refuse(self, ref: ExpertRef) -> NoReturn:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from chiliad.engine import Aborted, AbortReason, Completion, Delta, Event, Failed, Finished, OnEvent
 from chiliad.errors import ChiliadError
+from chiliad.server.bill import Bill
 from chiliad.server.errors import HttpError
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.service import Handle
@@ -31,14 +32,16 @@ class Answers:
     fails; the others are then of no use and cancelled.
     """
 
-    def __init__(self, starts: list[Start], mailbox: Mailbox) -> None:
-        """Raises what a start raises; no answer is under way then."""
+    def __init__(self, starts: list[Start], bill: Bill, mailbox: Mailbox) -> None:
+        """Raises what a start raises; no answer is under way then. What they take is on `bill`, which stays open."""
+        self.bill = bill
         self._mailbox = mailbox
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._unfinished: dict[int, Handle] = {}
         try:
             for index, start in enumerate(starts):
                 self._unfinished[index] = start(self._receiver(index))
+                bill.begin(index)
         except BaseException:
             self.cancel()
             raise
@@ -75,9 +78,18 @@ class Answers:
 
     def _receiver(self, index: int) -> OnEvent:
         def receive(event: Event) -> None:
-            self._mailbox.post(lambda: self._events.put_nowait((index, event)))
+            self._mailbox.post(lambda: self._take(index, event))
 
         return receive
+
+    def _take(self, index: int, event: Event) -> None:
+        """Count what has come now: whoever reads the steps may be slow."""
+        match event:
+            case Delta(tokens=tokens):
+                self.bill.add(len(tokens))
+            case Finished(completion):
+                self.bill.end(index, completion)
+        self._events.put_nowait((index, event))
 
 
 def _aborted(reason: AbortReason) -> HttpError:

@@ -6,18 +6,57 @@ from fastapi import FastAPI
 
 import chiliad
 from chiliad.config import ServerSettings
+from chiliad.ledger import Accounts
 from chiliad.server import errors
-from chiliad.server.middleware.body import BodyLimit
-from chiliad.server.middleware.key import KeyGuard
+from chiliad.server.access import Doors
+from chiliad.server.admin_link import AdminLink
+from chiliad.server.caller import Caller, Callers
+from chiliad.server.middleware.access import AccessGuard
+from chiliad.server.middleware.body import BodyLimit, Bounds
 from chiliad.server.middleware.origin import OriginGuard, is_loopback
-from chiliad.server.routes import chat, completions, health, models, page, tokenize
+from chiliad.server.opened import attach_workspace
+from chiliad.server.routes import (
+    audit,
+    batches,
+    chat,
+    completions,
+    costs,
+    embeddings,
+    evals,
+    files,
+    fine_tuning,
+    health,
+    keys,
+    models,
+    page,
+    session,
+    tokenize,
+)
 from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
 from chiliad.server.wire.errors import ErrorBody
+from chiliad.workspace import Workspace
+
+ROUTES = (page, health, models, chat, completions, tokenize, session, keys, audit, costs)
+WORKSPACE_ROUTES = (files, fine_tuning, embeddings, evals, batches)
 
 
-def create_app(service: AnyService, settings: ServerSettings, *, api_key: str | None = None) -> FastAPI:
-    """Routes over `service`. With `api_key`, every path but the page and the health checks wants it as Bearer."""
+def create_app(
+    service: AnyService,
+    settings: ServerSettings,
+    accounts: Accounts,
+    *,
+    api_key: str | None = None,
+    admin_link: AdminLink | None = None,
+    workspace: Workspace | None = None,
+    everybody: Caller | None = None,
+) -> FastAPI:
+    """Routes over `service`, for the keys of `accounts`, and for `api_key` as an admin's.
+
+    With `workspace` also those that keep something in it: files, fine-tuning jobs, evals, batches. On loopback, without
+    `api_key` and as long as no key was ever made, anybody may do what a member may. With `everybody` no key is looked at:
+    all requests are that caller's.
+    """
     app = FastAPI(
         title="Chiliad",
         version=chiliad.__version__,
@@ -26,13 +65,23 @@ def create_app(service: AnyService, settings: ServerSettings, *, api_key: str | 
         redirect_slashes=False,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
-    attach(app, ServerState(service))
+    loopback_only = is_loopback(settings.host)
+    callers = Callers(accounts, api_key=api_key, open_until_keys=loopback_only, everybody=everybody)
+    attach(app, ServerState(service, accounts, callers, admin_link))
     errors.install(app)
-    for routes in (page, health, models, chat, completions, tokenize):
-        app.include_router(routes.router)
+    routers = [routes.router for routes in ROUTES]
+    if workspace is not None:
+        attach_workspace(app, workspace)
+        routers += [routes.router for routes in WORKSPACE_ROUTES]
+    doors = Doors([*app.routes, *(route for router in routers for route in router.routes)])
+    for router in routers:
+        app.include_router(router)
     # The last one added is the first one that a request meets.
-    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max, seconds_max=settings.body_seconds_max)
-    if api_key is not None:
-        app.add_middleware(KeyGuard, api_key=api_key)
-    app.add_middleware(OriginGuard, loopback_only=is_loopback(settings.host))
+    app.add_middleware(
+        BodyLimit,
+        whole=Bounds(settings.body_bytes_max, settings.body_seconds_max),
+        streamed={files.PATH: Bounds(settings.upload_bytes_max + files.FORM_BYTES_MAX, settings.upload_seconds_max)},
+    )
+    app.add_middleware(AccessGuard, callers=callers, doors=doors)
+    app.add_middleware(OriginGuard, loopback_only=loopback_only)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +11,23 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from chiliad.errors import BaseNotFound, ChiliadError, ExpertNotFound, Overloaded, PromptTooLong, RequestError
+from chiliad.errors import (
+    AccessError,
+    BaseNotFound,
+    ChiliadError,
+    EvalError,
+    EvalNotFound,
+    ExpertNotFound,
+    FileMissing,
+    FileRefused,
+    JobConflict,
+    JobNotFound,
+    KeyNotFound,
+    Overloaded,
+    PromptTooLong,
+    RequestError,
+    StoreError,
+)
 from chiliad.server.wire.errors import Error, ErrorBody
 
 RETRY_AFTER_S = 1
@@ -21,11 +38,21 @@ log = logging.getLogger("chiliad.server")
 class HttpError(RequestError):
     """A request that the server itself turns away, before the rest of Chiliad sees it."""
 
-    def __init__(self, status: int, code: str, cause: str, *, fix: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        cause: str,
+        *,
+        fix: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(cause, fix=fix)
         self.status = status
         self.wire_code = code
         self.param = param
+        self.headers = headers or {}
 
     @classmethod
     def bad_value(cls, param: str | None, cause: str, *, fix: str) -> HttpError:
@@ -52,8 +79,12 @@ def install(app: FastAPI) -> None:
 def error_response(error: ChiliadError) -> JSONResponse:
     status = status_of(error)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    if status == 409:
+        headers["x-should-retry"] = "false"  # OpenAI's clients would send it again
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, HttpError):
+        headers.update(error.headers)
     return JSONResponse(error_body(error), status_code=status, headers=headers)
 
 
@@ -74,12 +105,16 @@ def status_of(error: ChiliadError) -> int:
     match error:
         case HttpError():
             return error.status
-        case ExpertNotFound() | BaseNotFound():
+        case ExpertNotFound() | BaseNotFound() | FileMissing() | JobNotFound() | EvalNotFound() | KeyNotFound():
             return 404
+        case JobConflict():
+            return 409
         case Overloaded():
             return 429
-        case RequestError():
+        case RequestError() | FileRefused() | EvalError() | AccessError():
             return 400
+        case StoreError():
+            return 503
         case _:
             return 500
 
@@ -115,7 +150,7 @@ def _param_of(error: ChiliadError) -> str | None:
 
 async def _on_chiliad_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ChiliadError)
-    if status_of(error) == 500:
+    if status_of(error) >= 500 and not isinstance(error, HttpError):
         log.error("%s", error, exc_info=error)
     return error_response(error)
 

@@ -6,13 +6,17 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from chiliad.config import ServerSettings
 from chiliad.errors import ConfigError
+from chiliad.ledger import Accounts
+from chiliad.server.admin_link import AdminLink
 from chiliad.server.app import create_app
 from chiliad.server.middleware.origin import is_loopback
 from chiliad.server.service import AnyService
 from chiliad.server.state import state_of
+from chiliad.workspace import Workspace
 
 CONNECTIONS_MAX = 4096
 BACKLOG_MAX = 2048
@@ -26,28 +30,33 @@ CLOSE_S = 5
 def run(
     service: AnyService,
     settings: ServerSettings,
+    accounts: Accounts,
     *,
     api_key: str | None,
-    allow_network: bool,
-    on_listening: Callable[[str], None],
+    on_listening: Callable[[str, str | None], None],
+    workspace: Workspace | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `on_listening` gets the address once requests are accepted.
+    """Serve until SIGINT or SIGTERM; with `workspace` also files, fine-tuning jobs, evals and batches, which are kept there.
 
-    Raises ConfigError when the address is taken, unusable, or open to others without a key.
+    `on_listening` gets the address once requests are accepted, and on loopback, as long as there is no admin, a link to
+    become one. Raises ConfigError when the address is taken or unusable.
     """
-    check_exposure(settings.host, allow_network=allow_network, api_key=api_key)
+    needs_admin = is_loopback(settings.host) and api_key is None and not accounts.keys.have_admin()
+    link = AdminLink() if needs_admin else None
     with listen(settings.host, settings.port) as listener:
         address = f"http://{_printable(settings.host)}:{listener.getsockname()[1]}"
-        Server(service, settings, api_key=api_key, on_listening=lambda: on_listening(address)).run(sockets=[listener])
+
+        def announce() -> None:
+            on_listening(address, link.at(address) if link else None)
+
+        app = create_app(service, settings, accounts, api_key=api_key, admin_link=link, workspace=workspace)
+        Server(app, settings, on_listening=announce).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
     """uvicorn, which from its first signal on takes no new request and ends the running ones within `finish_seconds_max`."""
 
-    def __init__(
-        self, service: AnyService, settings: ServerSettings, *, api_key: str | None, on_listening: Callable[[], None]
-    ) -> None:
-        app = create_app(service, settings, api_key=api_key)
+    def __init__(self, app: FastAPI, settings: ServerSettings, *, on_listening: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -72,16 +81,19 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def check_exposure(host: str, *, allow_network: bool, api_key: str | None) -> None:
-    """Raises ConfigError if other machines could reach the server without that having been asked for, or without a key."""
-    if is_loopback(host):
-        return
-    if not allow_network:
+def check_exposure(host: str, *, allow_network: bool) -> None:
+    """Raises ConfigError if other machines could reach the server without that having been asked for."""
+    if not allow_network and not is_loopback(host):
         cause = f"Listening on {host} opens the server to other machines."
-        raise ConfigError(cause, fix="If that is meant, add --allow-network and set CHILIAD_API_KEY.")
-    if not api_key:
+        raise ConfigError(cause, fix="If that is meant, add --allow-network, and make keys with `chiliad keys create`.")
+
+
+def check_key(host: str, accounts: Accounts, *, api_key: str | None) -> None:
+    """Raises ConfigError if other machines could reach the server and nobody has a key: it would answer none of them."""
+    if not is_loopback(host) and not api_key and not accounts.keys.exist():
         cause = "A server that other machines can reach needs a key."
-        raise ConfigError(cause, fix="Set the environment variable CHILIAD_API_KEY to a long random text.")
+        fix = "Make one with `chiliad keys create NAME --role admin`, or set CHILIAD_API_KEY to a long random text."
+        raise ConfigError(cause, fix=fix)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, OnEvent, SamplingParams
+from chiliad.ledger import TestScore
 
 Turns = Sequence[Mapping[str, str]]
 """a conversation: `role` (system, user or assistant) and `content` of each turn, a system turn only in the first place"""
@@ -72,16 +73,22 @@ class Service(Protocol[M]):
         """Whether `start` would be of use now. Called on the event loop; does not block."""
 
     def models(self) -> Sequence[M]:
-        """Everything that can be asked under its plain name: every expert's live version and every loaded base."""
+        """Everything that can be asked under its plain name: each expert's live version, fine-tuned models, loaded bases."""
 
     def resolve(self, model_id: str) -> M:
-        """What `tickets`, `tickets@3` or a base id stands for now. Raises ExpertNotFound."""
+        """What `tickets`, `tickets@3`, a fine-tuned or hosted model's name, or a base id stands for now.
+
+        Raises ExpertNotFound, BaseNotFound.
+        """
 
     def render(self, model: M, turns: Turns) -> tuple[int, ...]:
         """The prompt of a conversation, as the model was trained to read it. Raises BadRequest."""
 
     def compile(self, model: M, grammar: Grammar) -> None:
         """Make ready for answers that follow a grammar, which may take a second. Raises BadRequest."""
+
+    def score(self, model_id: str) -> TestScore | None:
+        """How often `tickets@3` is right, as its own test rows tell; None for what was never tested, or is gone."""
 
     def start(
         self,

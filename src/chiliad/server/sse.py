@@ -23,9 +23,16 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, chunks: AsyncIterator[Mapping[str, Any]], *, on_end: Callable[[], None]) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_encoded(chunks), headers=headers)
+    def __init__(
+        self,
+        chunks: AsyncIterator[Mapping[str, Any]],
+        *,
+        on_end: Callable[[], None],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            _encoded(chunks), headers={**(headers or {}), "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

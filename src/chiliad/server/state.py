@@ -1,4 +1,4 @@
-"""What every route of one server shares: the service, the answers under way, and how they end."""
+"""What every route of one server shares: the service, the accounts, the answers under way, and how they end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import Annotated, cast
 from fastapi import Depends, FastAPI, Request
 
 from chiliad.engine import Completion
+from chiliad.ledger import Accounts, MachineTime
+from chiliad.server.admin_link import AdminLink
 from chiliad.server.answers import Answers, Start
+from chiliad.server.bill import Bill, Order
+from chiliad.server.caller import Caller, Callers
 from chiliad.server.errors import HttpError
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.service import AnyService, ServedModel
@@ -20,8 +24,12 @@ from chiliad.server.service import AnyService, ServedModel
 class ServerState:
     """Lives on the event loop; no method may be called from another thread."""
 
-    def __init__(self, service: AnyService) -> None:
+    def __init__(self, service: AnyService, accounts: Accounts, callers: Callers, admin_link: AdminLink | None) -> None:
         self.service = service
+        self.accounts = accounts
+        self.callers = callers
+        self.admin_link = admin_link
+        self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False
 
@@ -31,21 +39,33 @@ class ServerState:
     async def resolve(self, model_id: str) -> ServedModel:
         return await asyncio.to_thread(self.service.resolve, model_id)
 
-    def begin(self, starts: list[Start]) -> Answers:
+    async def open_bill(self, order: Order, caller: Caller) -> Bill:
+        """What answers may be begun on, at once. Raises HttpError (429) when it passes a limit of the caller."""
+        bill = Bill(order, caller, self.accounts, self._machine)
+        if caller.limits.are_set:
+            await asyncio.to_thread(bill.reserve)
+        return bill
+
+    def begin(self, starts: list[Start], bill: Bill) -> Answers:
         """Start answers that `end` must be called for. Raises HttpError (503) from `close` on, and what a start raises."""
-        self.refuse_if_closing()
-        answers = Answers(starts, self._mailbox)
+        try:
+            self.refuse_if_closing()
+            answers = Answers(starts, bill, self._mailbox)
+        except BaseException:
+            bill.close()
+            raise
         self._running.add(answers)
         return answers
 
     def end(self, answers: Answers) -> None:
-        """Cancel whatever of the answers is still under way."""
+        """Cancel whatever of the answers is still under way, and record what they took."""
         self._running.discard(answers)
         answers.cancel()
+        answers.bill.close()
 
-    async def complete(self, starts: list[Start], request: Request) -> list[Completion]:
+    async def complete(self, starts: list[Start], bill: Bill, request: Request) -> list[Completion]:
         """Start answers and wait for all of them, but not longer than the client does."""
-        answers = self.begin(starts)
+        answers = self.begin(starts, bill)
         try:
             async with _failing_when_gone(request, answers):
                 return await answers.completions()

@@ -1,20 +1,55 @@
 """What outlives a process: the database, and files that are either whole or absent."""
 
+from chiliad.store.audit import AuditEntry, AuditLog
+from chiliad.store.budgets import Budgets, Limit, Refusal, Reservation, Standing
 from chiliad.store.database import Database
+from chiliad.store.evals import Eval, EvalItem, Evals, ItemStatus
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
+from chiliad.store.keys import DEFAULT_PROJECT, Key, Keys, Limits, NewKey, Role
+from chiliad.store.ledger import Entry, GroupBy, Ledger, Period, Settled, Sum
+from chiliad.store.sessions import Session, Sessions
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
+from chiliad.store.uploads import Purpose, UploadedFile, Uploads
 
 __all__ = [
+    "DEFAULT_PROJECT",
+    "AuditEntry",
+    "AuditLog",
+    "Budgets",
     "Database",
     "Document",
+    "Entry",
+    "Eval",
+    "EvalItem",
+    "Evals",
+    "GroupBy",
+    "ItemStatus",
     "Job",
     "JobEvent",
     "JobState",
     "Jobs",
+    "Key",
+    "Keys",
     "LeaseLost",
+    "Ledger",
+    "Limit",
+    "Limits",
+    "NewKey",
+    "Period",
     "PromotionRow",
+    "Purpose",
+    "Refusal",
+    "Reservation",
+    "Role",
+    "Session",
+    "Sessions",
+    "Settled",
+    "Standing",
     "Store",
+    "Sum",
+    "UploadedFile",
+    "Uploads",
     "VersionRow",
     "Wish",
     "sqlite_url",

@@ -23,6 +23,10 @@ class Writers(IntEnum):
     SCHEMA = 1
     REGISTRY = 2
     JOBS = 3
+    FILES = 4
+    EVALS = 5
+    ACCESS = 6
+    SPENDING = 7
 
 
 class Backend(ABC):

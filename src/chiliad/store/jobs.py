@@ -22,13 +22,13 @@ from sqlalchemy import Connection, Row, Select, and_, or_, select, update
 from chiliad.errors import JobConflict, JobNotFound
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
+from chiliad.store.paging import PAGE_MAX, page
 from chiliad.store.tables import job_events, jobs
 
 LEASE_S = 30.0
 """how long a job stays with a worker that says nothing"""
 ATTEMPTS_MAX = 5
 """workers that may die of one job"""
-PAGE_MAX = 100
 
 
 class JobState(StrEnum):
@@ -88,15 +88,18 @@ class Jobs:
         self._database = database
         self._clock = clock
 
-    def submit(self, kind: str, document: Mapping[str, Any], *, key: str | None = None) -> Job:
+    def submit(
+        self, kind: str, document: Mapping[str, Any], *, key: str | None = None, job_id: str | None = None
+    ) -> Job:
         """Queue a job. The same `key` again gives the job that it named before, whatever became of it.
 
-        Raises JobConflict if that one was another thing to do.
+        `job_id` is one of `new_job_id`, for a document that names its own job. Raises JobConflict if the key's job was
+        another thing to do.
         """
         with self._database.write(Writers.JOBS) as connection:
             row = connection.execute(select(jobs).where(jobs.c.key == key)).one_or_none() if key else None
             if row is None:
-                return self._queued(connection, kind, document, key)
+                return self._queued(connection, kind, document, key, job_id or new_job_id())
         if (row.kind, row.document) != (kind, dict(document)):
             raise key_conflict(_job(row))
         return _job(row)
@@ -112,14 +115,28 @@ class Jobs:
             row = connection.execute(select(jobs).where(jobs.c.key == key)).one_or_none()
         return _job(row) if row else None
 
-    def page(self, *, after: str | None = None, limit: int = PAGE_MAX) -> list[Job]:
-        """Jobs from the newest to the oldest, those older than `after`. Raises JobNotFound for an unknown `after`."""
-        query = select(jobs).order_by(jobs.c.created_s.desc(), jobs.c.id.desc()).limit(limit)
+    def page(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = PAGE_MAX,
+        newest_first: bool = True,
+        kind: str | None = None,
+        state: JobState | None = None,
+        holding: Mapping[tuple[str, ...], str] | None = None,
+    ) -> list[Job]:
+        """Jobs in the order in which they were queued, those beyond `after`. Raises JobNotFound for an unknown `after`.
+
+        Only those of one `kind`, in one `state`, and those whose documents have the texts of `holding` at its paths.
+        """
+        query = select(jobs) if kind is None else select(jobs).where(jobs.c.kind == kind)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        for path, text in (holding or {}).items():
+            query = query.where(jobs.c.document[path].as_string() == text)
         with self._database.read() as connection:
-            if after is not None:
-                last = _find(connection, after)
-                older = jobs.c.created_s < last.created_s
-                query = query.where(or_(older, and_(jobs.c.created_s == last.created_s, jobs.c.id < last.id)))
+            last = None if after is None else _row(connection, after)
+            query = page(query, jobs, after=last, limit=limit, newest_first=newest_first)
             return [_job(row) for row in connection.execute(query)]
 
     def open_documents(self) -> list[Mapping[str, Any]]:
@@ -133,6 +150,16 @@ class Jobs:
         with self._database.read() as connection:
             _find(connection, job_id)
             rows = connection.execute(query.order_by(job_events.c.number).limit(limit))
+            return [JobEvent(row.number, row.at_s, row.kind, row.text, row.data) for row in rows]
+
+    def latest_events(self, job_id: str, *, before: int | None = None, limit: int = PAGE_MAX) -> list[JobEvent]:
+        """What happened before event number `before`, newest first. Raises JobNotFound."""
+        query = select(job_events).where(job_events.c.job_id == job_id)
+        if before is not None:
+            query = query.where(job_events.c.number < before)
+        with self._database.read() as connection:
+            _find(connection, job_id)
+            rows = connection.execute(query.order_by(job_events.c.number.desc()).limit(limit))
             return [JobEvent(row.number, row.at_s, row.kind, row.text, row.data) for row in rows]
 
     def cancel(self, job_id: str) -> Job:
@@ -155,6 +182,15 @@ class Jobs:
                 raise _wrong_state(job, "resumed")
             self._tell(connection, job_id, "message", "Resumed.")
             return _find(connection, job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended. Raises JobNotFound, JobConflict."""
+        with self._database.write(Writers.JOBS) as connection:
+            job = _find(connection, job_id)
+            if job.state in OPEN:
+                raise _wrong_state(job, "deleted")
+            connection.execute(job_events.delete().where(job_events.c.job_id == job_id))
+            connection.execute(jobs.delete().where(jobs.c.id == job_id))
 
     def has_work(self) -> bool:
         """Whether `lease` would find something to do."""
@@ -193,8 +229,9 @@ class Jobs:
         state, text = _STOPPED[wish]
         self._end(job_id, worker, state, text, wish=None)
 
-    def _queued(self, connection: Connection, kind: str, document: Mapping[str, Any], key: str | None) -> Job:
-        job_id = f"job-{secrets.token_hex(8)}"
+    def _queued(
+        self, connection: Connection, kind: str, document: Mapping[str, Any], key: str | None, job_id: str
+    ) -> Job:
         values = {"id": job_id, "kind": kind, "document": dict(document), "key": key, "created_s": self._clock()}
         connection.execute(jobs.insert().values(**values, state=JobState.QUEUED, attempts=0))
         self._tell(connection, job_id, "message", "Queued.")
@@ -256,6 +293,10 @@ class Jobs:
         connection.execute(job_events.insert().values(**row, data=dict(data) if data is not None else None))
 
 
+def new_job_id() -> str:
+    return f"job-{secrets.token_hex(8)}"
+
+
 def key_conflict(job: Job) -> JobConflict:
     return JobConflict(f"The key {job.key!r} names another job, {job.id}.", fix="Give every job a key of its own.")
 
@@ -275,10 +316,14 @@ def _free(now_s: float) -> Select[Any]:
 
 
 def _find(connection: Connection, job_id: str) -> Job:
+    return _job(_row(connection, job_id))
+
+
+def _row(connection: Connection, job_id: str) -> Row[Any]:
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
     if row is None:
         raise JobNotFound(f"There is no job {job_id!r}.", fix="`chiliad jobs list` shows the jobs that there are.")
-    return _job(row)
+    return row
 
 
 def _set(connection: Connection, job_id: str, **values: Any) -> None:

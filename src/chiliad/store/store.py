@@ -95,6 +95,13 @@ class Store:
         with self.database.read() as connection:
             return [_version_row(row) for row in connection.execute(query)]
 
+    def versions_trained_with(self, field: str) -> list[VersionRow]:
+        """The versions whose record of their training has a text in `field`, by name and number."""
+        query = select(versions).where(versions.c.document["training", field].as_string().is_not(None))
+        with self.database.read() as connection:
+            ordered = query.order_by(versions.c.name, versions.c.number)
+            return [_version_row(row) for row in connection.execute(ordered)]
+
     def live_versions(self) -> dict[str, VersionRow]:
         """expert name -> the version that its alias points at."""
         with self.database.read() as connection:

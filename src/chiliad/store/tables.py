@@ -1,14 +1,14 @@
 """The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
-Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them; jobs, and comparisons
-that were not used for a promotion yet, live here alone.
+Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them. Jobs, evals, what is
+known of uploaded files, keys, the ledger, the audit log, and comparisons that no promotion used yet, live here alone.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Double, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 2
+SCHEMA = 4
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -89,4 +89,101 @@ job_events = Table(
     Column("kind", String, nullable=False),
     Column("text", String, nullable=False),
     Column("data", JSON(none_as_null=True), nullable=True),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double, nullable=True),
+)
+
+evals = Table(
+    "evals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created_s", Double, nullable=False),
+    Column("updated_s", Double, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+
+eval_items = Table(
+    "eval_items",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at_s", Double, nullable=False),
+    Column("status", String, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("secret_hash", String, nullable=False, unique=True),
+    Column("prefix", String, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double, nullable=True),
+    Column("revoked_s", Double, nullable=True),
+    Column("last_used_s", Double, nullable=True),
+    Column("requests_per_minute", Integer, nullable=True),
+    Column("tokens_per_minute", Integer, nullable=True),
+    Column("spend_per_month", Double, nullable=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String, primary_key=True),
+    Column("key_id", String, nullable=True),
+    Column("expires_s", Double, nullable=False),
+)
+
+meters = Table(
+    "meters",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("minute", Integer, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("month", String, nullable=False),
+    Column("spend", Double, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("at_s", Double, nullable=False, index=True),
+    Column("day", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("answers", Integer, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("answer_tokens", Integer, nullable=False),
+    Column("machine_s", Double, nullable=False),
+    Column("wait_s", Double, nullable=False),
+    Column("cost", Double, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", Double, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("details", JSON, nullable=False),
 )

@@ -13,17 +13,28 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from chiliad.training.packed import Packed
 from chiliad.training.rows import Grid
 
 
 class PackedAttention:
-    """`Attend` for a batch laid out by `grid`; heads and sizes are read from the tensors."""
+    """`Attend` for packed batches: rows see themselves and what their own expert's rows begin with."""
+
+    def __init__(self, packed: Packed) -> None:
+        self._parts = [(segment.tokens, _GridAttention(segment.batch.grid)) for segment in packed.segments]
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.cat([attend(q[tokens], k[tokens], v[tokens]) for tokens, attend in self._parts])
+
+
+class _GridAttention:
+    """Attention within one batch laid out by `grid`; heads and sizes are read from the tensors."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self.hidden_cells = torch.ones(grid.width, grid.width, dtype=torch.bool).triu(1)
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         rows, width = self.grid.rows, self.grid.width
         heads, head_dim, kv_heads = q.shape[1], q.shape[2], k.shape[1]
         queries = self._spread(q).view(rows, width, kv_heads, heads // kv_heads, head_dim)

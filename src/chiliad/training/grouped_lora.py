@@ -1,6 +1,6 @@
-"""The frozen linear layer with a trainable LoRA on it, forward and backward.
+"""The frozen linear layer with trainable LoRAs on it, forward and backward.
 
-Autograd follows the activations only; the factors' gradients go straight into the expert's flat gradient vector. The frozen
+Autograd follows the activations only; the factors' gradients go straight into each expert's flat gradient vector. The frozen
 matrix gets no gradient, so a token costs 4 FLOP per base parameter instead of 6.
 """
 
@@ -15,37 +15,47 @@ from torch.autograd import Function
 
 from chiliad.models import Group, Llama
 from chiliad.training.lora_state import LoraState
+from chiliad.training.packed import Packed
 
 
 class GroupedLora:
-    """`Project` for one expert in training: y = x W^T + (x A^T) B^T."""
+    """`Project` for experts in training: y = x W^T + (x A^T) B^T, each segment of the tokens with its expert's A and B."""
 
-    def __init__(self, model: Llama, state: LoraState) -> None:
-        self.model, self.state = model, state
+    def __init__(self, model: Llama, packed: Packed) -> None:
+        self.model, self.packed = model, packed
 
     def __call__(self, layer: int, group: Group, x: Tensor) -> Tensor:
-        return cast(Tensor, _LoraLinear.apply(x, self.model.weight(layer, group), self.state, layer, group))  # type: ignore[no-untyped-call]
+        all_tokens = len(x) == len(self.packed.ids)  # after the last attention there are only those that predict
+        parts = [(s.state, s.tokens if all_tokens else s.answers) for s in self.packed.segments]
+        return cast(Tensor, _LoraLinear.apply(x, self.model.weight(layer, group), parts, layer, group))  # type: ignore[no-untyped-call]
 
 
 class _LoraLinear(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, state: LoraState, layer: int, group: Group) -> Tensor:
-        factors = state.group(layer, group)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, parts: list[tuple[LoraState, slice]], layer: int, group: Group
+    ) -> Tensor:
         y = F.linear(x, weight)
-        ctx.state, ctx.layer, ctx.group, ctx.weight = state, layer, group, weight
-        if factors is None:
-            return y
-        low = F.linear(x, factors.down)
-        ctx.save_for_backward(x, low)
-        return y.addmm_(low, factors.up.t())
+        lows = []
+        for state, rows in parts:
+            factors = state.group(layer, group)
+            if factors is not None:
+                lows.append(F.linear(x[rows], factors.down))
+                y[rows].addmm_(lows[-1], factors.up.t())
+        ctx.parts, ctx.layer, ctx.group, ctx.weight = parts, layer, group, weight
+        ctx.save_for_backward(x, *lows)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        factors = ctx.state.group(ctx.layer, ctx.group)
+        x, *lows = ctx.saved_tensors
         grad_x = torch.mm(grad, ctx.weight)
-        if factors is not None:
-            x, low = ctx.saved_tensors
-            grad_low = torch.mm(grad, factors.up)
-            ctx.state.add_gradient(ctx.layer, ctx.group, torch.mm(grad_low.t(), x), torch.mm(grad.t(), low))
-            grad_x.addmm_(grad_low, factors.down)
+        low = iter(lows)
+        for state, rows in ctx.parts:
+            factors = state.group(ctx.layer, ctx.group)
+            if factors is not None:
+                grad_low = torch.mm(grad[rows], factors.up)
+                down, up = torch.mm(grad_low.t(), x[rows]), torch.mm(grad[rows].t(), next(low))
+                state.add_gradient(ctx.layer, ctx.group, down, up)
+                grad_x[rows].addmm_(grad_low, factors.down)
         return grad_x, None, None, None, None

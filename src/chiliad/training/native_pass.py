@@ -1,4 +1,4 @@
-"""A training pass in compiled code: one call forward, one backward, the expert's gradient filled by the second."""
+"""A training pass in compiled code: one call forward, one backward, the experts' gradients filled by the second."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from chiliad.kernels import native_for, pack
 from chiliad.models import Group, Llama
 from chiliad.training.lora_state import LoraState
 from chiliad.training.loss import LossTally
-from chiliad.training.rows import Batch
+from chiliad.training.packed import Packed
 
 
 class NativePass:
-    """`PlainPass` for bfloat16 in main memory. Two passes over the same rows give the same bits, with any number of threads.
+    """`PlainPass` for bfloat16 in main memory. The same rows of an expert give the same bits, whatever other experts are in
+    the pass and with any number of threads.
 
     Holds two copies of the frozen matrices: laid out for the way there and, transposed, for the way back.
     """
@@ -38,34 +39,36 @@ class NativePass:
         even = all(width % 2 == 0 for width in (c.hidden_size, c.intermediate_size, c.head_dim, c.vocab_size))
         return native_for(model.embedding, model.head) is not None and even
 
-    def score(self, batch: Batch, state: LoraState) -> LossTally:
+    def score(self, packed: Packed) -> LossTally:
         """The loss of every answer token."""
-        return self._forward(self._batch(batch, state), batch, keep=False)
+        return self._forward(self._batch(packed), packed, keep=False)
 
-    def learn(self, batch: Batch, state: LoraState, *, scale: float) -> LossTally:
-        """The same, and `scale` times the gradient of their sum added to the expert's."""
-        native = self._batch(batch, state)
-        tally = self._forward(native, batch, keep=True)
-        self._pass.backward(native, scale)
+    def learn(self, packed: Packed) -> LossTally:
+        """The same, and the gradient of their sum added to the experts'."""
+        native = self._batch(packed)
+        tally = self._forward(native, packed, keep=True)
+        self._pass.backward(native, 1.0)
         return tally
 
-    def _forward(self, native: Any, batch: Batch, *, keep: bool) -> LossTally:
-        answers = len(batch.targets)
+    def _forward(self, native: Any, packed: Packed, *, keep: bool) -> LossTally:
+        answers = len(packed.targets)
         tally = LossTally(torch.empty(answers), torch.empty(answers, dtype=torch.bool))
         self._pass.forward(native, keep, tally.nll.data_ptr(), tally.correct.data_ptr())
         return tally
 
-    def _batch(self, batch: Batch, state: LoraState) -> Any:
-        """The rows behind what they begin with; the numbers stay the tensors' own."""
-        numbers = (batch.ids, batch.positions, batch.predicts, batch.targets)
+    def _batch(self, packed: Packed) -> Any:
+        """Each expert's rows behind what they begin with; the numbers stay the tensors' own."""
+        numbers = (packed.ids, packed.positions, packed.predicts, packed.targets)
         assert all(t.dtype is torch.int64 and t.is_contiguous() for t in numbers)
-        native = self._native.TrainingBatch(len(batch.ids), len(batch.targets), *(t.data_ptr() for t in numbers))
-        shared = batch.grid.shared
-        if shared:
-            native.add_row(0, shared, 0, 0)
-        for begin, end in batch.spans:
-            native.add_row(begin, end, 0, shared)
-        native.add_segment(0, len(batch.ids), self._expert(state))
+        native = self._native.TrainingBatch(len(packed.ids), len(packed.targets), *(t.data_ptr() for t in numbers))
+        for segment in packed.segments:
+            start, batch = segment.tokens.start, segment.batch
+            own = start + batch.grid.shared
+            if own > start:
+                native.add_row(start, own, start, start)
+            for begin, end in batch.spans:
+                native.add_row(start + begin, start + end, start, own)
+            native.add_segment(start, segment.tokens.stop, self._expert(segment.state))
         return native
 
     def _expert(self, state: LoraState) -> Any:

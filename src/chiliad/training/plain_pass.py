@@ -7,9 +7,8 @@ import torch
 from chiliad.models import Llama
 from chiliad.training.attention import PackedAttention
 from chiliad.training.grouped_lora import GroupedLora
-from chiliad.training.lora_state import LoraState
 from chiliad.training.loss import LossTally, answer_loss
-from chiliad.training.rows import Batch
+from chiliad.training.packed import Packed
 
 
 class PlainPass:
@@ -18,20 +17,20 @@ class PlainPass:
     def __init__(self, model: Llama) -> None:
         self.model = model
 
-    def score(self, batch: Batch, state: LoraState) -> LossTally:
+    def score(self, packed: Packed) -> LossTally:
         """The loss of every answer token."""
         with torch.no_grad():
-            return self._loss(batch, state, train=False)[1]
+            return self._loss(packed, train=False)[1]
 
-    def learn(self, batch: Batch, state: LoraState, *, scale: float) -> LossTally:
-        """The same, and `scale` times the gradient of their sum added to the expert's."""
-        loss, tally = self._loss(batch, state, train=True)
-        (loss * scale).backward()
+    def learn(self, packed: Packed) -> LossTally:
+        """The same, and the gradient of their sum added to the experts'."""
+        loss, tally = self._loss(packed, train=True)
+        loss.backward()
         return tally
 
-    def _loss(self, batch: Batch, state: LoraState, *, train: bool) -> tuple[torch.Tensor, LossTally]:
-        attend, project = PackedAttention(batch.grid), GroupedLora(self.model, state)
+    def _loss(self, packed: Packed, *, train: bool) -> tuple[torch.Tensor, LossTally]:
+        attend, project = PackedAttention(packed), GroupedLora(self.model, packed)
         hidden = self.model.hidden(
-            batch.ids, batch.positions, attend, project, keep=batch.predicts, track_gradient=train
+            packed.ids, packed.positions, attend, project, keep=packed.predicts, track_gradient=train
         )
-        return answer_loss(hidden, self.model.head, batch.targets)
+        return answer_loss(hidden, self.model.head, packed.targets)

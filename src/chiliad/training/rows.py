@@ -45,6 +45,11 @@ class Batch:
     grid: Grid
     rows: int
 
+    @property
+    def tokens(self) -> int:
+        """Of the rows, each with its own beginning."""
+        return len(self.ids) + self.grid.shared * (self.rows - 1)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -119,6 +124,11 @@ def cut(rows: Sequence[Row], *, tokens_max: int, rows_max: int | None = None) ->
         groups[-1].append(row)
         tokens += length
     return groups
+
+
+def computed_tokens(rows: Sequence[Row]) -> int:
+    """Tokens that a batch of these rows holds."""
+    return sum(len(row.ids) - 1 for row in rows) - _shared_beginning(rows) * (len(rows) - 1)
 
 
 def _shared_beginning(rows: Sequence[Row]) -> int:

@@ -1,33 +1,39 @@
-"""Many experts on one frozen base: `forward_backward` fills an expert's gradient, `optim_step` applies it."""
+"""Many experts on one frozen base: `forward_backward` fills their gradients, `optim_step` applies one expert's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from chiliad.adapters import LoraShape
+from chiliad.errors import TrainingError
 from chiliad.models import Llama
 from chiliad.training.lora_state import LoraState
 from chiliad.training.native_pass import NativePass
+from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
-from chiliad.training.rows import Row, cut, make_batch
+from chiliad.training.rows import Batch, Row, cut, make_batch
 
 PASS_TOKENS_MAX = 1024
 """tokens whose activations exist at once: large enough for full speed of the matrix products, small in memory"""
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
+Part = tuple[str, Batch]
+"""some rows of the expert of that name"""
+
 
 @dataclass(frozen=True)
 class StepReport:
     """nll: summed over answer tokens; tokens: of the rows, also where rows share some of them."""
 
-    nll: float
-    answers: int
-    tokens: int
+    nll: float = 0.0
+    answers: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,55 +47,85 @@ class Score:
     exact: float
 
 
+@dataclass
+class _Expert:
+    """answers: tokens whose gradients have been summed since the last step."""
+
+    state: LoraState
+    optimizer: torch.optim.AdamW
+    answers: int = 0
+
+
 class Trainer:
-    """Holds the experts in training by name. One expert's numbers never touch another's."""
+    """Holds the experts in training by name. One expert's numbers never touch another's.
+
+    With compiled passes an expert gets the same bits whoever trains beside it; with plain ones the same but for the order
+    of sums inside PyTorch's products.
+    """
 
     def __init__(self, model: Llama) -> None:
         self.model = model
         self._pass = NativePass(model) if NativePass.fits(model) else PlainPass(model)
-        self._experts: dict[str, LoraState] = {}
-        self._optimizers: dict[str, torch.optim.AdamW] = {}
+        self._experts: dict[str, _Expert] = {}
 
     def add(self, name: str, shape: LoraShape, *, seed: int, weight_decay: float = 0.0) -> LoraState:
         """Start an expert at the base model: its B factors are zero."""
+        assert name not in self._experts, "two experts of one name would share their numbers"
         state = LoraState(self.model.config, shape, self.model.dtype, seed)
         state.master.grad = state.grad
-        self._experts[name] = state
-        self._optimizers[name] = torch.optim.AdamW([state.master], lr=0.0, weight_decay=weight_decay, fused=True)
+        optimizer = torch.optim.AdamW([state.master], lr=0.0, weight_decay=weight_decay, fused=True)
+        self._experts[name] = _Expert(state, optimizer)
         return state
 
     def remove(self, name: str) -> None:
-        del self._experts[name], self._optimizers[name]
+        del self._experts[name]
 
-    def forward_backward(self, name: str, rows: Sequence[Row]) -> StepReport:
-        """Add the gradient of the mean loss per answer token of these rows, a few hundred tokens at a time."""
-        state = self._experts[name]
-        answers = sum(row.answer_length for row in rows)
-        nll, tokens = 0.0, 0
-        for part in cut(rows, tokens_max=PASS_TOKENS_MAX):
-            tally = self._pass.learn(make_batch(part), state, scale=1 / answers)
-            nll, tokens = nll + float(tally.nll.sum()), tokens + sum(len(row.ids) - 1 for row in part)
-        return StepReport(nll, answers, tokens)
+    def forward_backward(self, work: Mapping[str, Sequence[Row]]) -> dict[str, StepReport]:
+        """Add to each expert's gradient that of the summed loss of its rows' answer tokens.
+
+        Rows of several experts go through the base together, up to PASS_TOKENS_MAX tokens at a time. An expert whose
+        loss is not finite shows it in its own report; the others' numbers are what they would be without it.
+        """
+        reports = dict.fromkeys(work, StepReport())
+        parts = ((name, rows) for name, all_rows in work.items() for rows in cut(all_rows, tokens_max=PASS_TOKENS_MAX))
+        for together in _passes((name, make_batch(rows)) for name, rows in parts):
+            packed = Packed.of([(self._experts[name].state, batch) for name, batch in together])
+            tally = self._pass.learn(packed)
+            for (name, batch), segment in zip(together, packed.segments, strict=True):
+                nll, known = float(tally.nll[segment.answers].sum()), reports[name]
+                reports[name] = StepReport(
+                    known.nll + nll, known.answers + len(batch.targets), known.tokens + batch.tokens
+                )
+        for name, report in reports.items():
+            self._experts[name].answers += report.answers
+        return reports
 
     def optim_step(self, name: str, *, learning_rate: float, clip: float = 1.0) -> float:
-        """Apply and clear the gradient; returns its norm before clipping."""
-        state, optimizer = self._experts[name], self._optimizers[name]
-        norm = float(state.grad.norm())
+        """Apply the mean of the gradients of the answer tokens seen since the last step; returns its norm before clipping.
+
+        Raises TrainingError for a gradient that is not finite, and then the expert stays as it was.
+        """
+        expert = self._experts[name]
+        gradient = expert.state.grad.div_(expert.answers)
+        norm = float(gradient.norm())
+        if not math.isfinite(norm):
+            raise _no_number(learning_rate)
         if norm > clip:
-            state.grad.mul_(clip / norm)
-        optimizer.param_groups[0]["lr"] = learning_rate
-        optimizer.step()
-        state.grad.zero_()
-        state.refresh()
+            gradient.mul_(clip / norm)
+        expert.optimizer.param_groups[0]["lr"] = learning_rate
+        expert.optimizer.step()
+        gradient.zero_()
+        expert.answers = 0
+        expert.state.refresh()
         return norm
 
     def score(self, name: str, batches: Sequence[Sequence[Row]]) -> Score:
         """Loss and exact answers over batches of rows."""
-        state = self._experts[name]
+        state = self._experts[name].state
         nll, answers, exact, rows = 0.0, 0, 0, 0
         for part in batches:
             batch = make_batch(part)
-            tally = self._pass.score(batch, state)
+            tally = self._pass.score(Packed.of([(state, batch)]))
             wrong = torch.zeros(batch.rows).index_add_(0, batch.answer_row, (~tally.correct).float())
             nll, answers = nll + float(tally.nll.sum()), answers + len(batch.targets)
             exact, rows = exact + int((wrong == 0).sum()), rows + batch.rows
@@ -97,12 +133,34 @@ class Trainer:
 
     def snapshot(self, name: str) -> dict[str, Tensor]:
         """Everything that the next step depends on."""
-        moments = self._optimizers[name].state[self._experts[name].master]
-        return {"master": self._experts[name].master, **{key: moments[key] for key in MOMENTS if moments}}
+        expert = self._experts[name]
+        moments = expert.optimizer.state[expert.state.master]
+        return {"master": expert.state.master, **{key: moments[key] for key in MOMENTS if moments}}
 
     def restore(self, name: str, snapshot: Mapping[str, Tensor]) -> None:
         """Continue where `snapshot` was taken; the expert must have been added with the same shape."""
-        state = self._experts[name]
-        state.master.copy_(snapshot["master"])
-        self._optimizers[name].state[state.master] = {key: snapshot[key].clone() for key in MOMENTS if key in snapshot}
-        state.refresh()
+        expert = self._experts[name]
+        expert.state.master.copy_(snapshot["master"])
+        kept = {key: snapshot[key].clone() for key in MOMENTS if key in snapshot}
+        expert.optimizer.state[expert.state.master] = kept
+        expert.state.refresh()
+
+
+def _passes(parts: Iterator[Part]) -> Iterator[list[Part]]:
+    """Neighbours go together as far as they fit, but an expert's own parts one after another: each is a sum of its own."""
+    group: list[Part] = []
+    for name, batch in parts:
+        tokens = sum(len(other.ids) for _, other in group) + len(batch.ids)
+        if group and (tokens > PASS_TOKENS_MAX or any(name == other for other, _ in group)):
+            yield group
+            group = []
+        group.append((name, batch))
+    if group:
+        yield group
+
+
+def _no_number(learning_rate: float) -> TrainingError:
+    return TrainingError(
+        "Training diverged: the gradient is no number any more.",
+        fix=f"Give a learning rate below {learning_rate:g}, or leave it to be chosen.",
+    )

@@ -21,6 +21,8 @@ class Assignment:
     """the version to continue from"""
     corrections: Amended | None = None
     """what was corrected: those examples weigh more than others"""
+    fine_tuned_model: str | None = None
+    """a name that the version has besides its own, see `registry.fine_tuned`"""
 
 
 def columns_of(version: ExpertVersion) -> Columns | None:

@@ -1,14 +1,13 @@
-"""What a workspace can be asked to do in the background, and how each kind of job is done."""
+"""What a workspace can be asked to do in the background: trainings and evaluations, and how they are done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from chiliad.base import DEFAULT_BASE
 from chiliad.data import Columns
-from chiliad.errors import JobError
 from chiliad.evals import EvalOptions
 from chiliad.store import Document, Job, Jobs
 from chiliad.store.jobs import key_conflict
@@ -16,7 +15,8 @@ from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.options import TrainOptions
 
 if TYPE_CHECKING:
-    from chiliad.workspace.workspace import Data, Workspace
+    from chiliad.workspace.given import Data
+    from chiliad.workspace.workspace import Workspace
 
 
 class WorkspaceJobs(Jobs):
@@ -47,35 +47,25 @@ class WorkspaceJobs(Jobs):
                 raise key_conflict(known)
             return known
         assignment = self._workspace.assign(name, data, base=base, options=options, **table)
-        return self.submit("train", _document(assignment), key=key)
+        return self.submit("train", to_document(assignment), key=key)
 
     def evaluate(self, reference: str, *, key: str | None = None) -> Job:
         """Queue what `Workspace.evaluate` does with a version's own test rows. Raises ExpertNotFound, JobConflict."""
         return self.submit("evaluate", {"expert": str(self._workspace.registry.get(reference).ref)}, key=key)
 
 
-def carry_out(workspace: Workspace, job: Job) -> Document:
-    """Do a job, here and now, and return its result. Its progress goes to the workspace's reporter."""
-    if job.kind not in KINDS:
-        raise JobError(f"This version of Chiliad has no job {job.kind!r}.", fix="Upgrade it, or cancel the job.")
-    return KINDS[job.kind](workspace, job.document)
-
-
-def _train(workspace: Workspace, document: Mapping[str, Any]) -> Document:
-    expert = workspace.run(_assignment(workspace, document))
+def train(workspace: Workspace, job: Job) -> Document:
+    expert = workspace.run(_assignment(workspace, job.document))
     refusal = expert.refusal.cause if expert.refusal else None
     return {"expert": str(expert.ref), "live": refusal is None, "refusal": refusal}
 
 
-def _evaluate(workspace: Workspace, document: Mapping[str, Any]) -> Document:
-    card = workspace.evaluate(workspace.expert(document["expert"]))
-    return {"expert": document["expert"], "verdict": card.verdict.line}
+def evaluate(workspace: Workspace, job: Job) -> Document:
+    card = workspace.evaluate(workspace.expert(job.document["expert"]))
+    return {"expert": job.document["expert"], "verdict": card.verdict.line}
 
 
-KINDS: Mapping[str, Callable[[Workspace, Mapping[str, Any]], Document]] = {"train": _train, "evaluate": _evaluate}
-
-
-def _document(assignment: Assignment) -> Document:
+def to_document(assignment: Assignment) -> Document:
     columns = assignment.columns
     return {
         "name": assignment.name,
@@ -83,6 +73,7 @@ def _document(assignment: Assignment) -> Document:
         "base": assignment.base,
         "options": asdict(assignment.options),
         "columns": {"inputs": list(columns.inputs), "output": columns.output} if columns else None,
+        "fine_tuned_model": assignment.fine_tuned_model,
     }
 
 
@@ -94,4 +85,5 @@ def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment
         base=document["base"],
         options=TrainOptions(**{**options, "evaluation": EvalOptions(**options["evaluation"])}),
         columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
+        fine_tuned_model=document.get("fine_tuned_model"),
     )

@@ -1,4 +1,4 @@
-"""From a dataset to token rows, and from there to a trained adapter on disk."""
+"""From a dataset to token rows and a course for the trainer, and from what it returns to files and facts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.registry import DatasetHash, ExpertFacts
-from chiliad.training import FitResult, Recipe, Row, Trainer, choose_recipe, fit
+from chiliad.registry.fine_tuned import RECORDED_AS
+from chiliad.training import Course, FitResult, Recipe, Row, choose_recipe
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.machine import machine
 from chiliad.workspace.options import TrainOptions
-from chiliad.workspace.progress import Reporter
 from chiliad.workspace.served_base import ServedBase, turns_of
 
 TEMPLATE_FILE = "chat_template.jinja"
@@ -61,25 +61,22 @@ def make_lessons(
     return Lessons(fitting, [row for row in dev if len(row.ids) <= tokens_max], len(train) - len(fitting))
 
 
-def learn(
+def course_of(
+    assignment: Assignment,
     served: ServedBase,
     lessons: Lessons,
-    dataset: Dataset,
     recipe: Recipe,
     folder: Path,
-    reporter: Reporter,
     parent: LoraAdapter | None = None,
-) -> FitResult:
-    """Train on the rows; a run with the same rows and settings that was killed in `folder` is continued."""
-    return fit(
-        Trainer(served.model),
-        "expert",
+) -> Course:
+    """What the trainer is given; a run with the same rows and settings that was killed in `folder` is continued."""
+    return Course(
+        assignment.name,
         lessons.train,
         lessons.dev,
         recipe,
-        by_exact=dataset.kind is TaskKind.LABELS,
+        by_exact=assignment.dataset.kind is TaskKind.LABELS,
         folder=folder,
-        on_event=reporter.step,
         start=parent.unscaled() if parent else None,
         base_fingerprint=served.base.fingerprint,
     )
@@ -95,7 +92,12 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: LoraAdapter | No
         rslora=parent.shape.rslora if parent else options.rslora,
         seed=options.seed,
     )
-    return replace(recipe, alpha=parent.shape.alpha) if parent else recipe
+    return replace(
+        recipe,
+        alpha=parent.shape.alpha if parent else recipe.alpha,
+        learning_rate=recipe.learning_rate * options.learning_rate_multiplier,
+        rows_per_batch=options.rows_per_batch or recipe.rows_per_batch,
+    )
 
 
 def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
@@ -114,6 +116,7 @@ def facts_of(
         "rows": len(lessons.train),
         "rows_too_long": lessons.skipped,
         "epochs": progress.epochs_done,
+        "steps": progress.step,
         "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
         "rank": recipe.rank,
         "alpha": recipe.alpha,
@@ -131,6 +134,8 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    if assignment.fine_tuned_model:
+        training[RECORDED_AS] = assignment.fine_tuned_model
     amended = assignment.corrections
     if amended:
         training["corrections"] = len(amended.used)

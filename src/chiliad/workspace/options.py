@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from chiliad.evals import EvalOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     rank: int | None = None
     epochs: int | None = None
     learning_rate: float | None = None
+    learning_rate_multiplier: float = 1.0
+    """times the learning rate that is given or chosen"""
+    rows_per_batch: int | None = None
     rslora: bool = False
     seed: int = 0
     baselines: bool = True

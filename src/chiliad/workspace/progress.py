@@ -46,7 +46,7 @@ class RichReporter:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True)
+        self.console = Console(stderr=True)
         self._bars = self._new_bars()
         self._tasks: dict[str, TaskID] = {}
 
@@ -65,7 +65,7 @@ class RichReporter:
         self._show("training", event.step, event.steps, detail)
         if event.dev is not None:
             line = f"  epoch {event.epoch + 1}: dev loss {event.dev.loss:.3f}, {event.dev.exact:.1%} exact"
-            self._console.print(line, highlight=False)
+            self.console.print(line, highlight=False)
 
     def stage(self, doing: str, done: int, total: int) -> None:
         self._show(doing, done, total, f"{done}/{total}" if total else "")
@@ -75,7 +75,7 @@ class RichReporter:
 
         described, detail = TextColumn("{task.description}"), TextColumn("{task.fields[detail]}")
         return Progress(
-            described, BarColumn(bar_width=24), detail, TimeElapsedColumn(), console=self._console, transient=True
+            described, BarColumn(bar_width=24), detail, TimeElapsedColumn(), console=self.console, transient=True
         )
 
     def _show(self, doing: str, done: int, total: int, detail: str) -> None:

@@ -15,7 +15,7 @@ from chiliad.registry import Comparison
 from chiliad.store.files import write_atomic
 from chiliad.workspace.expert import CARD_FILE, Expert
 from chiliad.workspace.machine import machine
-from chiliad.workspace.progress import Reporter, SilentReporter
+from chiliad.workspace.progress import Reporter
 
 
 def prove(
@@ -43,6 +43,24 @@ def prove(
     return make_card(comparison, dataset, _subject(expert))
 
 
+def prove_and_keep(
+    expert: Expert,
+    dataset: Dataset,
+    embedder: Embedder,
+    reporter: Reporter,
+    *,
+    scorer: CustomScore | None = None,
+    options: EvalOptions | None = None,
+) -> Card:
+    """`prove`, and write the card beside the version if it tells how that answers when asked: on its own frozen test rows,
+    with the closed answer set kept and without a scorer of the user's."""
+    card = prove(expert, dataset, embedder, reporter, scorer=scorer, options=options)
+    as_asked = scorer is None and (options is None or options.constrain)
+    if as_asked and dataset.hash == expert.version.dataset_hash:
+        write_card(expert.folder, card)
+    return card
+
+
 def write_card(folder: Path, card: Card) -> None:
     """card.json for programs, card.md and card.html for people."""
     write_atomic(folder / "card.md", card.to_markdown())
@@ -52,7 +70,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter: Reporter) -> Comparison:
     """Let both versions answer the same frozen test rows. The live one answers by its own contract."""
-    new, old = (_scores(expert, dataset.test, dataset, reporter) for expert in (candidate, live))
+    new, old = (scores_on(expert, dataset.test, dataset, reporter) for expert in (candidate, live))
     test = paired_test(new.per_example, old.per_example)
     return Comparison(
         candidate=candidate.version.number,
@@ -69,12 +87,8 @@ def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter
     )
 
 
-def score_on(expert: Expert, examples: Sequence[Example], dataset: Dataset) -> float:
-    """Mean score on any examples of the kind that `dataset` holds."""
-    return _scores(expert, examples, dataset, SilentReporter()).value
-
-
-def _scores(expert: Expert, examples: Sequence[Example], dataset: Dataset, reporter: Reporter) -> Scores:
+def scores_on(expert: Expert, examples: Sequence[Example], dataset: Dataset, reporter: Reporter) -> Scores:
+    """By the main metric, on any examples of the kind that `dataset` holds."""
     served, version = expert.served, expert.version
     served.know(version, expert.folder)
     tokens_max = answer_tokens_max(dataset.train, lambda text: len(served.tokenizer.encode(text)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -13,8 +13,11 @@ from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, Handle, OnEvent, SamplingParams
 from chiliad.errors import BaseModelError, DataError, ExpertNotFound, WrongBase
+from chiliad.ledger import TestScore
 from chiliad.registry import ExpertRef, ExpertVersion
+from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.scores import score_of
 from chiliad.workspace.served_base import ServedBase
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ class Model:
 
     @property
     def root(self) -> str:
-        return str(self.expert.ref) if self.expert else self.id
+        return str(self.expert.ref) if self.expert else self.served.base.id
 
     @property
     def parent(self) -> str | None:
@@ -77,8 +80,9 @@ class WorkspaceService:
     May be asked by several threads at a time.
     """
 
-    def __init__(self, workspace: Workspace, bases: Sequence[str]) -> None:
+    def __init__(self, workspace: Workspace, bases: Sequence[str], *, any_base: bool = False) -> None:
         self._workspace = workspace
+        self._any_base = any_base
         self._numbers = count()
         self._told: dict[tuple[ExpertRef, AdapterHash], Told] = {}
         self._loaded: set[str] = set()
@@ -95,14 +99,23 @@ class WorkspaceService:
         return True
 
     def models(self) -> Sequence[Model]:
-        experts = [version for version in self._live() if version.base_id in self._loaded]
-        bases = [self._base(base_id) for base_id in sorted(self._loaded)]
-        return [*filter(None, map(self._listed, experts)), *bases]
+        experts = {version.name: version for version in self._live()}
+        experts |= {version.training[RECORDED_AS]: version for version in self._workspace.registry.fine_tuned()}
+        listed = (self._listed(name, one) for name, one in experts.items() if one.base_id in self._loaded)
+        return [*filter(None, listed), *(self._base(base_id) for base_id in sorted(self._loaded))]
 
     def resolve(self, model_id: str) -> Model:
         if model_id in self._loaded:
             return self._base(model_id)
-        version = self._workspace.registry.get(model_id)
+        try:
+            version = self._workspace.registry.get(model_id)
+        except ExpertNotFound:
+            is_base = self._any_base and model_id in self._workspace.bases.ids()
+            if not is_base and self._workspace.settings.hosted(model_id) is None:
+                raise
+            base_id = self._workspace.base_called(model_id)
+            self._load(base_id)
+            return replace(self._base(base_id), id=model_id)
         self._load(version.base_id)
         return self._expert(model_id, version)
 
@@ -111,6 +124,9 @@ class WorkspaceService:
 
     def compile(self, model: Model, grammar: Grammar) -> None:
         model.served.engine.compile(grammar)
+
+    def score(self, model_id: str) -> TestScore | None:
+        return score_of(self._workspace.registry, model_id)
 
     def start(
         self,
@@ -155,10 +171,10 @@ class WorkspaceService:
         served = expert.served
         return Model(model_id, served, expert, served.engine.context_max, lambda: self._about(expert))
 
-    def _listed(self, version: ExpertVersion) -> Model | None:
+    def _listed(self, name: str, version: ExpertVersion) -> Model | None:
         """An expert in the list; not one that has just been deleted, or whose base is another one by now."""
         try:
-            return self._expert(version.name, version)
+            return self._expert(name, version)
         except (ExpertNotFound, WrongBase):
             return None
 

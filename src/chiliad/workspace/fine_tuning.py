@@ -1,0 +1,142 @@
+"""Fine-tuning as OpenAI's clients ask for it: an uploaded file in, a version of an expert with a name of its own out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from chiliad.data import Table, learned_turns, read_table
+from chiliad.errors import FileRefused
+from chiliad.registry import ExpertVersion
+from chiliad.registry.fine_tuned import FineTunedName
+from chiliad.store import Document, Job, Purpose
+from chiliad.store.jobs import key_conflict, new_job_id
+from chiliad.workspace.jobs import to_document, train
+from chiliad.workspace.options import TrainOptions
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Workspace
+
+KIND = "fine_tune"
+RESULT_COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy", "valid_exact")
+"""OpenAI's, and the share of held-out rows that are answered exactly; what is not measured stays empty"""
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What a client asks for. Files are ids of uploads; hyperparameters that are None are chosen from the data.
+
+    The rows of `validation_file` are the expert's test: its card is measured on them, and rows that the training file has
+    too are not trained on. Without it a fifth of the training file is set aside.
+    """
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    suffix: str | None = None
+    seed: int = 0
+    n_epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate_multiplier: float | None = None
+    metadata: Mapping[str, str] | None = None
+
+    @property
+    def options(self) -> TrainOptions:
+        return TrainOptions(
+            epochs=self.n_epochs,
+            rows_per_batch=self.batch_size,
+            learning_rate_multiplier=self.learning_rate_multiplier or 1.0,
+            seed=self.seed,
+        )
+
+
+def submit(workspace: Workspace, asked: FineTuning, *, key: str | None = None) -> Job:
+    """Read, check and freeze the files, and queue the training. They are not needed any more after.
+
+    The same `key` again gives the same job. Raises FileMissing, FileRefused, DataError, RegistryError, BaseModelError,
+    JobConflict.
+    """
+    key = key and f"{KIND}:{key}"
+    known = workspace.jobs.by_key(key) if key else None
+    if known is not None:
+        if known.document.get("asked") != asdict(asked):
+            raise key_conflict(known)
+        return known
+    job_id = new_job_id()
+    name = _name(workspace, asked, job_id)
+    rows, group = _rows(workspace, asked.training_file)
+    tests = _rows(workspace, asked.validation_file)[0] if asked.validation_file else None
+    assignment = workspace.assign(name.expert, rows, test=tests, group=group, base=name.base, options=asked.options)
+    document = {**to_document(assignment), "fine_tuned_model": str(name), "asked": asdict(asked)}
+    return workspace.jobs.submit(KIND, document, key=key, job_id=job_id)
+
+
+def fine_tune(workspace: Workspace, job: Job) -> Document:
+    """Train, evaluate and gate, and write the metrics into a file for the client."""
+    trained = train(workspace, job)
+    version = workspace.registry.get(trained["expert"])
+    results = workspace.files.add(
+        f"{job.id}.csv",
+        Purpose.FINE_TUNE_RESULTS,
+        iter([_metrics(version).encode()]),
+        file_id=f"file-{job.id}",
+    )
+    told = version.training
+    return {
+        **trained,
+        "result_file": results.id,
+        "trained_tokens": told["tokens"],
+        "n_epochs": told["epochs"],
+        "batch_size": told["rows_per_batch"],
+        "best_step": best_step(version),
+    }
+
+
+def best_step(version: ExpertVersion) -> int:
+    """After how many steps the version's weights were taken: the end of its best epoch."""
+    told = version.training
+    return int(told["steps"] if told["best_epoch"] is None else told["dev_loss"][told["best_epoch"] - 1][0])
+
+
+def _name(workspace: Workspace, asked: FineTuning, job_id: str) -> FineTunedName:
+    settings = workspace.settings
+    return FineTunedName(
+        base=workspace.base_called(asked.model),
+        organization=settings.server.organization.replace(":", "-"),
+        suffix=re.sub(r"[^a-z0-9._-]+", "-", (asked.suffix or "").lower()).strip("-._"),
+        id=job_id.removeprefix("job-"),
+    )
+
+
+def _rows(workspace: Workspace, file_id: str) -> tuple[Table, str | None]:
+    file = workspace.files.get(file_id)
+    if file.purpose is not Purpose.FINE_TUNE:
+        raise FileRefused(
+            f"The file {file_id} was uploaded for {file.purpose}.", fix="Upload it with the purpose fine-tune."
+        )
+    return learned_turns(read_table(workspace.files.path(file)))
+
+
+def _metrics(version: ExpertVersion) -> str:
+    """The result file, in OpenAI's columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, RESULT_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_steps(version.training))
+    return text.getvalue()
+
+
+def _steps(training: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    losses, dev = dict(training["loss"]), dict(training["dev_loss"])
+    exact = dict(training["dev_exact"])
+    for step in sorted({*losses, *dev}):
+        yield {
+            "step": step,
+            "train_loss": losses.get(step, ""),
+            "valid_loss": dev.get(step, ""),
+            "valid_exact": exact.get(step, ""),
+        }

@@ -1,0 +1,171 @@
+"""What training a collection would mean, before it is done: who can be trained, with which settings, at what cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from chiliad.data import Member, assemble
+from chiliad.errors import BaseModelError, ChiliadError, RegistryError
+from chiliad.evals.runner import choose_rows
+from chiliad.registry import name_like
+from chiliad.training import Recipe, Row
+from chiliad.training.fit import SEATS
+from chiliad.training.memory import training_bytes
+from chiliad.workspace.lessons import make_lessons, recipe_for
+from chiliad.workspace.many.outcome import Outcome
+from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.plan import training_speed
+from chiliad.workspace.progress import Reporter, duration_text
+from chiliad.workspace.served_base import ServedBase
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Workspace
+
+LEFT_OUT_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Named:
+    """The columns that the user named, the same for all tables."""
+
+    input: Sequence[str] | None = None
+    output: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An expert that can be trained. tokens: of its training rows, once; key: as in `Outcome`."""
+
+    name: str
+    member: Member
+    family: str
+    key: str
+    rows: int
+    tokens: int
+    recipe: Recipe
+    answers: int
+    """that its evaluation asks for, of the expert and of the base"""
+
+
+@dataclass(frozen=True)
+class ManyPlan:
+    """to_do: what has no outcome yet; done: outcomes of an earlier command; left_out: what cannot be trained, and why."""
+
+    to_do: tuple[Entry, ...]
+    done: tuple[Outcome, ...]
+    left_out: tuple[Outcome, ...]
+    tokens_per_second: float
+    bytes: int
+
+    @property
+    def tokens(self) -> int:
+        """At most: training ends earlier where it no longer helps."""
+        return sum(entry.tokens * entry.recipe.epochs for entry in self.to_do)
+
+    @property
+    def seconds(self) -> float:
+        return self.tokens / self.tokens_per_second if self.to_do else 0.0
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        families = Counter(entry.family for entry in self.to_do)
+        already = f", {len(self.done)} done already" if self.done else ""
+        yield f"Experts   {len(self.to_do)} to train, in {len(families)} families{already}"
+        if self.to_do:
+            once = sum(entry.tokens for entry in self.to_do)
+            ranks = ", ".join(str(rank) for rank in sorted({entry.recipe.rank for entry in self.to_do}))
+            yield f"Rows      {sum(entry.rows for entry in self.to_do)} for training"
+            yield f"Settings  rank {ranks}; epochs, batches and learning rates by the number of rows; {SEATS} at once"
+            yield f"Tokens    {once} in one epoch of each, {self.tokens} at most"
+            yield f"Time      at most {duration_text(self.seconds)} of training at {self.tokens_per_second:.0f} tokens/s"
+            yield f"Answers   {sum(entry.answers for entry in self.to_do)} for their evaluation, in batches"
+            yield f"Memory    about {self.bytes / 2**30:.1f} GiB to train"
+        yield from self._left_out_lines()
+
+    def _left_out_lines(self) -> Iterator[str]:
+        if self.left_out:
+            yield f"Left out  {len(self.left_out)}"
+        for outcome in self.left_out[:LEFT_OUT_SHOWN]:
+            yield f"  {outcome.label}: {outcome.cause}\n    Fix: {outcome.fix}"
+        if len(self.left_out) > LEFT_OUT_SHOWN:
+            yield f"  and {len(self.left_out) - LEFT_OUT_SHOWN} more"
+
+
+class Planner:
+    """Reads every table of a collection once, and keeps of it what the plan says."""
+
+    def __init__(self, workspace: Workspace, base: str, options: TrainOptions, named: Named) -> None:
+        """Raises BaseNotFound."""
+        self._workspace, self._options, self._named = workspace, options, named
+        self._served: ServedBase = workspace.served(base)
+        self._probe: dict[str, tuple[Recipe, list[Row]]] = {}
+
+    def plan(self, members: Sequence[Member], known: dict[str, Outcome], reporter: Reporter) -> ManyPlan:
+        """`known`: outcomes of earlier commands by name. Nothing is written. Raises BaseModelError."""
+        names = Counter(name_like(member.label) for member in members)
+        to_do: list[Entry] = []
+        done: list[Outcome] = []
+        left_out: list[Outcome] = []
+        for number, member in enumerate(members):
+            reporter.stage("tables", number, len(members))
+            try:
+                entry = self._entry(member, names)
+            except BaseModelError:
+                raise
+            except ChiliadError as error:
+                left_out.append(Outcome.failed(member.label, None, "", error))
+                continue
+            earlier = known.get(entry.name)
+            if earlier is not None and earlier.key == entry.key:
+                done.append(earlier)
+            else:
+                to_do.append(entry)
+        reporter.stage("tables", len(members), len(members))
+        speed = training_speed(self._served, self._probe) if to_do else 0.0
+        return ManyPlan(tuple(to_do), tuple(done), tuple(left_out), speed, self._bytes(to_do))
+
+    def _entry(self, member: Member, names: Counter[str]) -> Entry:
+        name = self._name(member, names)
+        lot, named, served = member.read(), self._named, self._served
+        train, test = (
+            None if table is None else self._workspace.examples(table, **asdict(named))
+            for table in (lot.train, lot.test)
+        )
+        assert train is not None
+        dataset = assemble(train, test=test, source="", instruction=lot.instruction)
+        lessons = make_lessons(dataset, served, served.expert_template, self._workspace.settings.engine.context_max)
+        recipe = recipe_for(lessons, self._options)
+        if len(self._probe) < SEATS:
+            self._probe[name] = (recipe, lessons.train)
+        key = sha256(f"{dataset.hash} {served.base.fingerprint} {self._options}".encode()).hexdigest()
+        tokens = sum(len(row.ids) for row in lessons.train)
+        answers = len(dataset.test)
+        if self._options.baselines:
+            most, seed = self._options.evaluation.base_rows_max, self._options.evaluation.seed
+            answers += 2 * sum(len(choose_rows(rows, most, seed)) for rows in (dataset.dev, dataset.test))
+        return Entry(name, member, lot.family or "", key, len(lessons.train), tokens, recipe, answers)
+
+    def _name(self, member: Member, names: Counter[str]) -> str:
+        """Raises RegistryError for a label that leaves no name, or the same name as another."""
+        name = name_like(member.label)
+        if not name:
+            raise RegistryError(
+                f"{member.label!r} cannot be the name of an expert.", fix="Give it a name of letters and digits."
+            )
+        if names[name] > 1:
+            raise RegistryError(
+                f"{names[name]} tables make an expert named {name!r}.",
+                fix="Rename them, so that each name is there once.",
+            )
+        return self._workspace.registry.check_name(name)
+
+    def _bytes(self, entries: Sequence[Entry]) -> int:
+        largest = max((entry.recipe.shape for entry in entries), key=lambda shape: shape.rank, default=None)
+        return training_bytes(self._served.model, largest, min(SEATS, len(entries))) if largest else 0

@@ -1,0 +1,148 @@
+"""From assignments to versions: experts trained together on one base, each then written, evaluated and gated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chiliad.adapters import load_adapter
+from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
+from chiliad.registry import ExpertVersion
+from chiliad.registry.fine_tuned import RECORDED_AS
+from chiliad.store.files import folder_lock
+from chiliad.training import Course, FitResult, Recipe, Trainer, fit_many
+from chiliad.training.run import CHECKPOINT_FILE
+from chiliad.workspace.assignment import Assignment
+from chiliad.workspace.expert import Expert
+from chiliad.workspace.gating import gated
+from chiliad.workspace.lessons import Lessons, course_of, facts_of, make_lessons, recipe_for, write_files
+from chiliad.workspace.progress import Reporter
+from chiliad.workspace.proof import prove_and_keep
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What came of an assignment: a version, live or refused by the gate, or the reason why there is none."""
+
+    assignment: Assignment
+    outcome: Expert | ChiliadError
+
+
+@dataclass(frozen=True)
+class _Pupil:
+    """An expert in training. held: the lock of its run's folder, so that two commands never share a checkpoint."""
+
+    assignment: Assignment
+    lessons: Lessons
+    recipe: Recipe
+    run: Path
+    held: ExitStack
+
+
+class Teaching:
+    """Trains experts of one base. What goes wrong with one of them ends that one alone."""
+
+    def __init__(self, workspace: Workspace, base: str, reporter: Reporter) -> None:
+        """Raises BaseNotFound."""
+        self._workspace, self._reporter = workspace, reporter
+        self._served = workspace.served(base)
+        self._pupils: dict[str, _Pupil] = {}
+        self._refused: list[Taught] = []
+
+    def ended(self, assignments: Iterable[Assignment]) -> Iterator[Taught]:
+        """Yield each assignment as it ends; the next one is asked for when there is room.
+
+        Until the next is asked for, what would repeat the end of the last one stays on disk: what is noted by then is
+        never done again, and what is not is found again. Raises StoreError and BaseModelError, which nobody can train
+        on; the same assignments continue later.
+        """
+        try:
+            for ended in fit_many(
+                Trainer(self._served.model), self._courses(assignments), on_event=self._reporter.step
+            ):
+                yield from self._refusals()
+                yield from self._finish(ended.course.name, ended.outcome)
+            yield from self._refusals()
+        finally:
+            for pupil in self._pupils.values():
+                pupil.held.close()
+
+    def _courses(self, assignments: Iterable[Assignment]) -> Iterator[Course]:
+        for assignment in assignments:
+            try:
+                yield self._begin(assignment)
+            except BaseModelError:
+                raise
+            except ChiliadError as error:
+                self._refused.append(Taught(assignment, error))
+
+    def _begin(self, assignment: Assignment) -> Course:
+        if assignment.options.baselines:
+            self._reporter.stage("small embedder", 0, 0)
+            _ = self._workspace.embedder  # fetched before the long work: without it there is no card
+        with ExitStack() as held:
+            run = self._workspace.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
+            held.enter_context(folder_lock(run, wait=False))
+            served, amended, parent = self._served, assignment.corrections, assignment.parent
+            earlier = load_adapter(self._workspace.registry.folder(parent.ref)) if parent else None
+            room = self._workspace.settings.engine.context_max
+            lessons = make_lessons(
+                assignment.dataset, served, served.expert_template, room, amended.used if amended else ()
+            )
+            recipe = recipe_for(lessons, assignment.options, earlier)
+            self._pupils[assignment.name] = _Pupil(assignment, lessons, recipe, run, held.pop_all())
+        return course_of(assignment, served, lessons, recipe, run, earlier)
+
+    def _finish(self, name: str, outcome: FitResult | TrainingError) -> Iterator[Taught]:
+        pupil = self._pupils.pop(name)
+        with pupil.held:
+            last = self._last(pupil, outcome) if isinstance(outcome, FitResult) else outcome
+            yield Taught(pupil.assignment, last)
+            if isinstance(last, Expert):
+                (pupil.run / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _last(self, pupil: _Pupil, result: FitResult) -> Expert | ChiliadError:
+        """Write, evaluate and gate."""
+        assignment = pupil.assignment
+        try:
+            expert = self._written(pupil, result)
+            if assignment.options.baselines:
+                embedder, chosen = self._workspace.embedder, assignment.options.evaluation
+                prove_and_keep(expert, assignment.dataset, embedder, self._reporter, options=chosen)
+            return gated(self._workspace, expert, self._reporter)
+        except (StoreError, BaseModelError):
+            raise
+        except ChiliadError as error:
+            return error
+
+    def _written(self, pupil: _Pupil, result: FitResult) -> Expert:
+        """A new version, or the one that this very run wrote before it was stopped in its evaluation."""
+        name, served = pupil.assignment.name, self._served
+        unfinished = self._written_by(pupil.assignment, result.identity) if result.resumed else None
+        if unfinished is not None:
+            return self._workspace.expert(unfinished.ref)
+        facts = facts_of(pupil.assignment, served, pupil.lessons, pupil.recipe, result)
+        with self._workspace.registry.write_version(name, facts) as draft:
+            write_files(draft.folder, served, served.expert_template, pupil.recipe, result)
+        return self._workspace.expert(draft.ref)
+
+    def _written_by(self, assignment: Assignment, identity: str) -> ExpertVersion | None:
+        """The newest version that a run of this assignment with this identity wrote."""
+        try:
+            versions = self._workspace.registry.versions(assignment.name)
+        except ExpertNotFound:
+            return None
+        wanted = (identity, assignment.fine_tuned_model)
+        return next(
+            (v for v in reversed(versions) if (v.training.get("run"), v.training.get(RECORDED_AS)) == wanted), None
+        )
+
+    def _refusals(self) -> Iterator[Taught]:
+        while self._refused:
+            yield self._refused.pop(0)

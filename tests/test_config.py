@@ -1,0 +1,42 @@
+"""The names of hosted models, in settings."""
+
+import pytest
+
+from chiliad.base import DEFAULT_BASE
+from chiliad.config import HOSTED_MODELS, Settings
+from chiliad.embeddings import MiniLM
+from chiliad.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [
+        ("gpt-4o-mini-2024-07-18", DEFAULT_BASE),
+        ("gpt-3.5-turbo", DEFAULT_BASE),
+        ("o3-mini", DEFAULT_BASE),
+        ("text-embedding-3-large", MiniLM.id),
+        ("claude", None),
+        ("orders", None),
+    ],
+)
+def test_old_names_find_what_answers_here(name, answers):
+    assert Settings.load(environ={}).hosted(name) == answers
+
+
+def test_every_name_leads_to_something_that_chiliad_has():
+    assert set(HOSTED_MODELS.values()) == {DEFAULT_BASE, MiniLM.id}
+
+
+def test_a_table_of_ones_own_replaces_the_names(tmp_path):
+    file = tmp_path / "chiliad.toml"
+    file.write_text('[hosted_models]\n"gpt-4*" = "large"\n"gpt-*" = "small"\n')
+    settings = Settings.load(file, environ={})
+    assert [settings.hosted(name) for name in ("gpt-4o", "gpt-3.5-turbo", "o1")] == ["large", "small", None]
+
+
+@pytest.mark.parametrize("text", ["hosted_models = 3\n", "[hosted_models]\na = 3\n"])
+def test_a_table_of_something_else_is_refused(tmp_path, text):
+    file = tmp_path / "chiliad.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="hosted_models"):
+        Settings.load(file, environ={})
