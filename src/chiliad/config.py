@@ -12,6 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -23,8 +24,18 @@ ENV_ALIASES = {"CACHE": "cache_dir"}
 ENV_RESERVED = {"DATA", "API_KEY", "NATIVE"}  # read elsewhere: benchmark data, the server's key, which kernels compute
 
 
+class Precision(StrEnum):
+    """How many bits each number of a base's matrices has while the engine answers; less is faster and less exact."""
+
+    BF16 = "bf16"
+    INT8 = "int8"
+    INT4 = "int4"
+
+
 @dataclass(frozen=True)
 class EngineSettings:
+    precision: Precision = Precision.BF16
+    """of the base's matrices; adapters, keys and values are always bf16, and so are all computations of training"""
     batch_max: int = 64
     """sequences in one step"""
     context_max: int = 2048
@@ -182,6 +193,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         return _build(kind, value, f"{path}.")
     if get_origin(kind) is Mapping:
         return _texts(value, path)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _choice(kind, value, path)
     try:
         if kind is Path:
             return Path(value).expanduser()
@@ -199,6 +212,12 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         raise ConfigError(
             f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind."
         ) from error
+
+
+def _choice(kind: type[StrEnum], value: Any, path: str) -> StrEnum:
+    if value not in list(kind):
+        raise ConfigError(f"{path} cannot be {value!r}.", fix=f"Choose one of {', '.join(kind)}.")
+    return kind(value)
 
 
 def _texts(value: Any, path: str) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ BLOCK = 32
 
 @dataclass(frozen=True)
 class QuantisedTensor:
-    """weight = scale * codes + offset in float32, for every 32 inputs; rounded to bfloat16 it is the base's tensor."""
+    """weight = scale * code + offset in float32, for every 32 inputs; rounded to bfloat16 it is the base's tensor."""
 
     codes: npt.NDArray[Any]
     """[out, in]: uint8 from 0 to 15 with an offset, int8 without"""
@@ -34,11 +35,15 @@ ReadQuantised = Callable[[str], QuantisedTensor | None]
 
 
 def quantised_reader(path: Path) -> ReadQuantised:
-    """The matrices of a GGUF file. Raises `BrokenBase` for a damaged file."""
-    gguf = GgufFile.open(path)
-    names = TensorNames.of(gguf)
+    """The matrices of a GGUF file, which is opened for the first of them; that raises `BrokenBase` for a damaged one."""
+
+    @cache
+    def opened() -> tuple[GgufFile, TensorNames]:
+        gguf = GgufFile.open(path)
+        return gguf, TensorNames.of(gguf)
 
     def read(name: str) -> QuantisedTensor | None:
+        gguf, names = opened()
         source = names.theirs.get(name)
         if source is None or gguf.tensors[source].tensor_type not in _READERS:
             return None

@@ -44,7 +44,7 @@ class Base:
         return self.path / "model.safetensors"
 
     def quantised(self) -> ReadQuantised:
-        """The matrices in the codes of the file that this base was converted from. Raises `BrokenBase`."""
+        """The matrices in the codes of the file that this base was converted from; reading them may raise `BrokenBase`."""
         source = self.path / SOURCE_GGUF
         return quantised_reader(source) if source.is_file() else lambda _: None
 

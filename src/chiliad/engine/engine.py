@@ -12,11 +12,12 @@ from itertools import count
 from queue import SimpleQueue
 
 from chiliad.base import ReadQuantised, Tokenizer
-from chiliad.config import EngineSettings
+from chiliad.config import EngineSettings, Precision
 from chiliad.engine.adapter_pool import LoadAdapter
 from chiliad.engine.core import EngineCore
 from chiliad.engine.grammar import Grammar
 from chiliad.engine.native_runner import NativeRunner
+from chiliad.engine.native_weights import no_codes
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -31,7 +32,7 @@ from chiliad.engine.request import (
 )
 from chiliad.engine.runner import Runner, SequenceId
 from chiliad.engine.torch_runner import TorchRunner
-from chiliad.errors import EngineError, Overloaded
+from chiliad.errors import ConfigError, EngineError, Overloaded
 from chiliad.kernels import path_in_use
 from chiliad.models import Llama, use_threads
 
@@ -76,16 +77,18 @@ class Engine:
         load_adapter: LoadAdapter,
         settings: EngineSettings,
         *,
-        quantised: ReadQuantised | None = None,
+        quantised: ReadQuantised = no_codes,
         threads: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with.
 
-        quantised: the model's matrices in the codes of the file that it comes from; the answers are the same, to the bit.
+        quantised: the model's matrices in the codes of the file that it comes from, which a lower precision than bf16
+        uses as they are. Raises ConfigError where that precision cannot be had.
         """
         self.vocab_size = model.config.vocab_size
         self.context_max = min(settings.context_max, model.config.max_position_embeddings)
+        self.precision = settings.precision
         self._settings = replace(settings, context_max=self.context_max)
         runner = _runner(model, self._settings, quantised)
         self._core = EngineCore(runner, tokenizer, load_adapter, self._settings, clock)
@@ -194,13 +197,19 @@ class Engine:
         return not inbox.closing
 
 
-def _runner(model: Llama, settings: EngineSettings, quantised: ReadQuantised | None) -> Runner:
-    """The fastest that takes this model."""
-    if not NativeRunner.fits(model):
-        log.info("computing with PyTorch")
-        return TorchRunner(model, settings)
-    log.info("computing with %s", path_in_use())
-    return NativeRunner(model, settings, quantised) if quantised else NativeRunner(model, settings)
+def _runner(model: Llama, settings: EngineSettings, quantised: ReadQuantised) -> Runner:
+    """The fastest that takes this model. Raises ConfigError."""
+    if NativeRunner.fits(model):
+        log.info("computing with %s, weights in %s", path_in_use(), settings.precision)
+        return NativeRunner(model, settings, quantised)
+    if settings.precision is not Precision.BF16:
+        raise ConfigError(
+            f"Weights in {settings.precision} need native kernels. This base is computed without them; here there are: "
+            f"{path_in_use()}.",
+            fix="Set engine.precision to bf16.",
+        )
+    log.info("computing with PyTorch")
+    return TorchRunner(model, settings)
 
 
 def _last_only(ended: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:

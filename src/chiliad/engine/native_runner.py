@@ -1,4 +1,4 @@
-"""The runner for bfloat16 on a CPU: one compiled call for each step."""
+"""The runner for a CPU: one compiled call for each step, in bfloat16 or with the base's matrices in codes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,13 @@ from torch import Tensor
 
 from chiliad.adapters import AdapterHash, LoraAdapter
 from chiliad.base import ReadQuantised
-from chiliad.config import EngineSettings
+from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.kv_blocks import KVBlocks
+from chiliad.engine.native_weights import native_weights, no_codes
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
-from chiliad.kernels import (
-    BLOCK_TOKENS,
-    BlockWeight,
-    Decoder,
-    DecoderShape,
-    DecoderWork,
-    EndWeights,
-    LayerWeights,
-    Matrix,
-    PackedLora,
-    SiteFactors,
-)
-from chiliad.models import Group, Llama, LlamaConfig, weight_names
+from chiliad.kernels import BLOCK_TOKENS, Decoder, DecoderWork, PackedLora, SiteFactors
+from chiliad.models import Group, Llama, LlamaConfig
 
 
 @dataclass(frozen=True)
@@ -42,17 +32,16 @@ class NativeAdapter:
         return self.packed.nbytes
 
 
-def _nothing(_: str) -> None:
-    """No base has this in codes."""
-
-
 class NativeRunner:
     """Implements `Runner`. A chunk's numbers, to the bit, do not depend on the other chunks or on the threads."""
 
-    def __init__(self, model: Llama, settings: EngineSettings, quantised: ReadQuantised = _nothing) -> None:
-        """`fits(model)`. Matrices that `quantised` has the very numbers of are computed with in its codes."""
+    def __init__(self, model: Llama, settings: EngineSettings, quantised: ReadQuantised = no_codes) -> None:
+        """`fits(model)`. Raises ConfigError for a model whose matrices have no codes in `settings.precision`.
+
+        quantised: the model's matrices in codes, for those that came so; the others are rounded where codes are wanted.
+        """
         self._config = model.config
-        self._decoder = Decoder(*_weights(model, quantised))
+        self._decoder = Decoder(*native_weights(model, settings.precision, quantised))
         numbers = self._decoder.block_numbers
         idle = settings.prefix_cache_bytes // (2 * numbers)
         running = settings.batch_max * -(-settings.context_max // BLOCK_TOKENS)
@@ -62,7 +51,12 @@ class NativeRunner:
     @staticmethod
     def fits(model: Llama) -> bool:
         """Whether the compiled code is here and takes this model."""
-        return Decoder.fits(*_weights(model, _nothing))
+        return Decoder.fits(*native_weights(model, Precision.BF16))
+
+    @property
+    def weight_bytes(self) -> int:
+        """What its copy of the base's matrices takes."""
+        return self._decoder.packed_bytes
 
     @property
     def sequences(self) -> int:
@@ -111,38 +105,3 @@ def _groups(adapter: LoraAdapter, config: LlamaConfig) -> Iterator[tuple[int, li
             inputs, widths = config.group_widths(group)
             sites = zip(group.sites, widths, strict=True)
             yield inputs, [SiteFactors(width, adapter.factors.get((layer, site))) for site, width in sites]
-
-
-def _weights(model: Llama, quantised: ReadQuantised) -> tuple[DecoderShape, list[LayerWeights], EndWeights]:
-    """What `Decoder` wants."""
-    c = model.config
-    shape = DecoderShape(
-        c.hidden_size, c.intermediate_size, c.vocab_size, c.num_heads, c.num_kv_heads, c.head_dim, c.rms_norm_eps
-    )
-    layers = [
-        LayerWeights(
-            layer.attention_norm,
-            layer.mlp_norm,
-            *(Matrix(layer.weights[group], _codes(weight_names(i, group), quantised)) for group in Group),
-        )
-        for i, layer in enumerate(model.layers)
-    ]
-    head = Matrix(model.head, _codes(["model.embed_tokens.weight" if c.tied else "lm_head.weight"], quantised))
-    return shape, layers, EndWeights(model.embedding, model.cos, model.sin, model.final_norm, head)
-
-
-def _codes(names: Many[str], quantised: ReadQuantised) -> BlockWeight | None:
-    """Matrices one after another along their outputs, if all are in codes of one format."""
-    parts = [part for part in map(quantised, names) if part is not None]
-    if len(parts) < len(names):
-        return None
-    return BlockWeight.cat(
-        [
-            BlockWeight(
-                torch.from_numpy(part.codes),
-                torch.from_numpy(part.scale),
-                None if part.offset is None else torch.from_numpy(part.offset),
-            )
-            for part in parts
-        ]
-    )

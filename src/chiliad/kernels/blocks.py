@@ -1,4 +1,4 @@
-"""Matrices in the codes of a quantised file: a third of the memory to read, and the same bfloat16 numbers."""
+"""Matrices in codes of 8 or 4 bits: less memory to read, and products of whole numbers. The formats are those of GGUF."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-from chiliad.kernels.dispatch import native_for
-from chiliad.kernels.linear import PANEL
 
 BLOCK_INPUTS = 32
 """inputs of an output whose codes share a scale"""
+
+ROWS_AT_ONCE = 4096
+"""outputs that are rounded together, so that what comes between stays small"""
 
 
 class Format(IntEnum):
@@ -27,7 +26,7 @@ class Format(IntEnum):
 
 @dataclass(frozen=True)
 class BlockWeight:
-    """weight = scale * codes (+ offset), in float32, rounded to bfloat16. The formats are those of GGUF."""
+    """weight = scale * code, or scale * code + offset, for every 32 inputs of an output."""
 
     codes: Tensor
     """[out, in]: uint8 from 0 to 15 with an offset, int8 without"""
@@ -37,13 +36,18 @@ class BlockWeight:
     """as `scale`"""
 
     @classmethod
-    def cat(cls, parts: Sequence[BlockWeight]) -> BlockWeight | None:
-        """One matrix of several with the same inputs, along `out`; None when their formats differ."""
+    def rounded(cls, weight: Tensor, format_: Format) -> BlockWeight:
+        """weight: [out, in], in a multiple of 32. To the nearest code; the largest and smallest of 32 bound the codes."""
+        to_codes = to_8_bits if format_ is Format.Q8_0 else to_4_bits
+        return cls.cat([to_codes(in_blocks(rows), torch.float16) for rows in weight.split(ROWS_AT_ONCE)])
+
+    @classmethod
+    def cat(cls, parts: Sequence[BlockWeight]) -> BlockWeight:
+        """One matrix of several of one format with the same inputs, along `out`."""
         offsets = [part.offset for part in parts if part.offset is not None]
-        if offsets and len(offsets) < len(parts):
-            return None
-        codes, scales = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "scale"))
-        return cls(codes, scales, torch.cat(offsets) if offsets else None)
+        assert len(offsets) in (0, len(parts))
+        codes, scale = torch.cat([part.codes for part in parts]), torch.cat([part.scale for part in parts])
+        return cls(codes, scale, torch.cat(offsets) if offsets else None)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,43 +59,32 @@ class BlockWeight:
         return Format.Q8_0 if self.offset is None else Format.Q4_1
 
     def numbers(self) -> Tensor:
-        """[out, in] bfloat16: what the codes stand for."""
-        scale = self.scale.float().repeat_interleave(BLOCK_INPUTS, 1)
-        offset = 0 if self.offset is None else self.offset.float().repeat_interleave(BLOCK_INPUTS, 1)
-        return (scale * self.codes.float() + offset).bfloat16()
+        """[out, in] float32: what the codes stand for."""
+        scaled = in_blocks(self.codes) * self.scale.float().unsqueeze(2)
+        return (scaled if self.offset is None else scaled + self.offset.float().unsqueeze(2)).flatten(1)
 
 
-def pack_blocks(weight: BlockWeight) -> Tensor:
-    """[bytes] uint8 in the order in which the kernel reads, given in native/step.hpp."""
-    blocks = weight.shape[1] // BLOCK_INPUTS
-    codes = _panels(weight.codes).view(-1, 3, 2, 8, blocks, 16, 2).permute(0, 4, 5, 1, 2, 3, 6)
-    if weight.format is Format.Q4_1:
-        codes = codes[:, :, :, :, 0] | codes[:, :, :, :, 1] << 4
-    parts = [codes.flatten(2).view(torch.uint8)]
-    for numbers in (weight.scale, weight.offset):
-        if numbers is not None:
-            parts.append(_panels(numbers).transpose(1, 2).contiguous().view(torch.uint8))
-    return torch.cat(parts, dim=2).flatten()
+def in_blocks(matrix: Tensor) -> Tensor:
+    """[rows, in] -> [rows, in / 32, 32] float32"""
+    return matrix.float().unflatten(1, (-1, BLOCK_INPUTS))
 
 
-def packed_bytes(weight: BlockWeight) -> int:
-    """How many `pack_blocks(weight)` has."""
-    out, inputs = weight.shape
-    numbers = BLOCK_INPUTS * PANEL
-    block = numbers // 2 + 4 * PANEL if weight.format is Format.Q4_1 else numbers + 2 * PANEL
-    return -(-out // PANEL) * (inputs // BLOCK_INPUTS) * block
+def to_8_bits(blocks: Tensor, scale_type: torch.dtype) -> BlockWeight:
+    """blocks: [out, in / 32, 32] float32 -> the largest of 32 becomes 127 or -127."""
+    scale = (blocks.abs().amax(2) / 127).to(scale_type)
+    codes = (blocks * _inverse(scale)).round_().clamp_(-127, 127)
+    return BlockWeight(codes.to(torch.int8).flatten(1), scale)
 
 
-def expand(packed: Tensor, weight: BlockWeight) -> Tensor:
-    """What the kernel takes the packed codes for, in the order of `pack`: for comparing it with the numbers themselves."""
-    native = native_for()
-    assert native is not None
-    panels, inputs = -(-weight.shape[0] // PANEL), weight.shape[1]
-    numbers = torch.empty(panels, inputs // 2, PANEL, 2, dtype=torch.bfloat16)
-    native.expand((packed.data_ptr(), int(weight.format)), panels, inputs, numbers.data_ptr())
-    return numbers
+def to_4_bits(blocks: Tensor, scale_type: torch.dtype) -> BlockWeight:
+    """blocks: [out, in / 32, 32] float32 -> the smallest of 32 becomes 0, the largest 15."""
+    low, high = blocks.aminmax(dim=2)
+    scale, offset = ((high - low) / 15).to(scale_type), low.to(scale_type)
+    codes = ((blocks - offset.float().unsqueeze(2)) * _inverse(scale)).round_().clamp_(0, 15)
+    return BlockWeight(codes.to(torch.uint8).flatten(1), scale, offset)
 
 
-def _panels(matrix: Tensor) -> Tensor:
-    """[out, n] -> [panels, PANEL, n]"""
-    return F.pad(matrix, (0, 0, 0, -len(matrix) % PANEL)).view(-1, PANEL, matrix.shape[1])
+def _inverse(scale: Tensor) -> Tensor:
+    """[out, n, 1]; 0 for the scale of numbers that are all alike, or too small to have one."""
+    wide = scale.float().unsqueeze(2)
+    return torch.where(wide > 0, 1 / wide, 0)

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from chiliad.kernels.blocks import BlockWeight, Format, expand, pack_blocks, packed_bytes
 from chiliad.kernels.dispatch import native_for
-from chiliad.kernels.linear import pack, packed_numbers
 from chiliad.kernels.memory import empty_in_large_pages
+from chiliad.kernels.packing import Matrix, format_of, pack_to, packed_bytes
 
 BLOCK_TOKENS = 32
 """tokens whose keys and values lie together"""
@@ -27,13 +26,6 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     eps: float
-
-
-class Matrix(NamedTuple):
-    numbers: Tensor
-    """[out, in] bfloat16"""
-    codes: BlockWeight | None = None
-    """the same numbers, if they are, in fewer bytes"""
 
 
 class LayerWeights(NamedTuple):
@@ -97,7 +89,10 @@ class DecoderWork(NamedTuple):
 
 
 class Decoder:
-    """Packs a model's weights once and runs steps over them. Keeps its scratch memory: one step at a time."""
+    """Packs a model's weights once and runs steps over them. Keeps its scratch memory: one step at a time.
+
+    Rows that meet a matrix in codes are rounded to 8 bits for every 32 inputs; adapters see them as they are.
+    """
 
     def __init__(self, shape: DecoderShape, layers: Sequence[LayerWeights], ends: EndWeights) -> None:
         """`fits(shape, layers, ends)`."""
@@ -105,7 +100,7 @@ class Decoder:
         native = native_for()
         assert native is not None
         matrices = [ends.head, *(matrix for layer in layers for matrix in _matrices(layer))]
-        self._packed = empty_in_large_pages(sum(map(_packed_bytes, matrices)) // 2)
+        self._packed = empty_in_large_pages(sum(map(packed_bytes, matrices)) // 2).view(torch.uint8)
         self._kept: list[Tensor] = []
         self._used = 0
         plain = [self._keep(tensor) for tensor in (ends.embedding, ends.cos, ends.sin, ends.final_norm)]
@@ -113,6 +108,8 @@ class Decoder:
         for layer in layers:
             norms = (self._keep(layer.attention_norm), self._keep(layer.mlp_norm))
             self._native.add_layer(*norms, *map(self._pack, _matrices(layer)))
+        self.packed_bytes = self._packed.nbytes
+        """what the matrices take"""
         self.block_numbers = len(layers) * 2 * shape.kv_heads * shape.head_dim * BLOCK_TOKENS
         """bfloat16 numbers of a block: the keys and values of its tokens in all layers"""
 
@@ -120,9 +117,8 @@ class Decoder:
     def fits(shape: DecoderShape, layers: Sequence[LayerWeights], ends: EndWeights) -> bool:
         """Whether the compiled code takes these weights: bfloat16 in main memory, even sizes."""
         even = all(size % 2 == 0 for size in (shape.hidden, shape.intermediate, shape.head_dim))
-        norms = [norm for layer in layers for norm in (layer.attention_norm, layer.mlp_norm)]
-        matrices = [matrix.numbers for layer in layers for matrix in (*_matrices(layer), ends.head)]
-        tensors = [ends.embedding, ends.cos, ends.sin, ends.final_norm, *norms, *matrices]
+        weights = [weight for layer in layers for weight in layer]
+        tensors = [weight for weight in (*ends, *weights) if isinstance(weight, Tensor)]
         return native_for(*tensors) is not None and even and shape.heads % shape.kv_heads == 0
 
     def run(self, work: Sequence[DecoderWork], logits: Tensor) -> None:
@@ -143,24 +139,14 @@ class Decoder:
 
     def _pack(self, matrix: Matrix) -> tuple[int, int]:
         """(address, format)"""
-        here = self._packed.view(torch.uint8)[self._used :][: _packed_bytes(matrix)]
+        here = self._packed[self._used :][: packed_bytes(matrix)]
         self._used += len(here)
-        numbers, codes = pack(matrix.numbers), matrix.codes
-        if codes is None:
-            here.copy_(numbers.flatten().view(torch.uint8))
-            return here.data_ptr(), Format.BF16
-        here.copy_(pack_blocks(codes))
-        if not torch.equal(expand(here, codes), numbers):
-            return self._keep(numbers), Format.BF16
-        return here.data_ptr(), codes.format
+        pack_to(matrix, here)
+        return here.data_ptr(), format_of(matrix)
 
 
 def _matrices(layer: LayerWeights) -> tuple[Matrix, ...]:
     return layer.qkv, layer.o, layer.gate_up, layer.down
-
-
-def _packed_bytes(matrix: Matrix) -> int:
-    return packed_bytes(matrix.codes) if matrix.codes else 2 * packed_numbers(matrix.numbers)
 
 
 def _checked(inputs: int, site: SiteFactors) -> tuple[int, Tensor, Tensor]:

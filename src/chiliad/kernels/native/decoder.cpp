@@ -79,10 +79,7 @@ void Decoder::make_room(const Step &step, int threads) {
     gate_up_.reserve(rows * 2 * shape_.intermediate);
     gated_.reserve(rows * shape_.intermediate);
     inner_.reserve(rows * inner_stride_);
-    const long inputs = std::max({hidden, shape_.intermediate, shape_.heads.queries()}), blocks = inputs / BLOCK_INPUTS;
-    codes_.reserve(rows * inputs);
-    code_scales_.reserve(rows * blocks);
-    code_sums_.reserve(rows * blocks);
+    coded_.reserve(rows, std::max({hidden, shape_.intermediate, shape_.heads.queries()}));
 }
 
 void Decoder::embed(Member &member, const Rows &rows) {
@@ -213,7 +210,7 @@ void Decoder::project(Member &member, const Rows &rows, Product product, long pl
 
 void Decoder::compute(Member &member, Product product) {
     if (product.packed.format != Format::BF16) {
-        product.coded = {codes_.data(), code_scales_.data(), code_sums_.data()};
+        product.coded = coded_.rows();
         member.share(product.rows, ROWS_MIN, [&](long begin, long end) {
             for (long i = begin; i < end; i++) code_row(product.x + i * product.inputs, i, product.inputs, product.coded);
         });

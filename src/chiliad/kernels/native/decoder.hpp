@@ -105,8 +105,7 @@ class Decoder {
     // Scratch: [rows, ...], and for each thread what `attend` needs.
     Buffer<float> residual_, scores_;
     Buffer<bf16> normed_, qkv_, seen_, gate_up_, gated_, inner_;
-    Buffer<std::int8_t> codes_;  // what of these is multiplied with codes
-    Buffer<float> code_scales_, code_sums_;
+    CodeRoom coded_;  // for what of these is multiplied with codes
     long inner_stride_ = 0, scores_stride_ = 0;
 };
 

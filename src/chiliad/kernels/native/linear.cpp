@@ -44,8 +44,14 @@ void product_piece(const Product &product, long piece) {
     product.packed.format == Format::BF16 ? compute<NumberTile>(product, piece) : code_piece(product, piece);
 }
 
-void linear(const bf16 *x, const bf16 *packed, bf16 *y, long m, long n, long k) {
-    const Product product{x, m, k, n, {reinterpret_cast<const std::uint8_t *>(packed)}, Sink::STORE, y};
+void linear(const bf16 *x, const Packed &packed, bf16 *y, long rows, long outputs, long inputs) {
+    CodeRoom room;
+    Product product{x, rows, inputs, outputs, packed, Sink::STORE, y};
+    if (packed.format != Format::BF16) {
+        room.reserve(rows, inputs);
+        product.coded = room.rows();
+        for (long row = 0; row < rows; row++) code_row(x + row * inputs, row, inputs, product.coded);
+    }
     parallel_for(product.pieces(), 1 + product.panels() / (4 * threads_available()), [&](long begin, long end) {
         for (long piece = begin; piece < end; piece++) product_piece(product, piece);
     });

@@ -54,6 +54,11 @@ chiliad::Packed packed(const Matrix &matrix) {
     return {reinterpret_cast<const std::uint8_t *>(std::get<0>(matrix)), chiliad::Format(std::get<1>(matrix))};
 }
 
+void linear(Address x, const Matrix &matrix, Address y, long rows, long outputs, long inputs) {
+    const nb::gil_scoped_release released;
+    chiliad::linear(numbers(x), packed(matrix), reinterpret_cast<chiliad::bf16 *>(y), rows, outputs, inputs);
+}
+
 using Site = std::tuple<long, long, Address, Address>;
 using Group = std::tuple<long, std::vector<Site>>;
 
@@ -112,7 +117,7 @@ NB_MODULE(_native, m) {
     m.def("threads_available", chiliad::threads_available);
     m.attr("PANEL") = chiliad::PANEL;
     m.attr("BLOCK") = chiliad::BLOCK;
-    offer(m, "linear", chiliad::linear);
+    m.def("linear", linear);
     offer(m, "rms_norm", chiliad::rms_norm);
     offer(m, "rms_norm_backward", chiliad::rms_norm_backward);
     offer(m, "swiglu", chiliad::swiglu);
