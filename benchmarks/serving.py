@@ -87,19 +87,21 @@ def _load(experts: dict[AdapterHash, Path], adapter: AdapterHash) -> Any:
 def _round(engine: Engine, experts: Sequence[AdapterHash]) -> dict[str, float]:
     alike, mixed = [None] * EXPERTS, list(experts)
     result = {
-        "decode_1_tok_s": _decode(engine, [None]),
-        "decode_32_tok_s": _decode(engine, alike),
-        "decode_32_lora_tok_s": _decode(engine, mixed),
+        "decode_1_tok_s": decode_tok_s(engine, [None]),
+        "decode_32_tok_s": decode_tok_s(engine, alike),
+        "decode_32_lora_tok_s": decode_tok_s(engine, mixed),
         "base_32_tok_s": _answer(engine, alike),
         "mixed_32_tok_s": _answer(engine, mixed),
         "shared_32_tok_s": _answer(engine, mixed[:1] * EXPERTS),
-        "prefill_tok_s": _prefill(engine),
+        "prefill_tok_s": prefill_tok_s(engine),
     }
     result["kept_lora_32"] = result["mixed_32_tok_s"] / result["base_32_tok_s"]
     return result
 
 
-def _decode(engine: Engine, adapters: Sequence[AdapterHash | None], *, prompt: int = 16, tokens: int = 64) -> float:
+def decode_tok_s(
+    engine: Engine, adapters: Sequence[AdapterHash | None], *, prompt: int = 16, tokens: int = 64
+) -> float:
     """New tokens a second while all sequences decode."""
     events: SimpleQueue[tuple[int, float, Event]] = SimpleQueue()
 
@@ -135,7 +137,7 @@ def _answer(engine: Engine, adapters: Sequence[AdapterHash | None]) -> float:
     )
 
 
-def _prefill(engine: Engine) -> float:
+def prefill_tok_s(engine: Engine) -> float:
     """Prompt tokens a second, for one new token each."""
     requests, tokens = PREFILL
     return _timed(

@@ -3,7 +3,7 @@
 import pytest
 
 from chiliad.base import DEFAULT_BASE
-from chiliad.config import HOSTED_MODELS, Settings
+from chiliad.config import HOSTED_MODELS, Precision, Settings
 from chiliad.embeddings import MiniLM
 from chiliad.errors import ConfigError
 
@@ -40,3 +40,9 @@ def test_a_table_of_something_else_is_refused(tmp_path, text):
     file.write_text(text)
     with pytest.raises(ConfigError, match="hosted_models"):
         Settings.load(file, environ={})
+
+
+def test_a_precision_is_one_of_three():
+    assert Settings.load(environ={"CHILIAD_ENGINE__PRECISION": "int4"}).engine.precision is Precision.INT4
+    with pytest.raises(ConfigError, match=r"engine\.precision cannot be 'fp8'.*bf16, int8, int4"):
+        Settings.load(environ={"CHILIAD_ENGINE__PRECISION": "fp8"})
