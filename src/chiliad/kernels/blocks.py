@@ -60,8 +60,10 @@ class BlockWeight:
 
     def numbers(self) -> Tensor:
         """[out, in] float32: what the codes stand for."""
-        scaled = in_blocks(self.codes) * self.scale.float().unsqueeze(2)
-        return (scaled if self.offset is None else scaled + self.offset.float().unsqueeze(2)).flatten(1)
+        numbers = in_blocks(self.codes).mul_(self.scale.float().unsqueeze(2))
+        if self.offset is not None:
+            numbers.add_(self.offset.float().unsqueeze(2))
+        return numbers.flatten(1)
 
 
 def in_blocks(matrix: Tensor) -> Tensor:
@@ -70,21 +72,20 @@ def in_blocks(matrix: Tensor) -> Tensor:
 
 
 def to_8_bits(blocks: Tensor, scale_type: torch.dtype) -> BlockWeight:
-    """blocks: [out, in / 32, 32] float32 -> the largest of 32 becomes 127 or -127."""
-    scale = (blocks.abs().amax(2) / 127).to(scale_type)
-    codes = (blocks * _inverse(scale)).round_().clamp_(-127, 127)
-    return BlockWeight(codes.to(torch.int8).flatten(1), scale)
+    """blocks: [out, in / 32, 32] float32 -> the largest of 32 becomes 127 or -127. To the bit what native/codes.cpp does."""
+    largest = blocks.abs().amax(2)
+    codes = (blocks * _codes_of_one(127, largest)).round_()
+    return BlockWeight(codes.to(torch.int8).flatten(1), (largest / 127).to(scale_type))
 
 
 def to_4_bits(blocks: Tensor, scale_type: torch.dtype) -> BlockWeight:
     """blocks: [out, in / 32, 32] float32 -> the smallest of 32 becomes 0, the largest 15."""
     low, high = blocks.aminmax(dim=2)
-    scale, offset = ((high - low) / 15).to(scale_type), low.to(scale_type)
-    codes = ((blocks - offset.float().unsqueeze(2)) * _inverse(scale)).round_().clamp_(0, 15)
-    return BlockWeight(codes.to(torch.uint8).flatten(1), scale, offset)
+    offset = low.to(scale_type)
+    codes = ((blocks - offset.float().unsqueeze(2)) * _codes_of_one(15, high - low)).round_().clamp_(0, 15)
+    return BlockWeight(codes.to(torch.uint8).flatten(1), ((high - low) / 15).to(scale_type), offset)
 
 
-def _inverse(scale: Tensor) -> Tensor:
-    """[out, n, 1]; 0 for the scale of numbers that are all alike, or too small to have one."""
-    wide = scale.float().unsqueeze(2)
-    return torch.where(wide > 0, 1 / wide, 0)
+def _codes_of_one(codes: int, span: Tensor) -> Tensor:
+    """By what a number is multiplied so that `span` becomes `codes`: [out, n, 1]; 0 for a span that is hardly any."""
+    return torch.where(span > 1e-30, codes / span, 0).unsqueeze(2)

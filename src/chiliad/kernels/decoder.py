@@ -142,7 +142,7 @@ class Decoder:
         here = self._packed[self._used :][: packed_bytes(matrix)]
         self._used += len(here)
         pack_to(matrix, here)
-        return here.data_ptr(), format_of(matrix)
+        return here.data_ptr(), int(format_of(matrix))
 
 
 def _matrices(layer: LayerWeights) -> tuple[Matrix, ...]:

@@ -37,7 +37,7 @@ class PackedLinear:
         assert native is not None
         assert x.shape[1:] == (self._inputs,)
         y = torch.empty(len(x), self._outputs, dtype=torch.bfloat16)
-        packed = (self._packed.data_ptr(), self._format)
+        packed = (self._packed.data_ptr(), int(self._format))
         native.linear(x.data_ptr(), packed, y.data_ptr(), len(x), self._outputs, self._inputs)
         return y
 
