@@ -87,5 +87,8 @@ def to_4_bits(blocks: Tensor, scale_type: torch.dtype) -> BlockWeight:
 
 
 def _codes_of_one(codes: int, span: Tensor) -> Tensor:
-    """By what a number is multiplied so that `span` becomes `codes`: [out, n, 1]; 0 for a span that is hardly any."""
-    return torch.where(span > 1e-30, codes / span, 0).unsqueeze(2)
+    """By what a number is multiplied so that `span` becomes `codes`: [out, n, 1]; 0 for a span that is hardly any.
+
+    A division: PyTorch would take a number divided by a tensor for a product with its reciprocal, which rounds twice.
+    """
+    return torch.where(span > 1e-30, torch.tensor(float(codes)) / span, 0).unsqueeze(2)
