@@ -31,7 +31,7 @@ class BlockWeight:
     codes: Tensor
     """[out, in]: uint8 from 0 to 15 with an offset, int8 without"""
     scale: Tensor
-    """[out, in / 32] float16"""
+    """[out, in / 32], float16 in a matrix"""
     offset: Tensor | None = None
     """as `scale`"""
 
