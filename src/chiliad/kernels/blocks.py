@@ -68,7 +68,7 @@ class BlockWeight:
 
 def in_blocks(matrix: Tensor) -> Tensor:
     """[rows, in] -> [rows, in / 32, 32] float32"""
-    return matrix.float().unflatten(1, (-1, BLOCK_INPUTS))
+    return matrix.float().reshape(len(matrix), -1, BLOCK_INPUTS)
 
 
 def to_8_bits(blocks: Tensor, scale_type: torch.dtype) -> BlockWeight:

@@ -45,7 +45,8 @@ def pack_to(matrix: Matrix, to: Tensor) -> None:
 
 def pack(weight: Tensor) -> Tensor:
     """[out, in] -> [panels, in / 2, PANEL, 2]: two inputs of 16 outputs to a vector."""
-    return _panels(weight).unflatten(2, (-1, 2)).transpose(1, 2).contiguous()
+    panels = _panels(weight)
+    return panels.reshape(len(panels), PANEL, -1, 2).transpose(1, 2).contiguous()
 
 
 def _pack_codes(weight: BlockWeight, to: Tensor) -> None:
@@ -67,4 +68,4 @@ def _pack_codes(weight: BlockWeight, to: Tensor) -> None:
 
 def _panels(matrix: Tensor) -> Tensor:
     """[out, n] -> [panels, PANEL, n], zeros past `out`"""
-    return F.pad(matrix, (0, 0, 0, -len(matrix) % PANEL)).unflatten(0, (-1, PANEL))
+    return F.pad(matrix, (0, 0, 0, -len(matrix) % PANEL)).reshape(-1, PANEL, matrix.shape[1])
