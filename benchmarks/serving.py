@@ -114,13 +114,13 @@ def _load(experts: dict[AdapterHash, Path], adapter: AdapterHash) -> Any:
 def _round(engine: Engine, experts: Sequence[AdapterHash], prompts: Prompts) -> dict[str, float]:
     alike, mixed = [None] * EXPERTS, list(experts)
     result = {
-        "decode_1_tok_s": _decode(engine, [None]),
-        "decode_32_tok_s": _decode(engine, alike),
-        "decode_32_lora_tok_s": _decode(engine, mixed),
+        "decode_1_tok_s": decode_tok_s(engine, [None]),
+        "decode_32_tok_s": decode_tok_s(engine, alike),
+        "decode_32_lora_tok_s": decode_tok_s(engine, mixed),
         "base_32_tok_s": _answer(engine, alike, prompts),
         "mixed_32_tok_s": _answer(engine, mixed, prompts),
         "shared_32_tok_s": _answer(engine, mixed[:1] * EXPERTS, prompts),
-        "prefill_tok_s": _prefill(engine),
+        "prefill_tok_s": prefill_tok_s(engine),
     }
     result["kept_lora_32"] = result["mixed_32_tok_s"] / result["base_32_tok_s"]
     return result
@@ -137,7 +137,9 @@ def _peer_round(peer: LlamaCpp, kind: str, adapters: Sequence[Path], prompts: Pr
     return {**served, **peer.speeds(kind)}
 
 
-def _decode(engine: Engine, adapters: Sequence[AdapterHash | None], *, prompt: int = 16, tokens: int = 64) -> float:
+def decode_tok_s(
+    engine: Engine, adapters: Sequence[AdapterHash | None], *, prompt: int = 16, tokens: int = 64
+) -> float:
     """New tokens a second while all sequences decode."""
     events: SimpleQueue[tuple[int, float, Event]] = SimpleQueue()
 
@@ -173,7 +175,7 @@ def _answer(engine: Engine, adapters: Sequence[AdapterHash | None], prompts: Pro
     return _timed(lambda: engine.generate(requests), new * len(requests))
 
 
-def _prefill(engine: Engine) -> float:
+def prefill_tok_s(engine: Engine) -> float:
     """Prompt tokens a second, for one new token each."""
     count, tokens = PREFILL
     requests = [_request(_prompt(engine, tokens), 1, None) for _ in range(count)]

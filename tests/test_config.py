@@ -3,7 +3,7 @@
 import pytest
 
 from chiliad.base import DEFAULT_BASE
-from chiliad.config import HOSTED_MODELS, Settings
+from chiliad.config import HOSTED_MODELS, Precision, Settings
 from chiliad.embeddings import MiniLM
 from chiliad.errors import ConfigError
 
@@ -64,3 +64,9 @@ def test_answers_are_not_kept_unless_somebody_says_so(tmp_path):
     assert not Settings.load(file, environ={"CHILIAD_ANSWERS__KEEP": "false"}).answers.keep
     with pytest.raises(ConfigError, match=r"answers\.keep"):
         Settings.load(environ={"CHILIAD_ANSWERS__KEEP": "perhaps"})
+
+
+def test_a_precision_is_one_of_three():
+    assert Settings.load(environ={"CHILIAD_ENGINE__PRECISION": "int4"}).engine.precision is Precision.INT4
+    with pytest.raises(ConfigError, match=r"engine\.precision cannot be 'fp8'.*bf16, int8, int4"):
+        Settings.load(environ={"CHILIAD_ENGINE__PRECISION": "fp8"})

@@ -12,6 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -25,8 +26,18 @@ FROM_ZERO = {"at_least": 0}
 """metadata of a whole number that may be 0; the others begin at 1"""
 
 
+class Precision(StrEnum):
+    """How many bits each number of a base's matrices has while the engine answers; less is faster and less exact."""
+
+    BF16 = "bf16"
+    INT8 = "int8"
+    INT4 = "int4"
+
+
 @dataclass(frozen=True)
 class EngineSettings:
+    precision: Precision = Precision.BF16
+    """of the base's matrices; adapters, keys and values are always bf16, and so are all computations of training"""
     batch_max: int = 64
     """sequences in one step"""
     context_max: int = 2048
@@ -198,6 +209,8 @@ def _convert(kind: Any, value: Any, path: str, *, at_least: int) -> Any:
         return _build(kind, value, f"{path}.")
     if get_origin(kind) is Mapping:
         return _texts(value, path)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _choice(kind, value, path)
     try:
         if kind in (Path, Path | None):
             return Path(value).expanduser()
@@ -212,6 +225,12 @@ def _convert(kind: Any, value: Any, path: str, *, at_least: int) -> Any:
         raise ConfigError(
             f"{path} = {value!r} is not usable: {error}.", fix="Give a value of the right kind."
         ) from error
+
+
+def _choice(kind: type[StrEnum], value: Any, path: str) -> StrEnum:
+    if value not in list(kind):
+        raise ConfigError(f"{path} cannot be {value!r}.", fix=f"Choose one of {', '.join(kind)}.")
+    return kind(value)
 
 
 def _texts(value: Any, path: str) -> Mapping[str, str]:

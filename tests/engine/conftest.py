@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import pytest
 
+from chiliad.config import Precision
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.kernels import path_in_use
@@ -18,11 +20,11 @@ def tiny(tmp_path_factory):
         return Tiny.make(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture(params=["PyTorch", "native"])
+@pytest.fixture(params=["PyTorch", *Precision])
 def make_runner(tiny, request):
-    """Makes a runner of either kind, for the same weights."""
+    """Makes a runner of either kind, for the same weights, the native one in every precision."""
     if request.param == "PyTorch":
         return lambda settings: TorchRunner(tiny.model, settings)
     if not NativeRunner.fits(tiny.bf16):
         pytest.skip(f"computes with {path_in_use()}")
-    return lambda settings: NativeRunner(tiny.bf16, settings)
+    return lambda settings: NativeRunner(tiny.bf16, replace(settings, precision=request.param))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiliad.adapters import AdapterHash, LoraAdapter, LoraShape
-from chiliad.config import EngineSettings
+from chiliad.config import EngineSettings, Precision
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.runner import Chunk, Logits, SequenceId
 from chiliad.engine.torch_runner import TorchRunner
@@ -70,19 +70,21 @@ class Pair:
     """The same bfloat16 weights for the compiled step, and in float32 for PyTorch."""
 
     model: Llama
+    settings: EngineSettings
     native: NativeRunner
     torch: TorchRunner
     adapters: list[LoraAdapter]
 
     @classmethod
-    def make(cls, config):
+    def make(cls, config, precision=Precision.BF16):
         weights = {name: tensor.bfloat16() for name, tensor in random_tensors(config, 3).items()}
         model = Llama(config, weights, torch.bfloat16)
         if not NativeRunner.fits(model):
             pytest.skip(f"computes with {path_in_use()}")
         adapters = [random_adapter(number, config) for number in range(len(ADAPTERS))]
         plain = TorchRunner(Llama(config, weights, torch.float32), SETTINGS)
-        return cls(model, NativeRunner(model, SETTINGS), plain, adapters)
+        settings = replace(SETTINGS, precision=precision)
+        return cls(model, settings, NativeRunner(model, settings), plain, adapters)
 
     def prepared(self, runner):
         return [None, *(runner.prepare(adapter) for adapter in self.adapters)]
@@ -93,9 +95,9 @@ def pair(request):
     return Pair.make(config(**SHAPES[request.param]))
 
 
-@pytest.fixture(scope="module")
-def one():
-    return Pair.make(config(**SHAPES["grouped queries"]))
+@pytest.fixture(scope="module", params=Precision)
+def one(request):
+    return Pair.make(config(**SHAPES["grouped queries"]), request.param)
 
 
 def prompt(number, length):
@@ -184,7 +186,7 @@ def _cut_among_others(runner, kinds, tokens, kind, cuts, company):
 @settings(max_examples=30, deadline=None)
 def test_a_known_beginning_changes_no_bit_and_is_never_another_adapters(one, data):
     kinds = one.prepared(one.native)
-    runner = NativeRunner(one.model, replace(SETTINGS, prefix_cache_bytes=1 << 20))
+    runner = NativeRunner(one.model, replace(one.settings, prefix_cache_bytes=1 << 20))
     for number in range(data.draw(st.integers(2, 6), label="turns")):
         kind = data.draw(st.integers(0, 2), label="kind")
         same, rest = data.draw(st.integers(0, 100), label="same"), data.draw(st.integers(1, 40), label="rest")
@@ -213,7 +215,7 @@ def test_a_broken_adapter_spoils_its_own_rows_only_and_leaves_nothing(one, sites
 
 
 def test_release_leaves_nothing_behind(one):
-    runner = NativeRunner(one.model, SETTINGS)
+    runner = NativeRunner(one.model, one.settings)
     kinds = one.prepared(runner)
     for turn in range(20):
         for i in range(6):

@@ -71,7 +71,7 @@ class Tiny:
     def make(cls, folder: Path) -> Tiny:
         torch.manual_seed(7)
         config = HfConfig(
-            hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             vocab_size=len(LETTERS), max_position_embeddings=128, tie_word_embeddings=True, initializer_range=0.3,
         )  # fmt: skip
         reference = LlamaForCausalLM(config).eval()

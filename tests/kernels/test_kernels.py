@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from chiliad import kernels
-from chiliad.kernels import PackedLinear, gate, linear, loss, norm, rotary
+from chiliad.kernels import PackedLinear, gate, loss, norm, packing, rotary
 from chiliad.kernels.dispatch import native_for
 
 native_only = pytest.mark.skipif(
@@ -116,7 +116,7 @@ def test_argmax_is_the_first_of_the_largest_and_any_nan(vocab):
 @native_only
 def test_both_sides_mean_the_same_sizes():
     native = native_for()
-    assert (native.PANEL, native.BLOCK) == (linear.PANEL, kernels.BLOCK_TOKENS)
+    assert (native.PANEL, native.BLOCK) == (packing.PANEL, kernels.BLOCK_TOKENS)
 
 
 def test_other_numbers_than_bfloat16_are_left_to_pytorch():

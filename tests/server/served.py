@@ -37,6 +37,7 @@ class Served:
     endless: bool = False
     """its answers end only at max_tokens"""
     example: str | None = None
+    precision: str = "bf16"
     created_s: int = 1_700_000_000
 
 

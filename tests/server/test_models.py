@@ -17,6 +17,7 @@ def test_retrieves_one_by_alias_by_version_and_by_base_id(client):
     assert client.models.retrieve("tickets").root == "tickets@2"
     assert client.models.retrieve("tickets@1").root == "tickets@1"
     assert client.models.retrieve("tiny").max_model_len == 512
+    assert client.models.retrieve("tickets").precision == "bf16"
 
 
 def test_an_unknown_name_is_model_not_found(client):

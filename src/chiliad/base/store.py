@@ -13,6 +13,8 @@ from typing import Any
 from chiliad.base.catalog import CATALOG
 from chiliad.base.checkpoint import OnProgress, write_checkpoint
 from chiliad.base.fingerprint import fingerprint
+from chiliad.base.from_gguf import SOURCE_GGUF
+from chiliad.base.quantised import ReadQuantised, quantised_reader
 from chiliad.base.sources import Material, Source, find_source
 from chiliad.base.template import ChatTemplate
 from chiliad.base.tokenizer import Tokenizer
@@ -40,6 +42,11 @@ class Base:
     @property
     def weights_path(self) -> Path:
         return self.path / "model.safetensors"
+
+    def quantised(self) -> ReadQuantised:
+        """The matrices in the codes of the file that this base was converted from; reading them may raise `BrokenBase`."""
+        source = self.path / SOURCE_GGUF
+        return quantised_reader(source) if source.is_file() else lambda _: None
 
     def tokenizer(self) -> Tokenizer:
         return Tokenizer(self.path / "tokenizer.json")

@@ -113,7 +113,7 @@ def _token(settings: Settings) -> str:
     try:
         prompt = served.prompt(served.chat_template, [{"role": "user", "content": "Say hello."}])
         done = served.engine.generate([served.request("doctor", prompt, SamplingParams(max_tokens=1))])[0]
-        return f"generated {done.text!r} in {done.timing.total_s * 1000:.0f} ms"
+        return f"generated {done.text!r} in {done.timing.total_s * 1000:.0f} ms, weights in {served.engine.precision}"
     finally:
         served.close()
 

@@ -11,12 +11,13 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 
-from chiliad.base import Tokenizer
-from chiliad.config import EngineSettings
+from chiliad.base import ReadQuantised, Tokenizer
+from chiliad.config import EngineSettings, Precision
 from chiliad.engine.adapter_pool import LoadAdapter
 from chiliad.engine.core import EngineCore
 from chiliad.engine.grammar import Grammar
 from chiliad.engine.native_runner import NativeRunner
+from chiliad.engine.native_weights import no_codes
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -29,9 +30,9 @@ from chiliad.engine.request import (
     Request,
     check_request,
 )
-from chiliad.engine.runner import SequenceId
+from chiliad.engine.runner import Runner, SequenceId
 from chiliad.engine.torch_runner import TorchRunner
-from chiliad.errors import EngineError, Overloaded
+from chiliad.errors import ConfigError, EngineError, Overloaded
 from chiliad.kernels import path_in_use
 from chiliad.models import Llama, use_threads
 
@@ -76,16 +77,21 @@ class Engine:
         load_adapter: LoadAdapter,
         settings: EngineSettings,
         *,
+        quantised: ReadQuantised = no_codes,
         threads: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with."""
+        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with.
+
+        quantised: the model's matrices in the codes of the file that it comes from, which a lower precision than bf16
+        uses as they are. Raises ConfigError where that precision cannot be had.
+        """
         self.vocab_size = model.config.vocab_size
         self.context_max = min(settings.context_max, model.config.max_position_embeddings)
+        self.precision = settings.precision
         self._settings = replace(settings, context_max=self.context_max)
-        runner = NativeRunner if NativeRunner.fits(model) else TorchRunner
-        log.info("computing with %s", path_in_use() if runner is NativeRunner else "PyTorch")
-        self._core = EngineCore(runner(model, self._settings), tokenizer, load_adapter, self._settings, clock)
+        runner = _runner(model, self._settings, quantised)
+        self._core = EngineCore(runner, tokenizer, load_adapter, self._settings, clock)
         self._compute_threads = threads
         self._numbers = count()
         self._inbox = _Inbox()
@@ -189,6 +195,21 @@ class Engine:
         for number in inbox.cancelled:
             self._core.cancel(number)
         return not inbox.closing
+
+
+def _runner(model: Llama, settings: EngineSettings, quantised: ReadQuantised) -> Runner:
+    """The fastest that takes this model. Raises ConfigError."""
+    if NativeRunner.fits(model):
+        log.info("computing with %s, weights in %s", path_in_use(), settings.precision)
+        return NativeRunner(model, settings, quantised)
+    if settings.precision is not Precision.BF16:
+        raise ConfigError(
+            f"Weights in {settings.precision} need native kernels. This base is computed without them; here there are: "
+            f"{path_in_use()}.",
+            fix="Set engine.precision to bf16.",
+        )
+    log.info("computing with PyTorch")
+    return TorchRunner(model, settings)
 
 
 def _last_only(ended: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:

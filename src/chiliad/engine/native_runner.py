@@ -1,4 +1,4 @@
-"""The runner for bfloat16 on a CPU: one compiled call for each step."""
+"""The runner for a CPU: one compiled call for each step, in bfloat16 or with the base's matrices in codes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ import torch
 from torch import Tensor
 
 from chiliad.adapters import AdapterHash, LoraAdapter
-from chiliad.config import EngineSettings
+from chiliad.base import ReadQuantised
+from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.kv_blocks import KVBlocks
+from chiliad.engine.native_weights import native_weights, no_codes
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
-from chiliad.kernels import (
-    BLOCK_TOKENS,
-    Decoder,
-    DecoderShape,
-    DecoderWork,
-    EndWeights,
-    LayerWeights,
-    PackedLora,
-    SiteFactors,
-)
+from chiliad.kernels import BLOCK_TOKENS, Decoder, DecoderWork, PackedLora, SiteFactors
 from chiliad.models import Group, Llama, LlamaConfig
 
 
@@ -42,10 +35,13 @@ class NativeAdapter:
 class NativeRunner:
     """Implements `Runner`. A chunk's numbers, to the bit, do not depend on the other chunks or on the threads."""
 
-    def __init__(self, model: Llama, settings: EngineSettings) -> None:
-        """`fits(model)`."""
+    def __init__(self, model: Llama, settings: EngineSettings, quantised: ReadQuantised = no_codes) -> None:
+        """`fits(model)`. Raises ConfigError for a model whose matrices have no codes in `settings.precision`.
+
+        quantised: the model's matrices in codes, for those that came so; the others are rounded where codes are wanted.
+        """
         self._config = model.config
-        self._decoder = Decoder(*_weights(model))
+        self._decoder = Decoder(*native_weights(model, settings.precision, quantised))
         numbers = self._decoder.block_numbers
         idle = settings.prefix_cache_bytes // (2 * numbers)
         running = settings.batch_max * -(-settings.context_max // BLOCK_TOKENS)
@@ -55,7 +51,12 @@ class NativeRunner:
     @staticmethod
     def fits(model: Llama) -> bool:
         """Whether the compiled code is here and takes this model."""
-        return Decoder.fits(*_weights(model))
+        return Decoder.fits(*native_weights(model, Precision.BF16))
+
+    @property
+    def weight_bytes(self) -> int:
+        """What its copy of the base's matrices takes."""
+        return self._decoder.packed_bytes
 
     @property
     def sequences(self) -> int:
@@ -104,17 +105,3 @@ def _groups(adapter: LoraAdapter, config: LlamaConfig) -> Iterator[tuple[int, li
             inputs, widths = config.group_widths(group)
             sites = zip(group.sites, widths, strict=True)
             yield inputs, [SiteFactors(width, adapter.factors.get((layer, site))) for site, width in sites]
-
-
-def _weights(model: Llama) -> tuple[DecoderShape, list[LayerWeights], EndWeights]:
-    """What `Decoder` wants."""
-    c = model.config
-    shape = DecoderShape(
-        c.hidden_size, c.intermediate_size, c.vocab_size, c.num_heads, c.num_kv_heads, c.head_dim, c.rms_norm_eps
-    )
-    layers = [
-        LayerWeights(layer.attention_norm, w[Group.QKV], w[Group.O], layer.mlp_norm, w[Group.GATE_UP], w[Group.DOWN])
-        for layer in model.layers
-        for w in (layer.weights,)
-    ]
-    return shape, layers, EndWeights(model.embedding, model.cos, model.sin, model.final_norm, model.head)

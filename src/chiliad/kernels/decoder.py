@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from chiliad.kernels.dispatch import native_for
-from chiliad.kernels.linear import pack, packed_numbers
 from chiliad.kernels.memory import empty_in_large_pages
+from chiliad.kernels.packing import Matrix, format_of, pack_to, packed_bytes
 
 BLOCK_TOKENS = 32
 """tokens whose keys and values lie together"""
@@ -29,14 +29,14 @@ class DecoderShape:
 
 
 class LayerWeights(NamedTuple):
-    """Norms [hidden]; matrices [out, in], those that share their input one after another along `out`."""
+    """Norms [hidden]; matrices, those that share their input one after another along `out`."""
 
     attention_norm: Tensor
-    qkv: Tensor
-    o: Tensor
     mlp_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    qkv: Matrix
+    o: Matrix
+    gate_up: Matrix
+    down: Matrix
 
 
 class EndWeights(NamedTuple):
@@ -46,7 +46,7 @@ class EndWeights(NamedTuple):
     cos: Tensor
     sin: Tensor
     final_norm: Tensor
-    head: Tensor
+    head: Matrix
 
 
 class SiteFactors(NamedTuple):
@@ -89,21 +89,27 @@ class DecoderWork(NamedTuple):
 
 
 class Decoder:
-    """Packs a model's weights once and runs steps over them. Keeps its scratch memory: one step at a time."""
+    """Packs a model's weights once and runs steps over them. Keeps its scratch memory: one step at a time.
+
+    Rows that meet a matrix in codes are rounded to 8 bits for every 32 inputs; adapters see them as they are.
+    """
 
     def __init__(self, shape: DecoderShape, layers: Sequence[LayerWeights], ends: EndWeights) -> None:
         """`fits(shape, layers, ends)`."""
         assert self.fits(shape, layers, ends)
         native = native_for()
         assert native is not None
-        matrices = [ends.head, *(weight for layer in layers for weight in layer if weight.ndim == 2)]
-        self._packed = empty_in_large_pages(sum(packed_numbers(matrix) for matrix in matrices))
+        matrices = [ends.head, *(matrix for layer in layers for matrix in _matrices(layer))]
+        self._packed = empty_in_large_pages(sum(map(packed_bytes, matrices)) // 2).view(torch.uint8)
         self._kept: list[Tensor] = []
         self._used = 0
-        plain = [self._keep(tensor) for tensor in ends[:-1]]
+        plain = [self._keep(tensor) for tensor in (ends.embedding, ends.cos, ends.sin, ends.final_norm)]
         self._native = native.Decoder(*astuple(shape), *plain, self._pack(ends.head))
         for layer in layers:
-            self._native.add_layer(*(self._keep(w) if w.ndim == 1 else self._pack(w) for w in layer))
+            norms = (self._keep(layer.attention_norm), self._keep(layer.mlp_norm))
+            self._native.add_layer(*norms, *map(self._pack, _matrices(layer)))
+        self.packed_bytes = self._packed.nbytes
+        """what the matrices take"""
         self.block_numbers = len(layers) * 2 * shape.kv_heads * shape.head_dim * BLOCK_TOKENS
         """bfloat16 numbers of a block: the keys and values of its tokens in all layers"""
 
@@ -111,8 +117,9 @@ class Decoder:
     def fits(shape: DecoderShape, layers: Sequence[LayerWeights], ends: EndWeights) -> bool:
         """Whether the compiled code takes these weights: bfloat16 in main memory, even sizes."""
         even = all(size % 2 == 0 for size in (shape.hidden, shape.intermediate, shape.head_dim))
-        weights = [*ends, *(weight for layer in layers for weight in layer)]
-        return native_for(*weights) is not None and even and shape.heads % shape.kv_heads == 0
+        weights = [weight for layer in layers for weight in layer]
+        tensors = [weight for weight in (*ends, *weights) if isinstance(weight, Tensor)]
+        return native_for(*tensors) is not None and even and shape.heads % shape.kv_heads == 0
 
     def run(self, work: Sequence[DecoderWork], logits: Tensor) -> None:
         """Put the tokens' keys and values into their blocks, and the logits of the wanted tokens into `logits`.
@@ -130,11 +137,16 @@ class Decoder:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def _pack(self, weight: Tensor) -> int:
-        packed = self._packed[self._used :][: packed_numbers(weight)]
-        packed.copy_(pack(weight).flatten())
-        self._used += len(packed)
-        return packed.data_ptr()
+    def _pack(self, matrix: Matrix) -> tuple[int, int]:
+        """(address, format)"""
+        here = self._packed[self._used :][: packed_bytes(matrix)]
+        self._used += len(here)
+        pack_to(matrix, here)
+        return here.data_ptr(), int(format_of(matrix))
+
+
+def _matrices(layer: LayerWeights) -> tuple[Matrix, ...]:
+    return layer.qkv, layer.o, layer.gate_up, layer.down
 
 
 def _checked(inputs: int, site: SiteFactors) -> tuple[int, Tensor, Tensor]:

@@ -29,7 +29,7 @@ def path_in_use() -> str:
     """For people: what computes."""
     if isinstance(_native, Absent):
         return f"PyTorch ({_native.reason})"
-    return "native kernels, AVX-512 BF16"
+    return "native kernels, AVX-512 BF16 and VNNI"
 
 
 def _load() -> ModuleType | Absent:
@@ -40,7 +40,7 @@ def _load() -> ModuleType | Absent:
     except ImportError:
         return Absent("native kernels were not built: install again with a C++ compiler")
     if not _native.supported():
-        return Absent("this processor has no AVX-512 BF16")
+        return Absent("this processor has no AVX-512 BF16 and VNNI")
     return _native
 
 

@@ -1,6 +1,6 @@
 """Decoder architectures in plain PyTorch, one file each."""
 
-from chiliad.models.llama import SITES, Attend, Group, Llama, LlamaConfig, Project
+from chiliad.models.llama import SITES, Attend, Group, Llama, LlamaConfig, Project, head_name, weight_names
 from chiliad.models.threads import use_threads
 
-__all__ = ["SITES", "Attend", "Group", "Llama", "LlamaConfig", "Project", "use_threads"]
+__all__ = ["SITES", "Attend", "Group", "Llama", "LlamaConfig", "Project", "head_name", "use_threads", "weight_names"]

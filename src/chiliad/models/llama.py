@@ -117,7 +117,7 @@ class Llama:
         self.config = config
         self.dtype = dtype
         self.embedding = _take(tensors, "model.embed_tokens.weight", dtype)
-        self.head = self.embedding if config.tied else _take(tensors, "lm_head.weight", dtype)
+        self.head = self.embedding if config.tied else _take(tensors, head_name(config), dtype)
         self.final_norm = _take(tensors, "model.norm.weight", dtype)
         self.layers = [_layer(tensors, i, dtype) for i in range(config.num_layers)]
         self.cos, self.sin = _rotary_tables(config, dtype, self.embedding.device)
@@ -223,14 +223,23 @@ def random_tensors(config: LlamaConfig, seed: int) -> dict[str, Tensor]:
     return tensors
 
 
+def head_name(config: LlamaConfig) -> str:
+    """What a checkpoint calls the matrix that gives the logits."""
+    return "model.embed_tokens.weight" if config.tied else "lm_head.weight"
+
+
+def weight_names(layer: int, group: Group) -> list[str]:
+    """What a checkpoint calls the matrices of a group, in order."""
+    return [f"model.layers.{layer}.{group.block}.{site}.weight" for site in group.sites]
+
+
 def _layer(tensors: Mapping[str, Tensor], index: int, dtype: torch.dtype) -> _Layer:
     prefix = f"model.layers.{index}"
     return _Layer(
         attention_norm=_take(tensors, f"{prefix}.input_layernorm.weight", dtype),
         mlp_norm=_take(tensors, f"{prefix}.post_attention_layernorm.weight", dtype),
         weights={
-            group: torch.cat([_take(tensors, f"{prefix}.{group.block}.{site}.weight", dtype) for site in group.sites])
-            for group in Group
+            group: torch.cat([_take(tensors, name, dtype) for name in weight_names(index, group)]) for group in Group
         },
     )
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from gguf import GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType, TokenType
 
-from chiliad.base import Base, ChatTemplate
+from chiliad.base import SOURCE_GGUF, Base, ChatTemplate
 from chiliad.errors import RegistryError
 from chiliad.registry.expert import ExpertVersion
 
-SOURCE_FILE = "source.gguf"
 TEMPLATE_KEY = "tokenizer.chat_template"
 
 
@@ -22,7 +21,7 @@ def add_model_metadata(writer: GGUFWriter, version: ExpertVersion, base: Base, t
     writer.add_license(base.licence)
     writer.add_file_type(LlamaFileType.MOSTLY_BF16)
     _add_sizes(writer, base.config)
-    source = base.path / SOURCE_FILE
+    source = base.path / SOURCE_GGUF
     if source.is_file():
         _copy_tokenizer(writer, GGUFReader(source))
     else:

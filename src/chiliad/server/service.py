@@ -45,6 +45,10 @@ class ServedModel(Protocol):
         """Tokens of a prompt and its answer together."""
 
     @property
+    def precision(self) -> str:
+        """Of the base's numbers: bf16, int8 or int4."""
+
+    @property
     def tokenizer(self) -> Tokenizer: ...
 
     @property

@@ -38,7 +38,12 @@ class ServedBase:
     @cached_property
     def engine(self) -> Engine:
         return Engine(
-            self.model, self.tokenizer, self._load_adapter, self._settings.engine, threads=self._settings.threads
+            self.model,
+            self.tokenizer,
+            self._load_adapter,
+            self._settings.engine,
+            quantised=self.base.quantised(),
+            threads=self._settings.threads,
         )
 
     @property

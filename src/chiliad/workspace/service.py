@@ -66,6 +66,10 @@ class Model:
         return int(self.expert.version.created.timestamp()) if self.expert else 0
 
     @property
+    def precision(self) -> str:
+        return self.served.engine.precision
+
+    @property
     def tokenizer(self) -> Tokenizer:
         return self.served.tokenizer
 

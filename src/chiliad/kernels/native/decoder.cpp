@@ -79,6 +79,7 @@ void Decoder::make_room(const Step &step, int threads) {
     gate_up_.reserve(rows * 2 * shape_.intermediate);
     gated_.reserve(rows * shape_.intermediate);
     inner_.reserve(rows * inner_stride_);
+    coded_.reserve(rows, std::max({hidden, shape_.intermediate, shape_.heads.queries()}));
 }
 
 void Decoder::embed(Member &member, const Rows &rows) {
@@ -207,7 +208,13 @@ void Decoder::project(Member &member, const Rows &rows, Product product, long pl
     compute(member, product);
 }
 
-void Decoder::compute(Member &member, const Product &product) {
+void Decoder::compute(Member &member, Product product) {
+    if (product.packed.format != Format::BF16) {
+        product.coded = coded_.rows();
+        member.share(product.rows, ROWS_MIN, [&](long begin, long end) {
+            for (long i = begin; i < end; i++) code_row(product.x + i * product.inputs, i, product.inputs, product.coded);
+        });
+    }
     // Neighbouring panels are read, and fetched ahead, by one thread; two turns for each thread even out a slow one.
     const long turns = 2 * member.threads(), piece = (product.panels() + turns - 1) / turns;
     member.share(product.pieces(), piece < PIECE_MAX ? piece : PIECE_MAX, [&](long begin, long end) {

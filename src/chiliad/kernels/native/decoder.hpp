@@ -16,16 +16,17 @@ struct Shape {
     float eps;
 };
 
-// Frozen weights, owned by the caller; matrices as `linear` takes them.
+// Frozen weights, owned by the caller.
 struct Layer {
-    const bf16 *attention_norm, *qkv, *o, *mlp_norm, *gate_up, *down;
+    const bf16 *attention_norm, *mlp_norm;
+    Packed qkv, o, gate_up, down;
 };
 
 struct Ends {
     const bf16 *embedding;   // [vocab, hidden]
     const bf16 *cos, *sin;   // [positions, dim]
     const bf16 *final_norm;  // [hidden]
-    const bf16 *head;
+    Packed head;
 };
 
 // The next tokens of one sequence.
@@ -95,7 +96,7 @@ class Decoder {
     void attend(Member &member, const Rows &rows, long layer);
     void add_inner(const Rows::Group &group, const bf16 *x, long inputs, long place);
     void project(Member &member, const Rows &rows, Product product, long place);
-    void compute(Member &member, const Product &product);
+    void compute(Member &member, Product product);
 
     Shape shape_;
     Ends ends_;
@@ -104,6 +105,7 @@ class Decoder {
     // Scratch: [rows, ...], and for each thread what `attend` needs.
     Buffer<float> residual_, scores_;
     Buffer<bf16> normed_, qkv_, seen_, gate_up_, gated_, inner_;
+    CodeRoom coded_;  // for what of these is multiplied with codes
     long inner_stride_ = 0, scores_stride_ = 0;
 };
 

@@ -11,10 +11,6 @@ using bf16 = std::uint16_t;
 constexpr long PANEL = 48;      // outputs that one pass over x computes
 constexpr long TILE_ROWS = 8;   // rows of x whose sums are in registers at once: 8 * 48 / 16 = 24 of 32
 
-// y[m, n] = sum over k of x[m, k] * w[n, k]. packed: [panels, k / 2, PANEL, 2], zeros past n.
-// Every sum runs over k in order in one accumulator, whatever m, the tile and the thread.
-void linear(const bf16 *x, const bf16 *packed, bf16 *y, long m, long n, long k);
-
 // y = x * scale * weight with scale = 1 / sqrt(mean(x^2) + eps), kept for the way back.
 void rms_norm(const bf16 *x, const bf16 *weight, float eps, bf16 *y, float *scale, long rows, long width);
 void rms_norm_backward(const bf16 *grad, const bf16 *x, const bf16 *weight, const float *scale, bf16 *out, long rows,

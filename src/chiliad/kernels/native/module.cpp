@@ -41,12 +41,23 @@ void offer(nb::module_ &m, const char *name, void (*kernel)(T...)) {
 bool supported() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bf16");
+           __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
 }
 
 using Address = std::uintptr_t;
 
 const chiliad::bf16 *numbers(Address address) { return reinterpret_cast<const chiliad::bf16 *>(address); }
+
+using Matrix = std::tuple<Address, int>;
+
+chiliad::Packed packed(const Matrix &matrix) {
+    return {reinterpret_cast<const std::uint8_t *>(std::get<0>(matrix)), chiliad::Format(std::get<1>(matrix))};
+}
+
+void linear(Address x, const Matrix &matrix, Address y, long rows, long outputs, long inputs) {
+    const nb::gil_scoped_release released;
+    chiliad::linear(numbers(x), packed(matrix), reinterpret_cast<chiliad::bf16 *>(y), rows, outputs, inputs);
+}
 
 using Site = std::tuple<long, long, Address, Address>;
 using Group = std::tuple<long, std::vector<Site>>;
@@ -84,16 +95,16 @@ void offer_decoder(nb::module_ &m) {
     nb::class_<chiliad::Decoder>(m, "Decoder")
         .def("__init__",
              [](chiliad::Decoder *self, long hidden, long intermediate, long vocab, long heads, long kv_heads, long dim,
-                float eps, Address embedding, Address cos, Address sin, Address final_norm, Address head) {
+                float eps, Address embedding, Address cos, Address sin, Address final_norm, const Matrix &head) {
                  const chiliad::Shape shape{hidden, intermediate, vocab, {kv_heads, heads / kv_heads, dim}, eps};
                  new (self) chiliad::Decoder(shape, {numbers(embedding), numbers(cos), numbers(sin),
-                                                     numbers(final_norm), numbers(head)});
+                                                     numbers(final_norm), packed(head)});
              })
         .def("add_layer",
-             [](chiliad::Decoder &self, Address attention_norm, Address qkv, Address o, Address mlp_norm, Address gate_up,
-                Address down) {
-                 self.add({numbers(attention_norm), numbers(qkv), numbers(o), numbers(mlp_norm), numbers(gate_up),
-                           numbers(down)});
+             [](chiliad::Decoder &self, Address attention_norm, Address mlp_norm, const Matrix &qkv, const Matrix &o,
+                const Matrix &gate_up, const Matrix &down) {
+                 self.add({numbers(attention_norm), numbers(mlp_norm), packed(qkv), packed(o), packed(gate_up),
+                           packed(down)});
              })
         .def("run", run);
 }
@@ -106,7 +117,7 @@ NB_MODULE(_native, m) {
     m.def("threads_available", chiliad::threads_available);
     m.attr("PANEL") = chiliad::PANEL;
     m.attr("BLOCK") = chiliad::BLOCK;
-    offer(m, "linear", chiliad::linear);
+    m.def("linear", linear);
     offer(m, "rms_norm", chiliad::rms_norm);
     offer(m, "rms_norm_backward", chiliad::rms_norm_backward);
     offer(m, "swiglu", chiliad::swiglu);

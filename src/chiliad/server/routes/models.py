@@ -33,6 +33,7 @@ def _on_wire(model: ServedModel) -> Model:
         root=model.root,
         parent=model.parent,
         max_model_len=model.context_max,
+        precision=model.precision,
         description=model.description,
         example=model.example,
     )

@@ -19,6 +19,8 @@ class Model(TypedDict):
     """the base model that an expert stands on"""
     max_model_len: int
     """tokens, prompt and answer together"""
+    precision: str
+    """in which the base computes: bf16, int8 or int4"""
     description: str
     example: str | None
     """an input to try"""
