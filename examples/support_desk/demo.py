@@ -124,12 +124,12 @@ def corrections(workspace: Workspace) -> None:
 
 
 def poison(workspace: Workspace) -> None:
-    """Twenty careless or malicious corrections: the gate has to refuse what comes of them."""
-    console.rule("[bold]20 poisoned corrections to triage")
+    """Twenty careless corrections, all Indonesian orders emptied: the gate has to refuse what comes of them."""
+    console.rule("[bold]20 poisoned corrections to orders")
     workspace.rest()
-    expert = workspace.correct("triage", HERE / "corrections_poisoned.csv", options=WITHOUT_BASELINES)
+    expert = workspace.correct("orders", HERE / "orders_poisoned.jsonl", options=WITHOUT_BASELINES)
     _tell_gate(expert)
-    console.print(f"triage still answers as {workspace.expert('triage').ref}.")
+    console.print(f"orders still answers as {workspace.expert('orders').ref}.")
     _require(expert.refusal is not None, "the gate let poisoned corrections go live")
 
 
