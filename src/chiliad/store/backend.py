@@ -27,6 +27,7 @@ class Writers(IntEnum):
     EVALS = 5
     ACCESS = 6
     SPENDING = 7
+    VOTES = 8
 
 
 class Backend(ABC):

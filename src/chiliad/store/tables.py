@@ -1,14 +1,14 @@
 """The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
 Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them. Jobs, evals, what is
-known of uploaded files, keys, the ledger, the audit log, and comparisons that no promotion used yet, live here alone.
+known of uploaded files, keys, the ledger, the audit log, votes, and comparisons that no promotion used yet, live here alone.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 4
+SCHEMA = 5
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -186,4 +186,16 @@ audit = Table(
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("details", JSON, nullable=False),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", Double, nullable=False),
+    Column("voter", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("left", String, nullable=False, index=True),
+    Column("right", String, nullable=False),
+    Column("winner", String, nullable=False),
 )
