@@ -38,7 +38,7 @@ class Votes:
         self._clock = clock
 
     def add(self, left: str, right: str, winner: Winner, *, voter: str, project: str) -> None:
-        """`left` and `right` are what was shown there: `tickets@3`, or a base's id. `voter`: as the ledger knows who it was."""
+        """`left` and `right` are what was shown there: `tickets@3`, or a base's id. `voter`: by its id in the ledger."""
         row = {"at_s": self._clock(), "voter": voter, "project": project, "left": left, "right": right}
         with self._database.write(Writers.VOTES) as connection:
             number = (connection.scalar(select(func.max(votes.c.number))) or 0) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from markupsafe import Markup, escape
 
@@ -73,27 +73,29 @@ def training_curve(events: Sequence[JobEvent]) -> Curve | None:
     return loss_curve(_points(told, "loss"), _points(told, "dev_loss"))
 
 
-def day_bars(words: Words, days: Sequence[Cost], currency: str) -> Markup:
-    """A column for each day from the first to the last one, those without an answer included."""
-    spent = {date.fromisoformat(day.of): day for day in days}
-    first, last = min(spent), max(spent)
-    span = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    top = max(day.cost for day in days) or 1.0
-    step = 100 / len(span)
+def day_bars(words: Words, costs: Sequence[Cost], days: Sequence[date], currency: str) -> Markup:
+    """A column for each of the days, which are in order; none for a day without an answer."""
+    spent = {date.fromisoformat(one.of): one.cost for one in costs}
+    top = max(spent.values()) or 1.0
     columns = "".join(
-        f'<rect class="fill" x="{n * step + step * 0.1:.2f}%" y="{100 * (1 - spent[day].cost / top):.2f}%" '
-        f'width="{step * 0.8:.2f}%" height="{100 * spent[day].cost / top:.2f}%">'
-        f"<title>{day}: {money(words, spent[day].cost)} {escape(currency)}</title></rect>"
-        for n, day in enumerate(span)
+        f'<rect class="fill" {_column(n, len(days), spent[day] / top)}>'
+        f"<title>{day}: {money(words, spent[day])} {escape(currency)}</title></rect>"
+        for n, day in enumerate(days)
         if day in spent
     )
     name = words(
-        "Cost per day from {first} to {last}; the most is {top}", first=first, last=last, top=money(words, top)
+        "Cost per day from {first} to {last}; the most is {top}", first=days[0], last=days[-1], top=money(words, top)
     )
     return Markup(
         f'<svg class="days" role="img" aria-label="{escape(name)} {escape(currency)}" width="100%" height="160">'
         f'<line class="grid" x1="0" x2="100%" y1="100%" y2="100%"/>{columns}</svg>'
     )
+
+
+def _column(n: int, of: int, share: float) -> str:
+    """Where the n-th column lies, and how high it is, with a gap beside it."""
+    step, height = 100 / of, 100 * share
+    return f'x="{n * step:.2f}%" y="{100 - height:.2f}%" width="{0.8 * step:.2f}%" height="{height:.2f}%"'
 
 
 def _points(told: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:

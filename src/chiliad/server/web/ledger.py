@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated
 
@@ -33,4 +34,10 @@ async def ledger(
     period = Period(since_s=accounts.clock() - days * DAY_S)
     report = partial(cost_report, accounts.ledger, accounts.keys, accounts.price, state.service.score)
     found = await asyncio.to_thread(report, period=period, project=caller.sees)
-    return page(request, "ledger.html", report=found, days=days, spans=SPANS)
+    return page(request, "ledger.html", report=found, days=days, spans=SPANS, span_days=_days(accounts.clock(), days))
+
+
+def _days(now_s: float, count: int) -> list[date]:
+    """Those that the period touches, up to today, as the ledger counts them: in UTC."""
+    today = datetime.fromtimestamp(now_s, UTC).date()
+    return [today - timedelta(days=back) for back in range(count, -1, -1)]

@@ -94,7 +94,7 @@ function playground(form) {
   const columns = () => all("[data-column]", form);
   const chosen = (column) => one("[data-expert]", column).selectedOptions[0];
   const show = () => {
-    for (const column of columns()) one("[data-description]", column).textContent = chosen(column).dataset.description ?? "";
+    for (const column of columns()) one("[data-about]", column).textContent = chosen(column).dataset.description ?? "";
     for (const button of all("[data-remove]", form)) button.hidden = columns().length < 2;
     one("[data-add]", form).hidden = columns().length >= Number(words.columnsMax);
     one("[data-fill]", form).hidden = !chosen(columns()[0]).dataset.example;
