@@ -84,6 +84,7 @@ def create_app(
         BodyLimit,
         whole=Bounds(settings.body_bytes_max, settings.body_seconds_max),
         streamed=dict.fromkeys((files.PATH, making.PATH, making.CHECK_PATH), upload),
+        answer=answer,
     )
     app.add_middleware(AccessGuard, callers=callers, doors=doors, answer=answer)
     app.add_middleware(OriginGuard, loopback_only=loopback_only)

@@ -218,7 +218,7 @@ def _named(request: Request, error: HTTPException) -> HttpError:
             )
         case 404:
             return HttpError(
-                404, "unknown_url", f"There is no {path} here.", fix="GET / lists what this server answers."
+                404, "unknown_url", f"There is no {path} here.", fix="GET /openapi.json lists what this server answers."
             )
         case 405:
             cause = f"{path} does not answer to {request.method}."

@@ -89,9 +89,14 @@ async def train(request: Request, workspace: Opened, given: Filled) -> Response:
     """Freeze the data and queue the training; then its page, which shows how it goes."""
 
     def submit() -> Job:
-        table = _table(given.file)
-        chosen = {"input": given.input, "output": given.output, "instruction": given.instruction}
-        return workspace.jobs.train(given.name, table, base=given.base, **chosen)
+        return workspace.jobs.train(
+            given.name,
+            _table(given.file),
+            base=given.base,
+            input=given.input,
+            output=given.output,
+            instruction=given.instruction,
+        )
 
     job = await asyncio.to_thread(_explained, submit)
     to = "HX-Redirect" if "hx-request" in request.headers else "Location"
@@ -111,12 +116,17 @@ def _table(file: UploadFile) -> Table:
 
 def _checked(workspace: Workspace, given: Given, table: Table) -> tuple[Columns, Report]:
     columns = find_columns(table, input=given.input, output=given.output)
-    count_tokens = None
-    if given.base in workspace.bases.ids():
-        tokenizer = workspace.bases.get(given.base).tokenizer()
-        count_tokens = lambda text: len(tokenizer.encode(text))  # noqa: E731
+    examples = to_examples(table, columns)
     tokens_max = workspace.settings.engine.context_max
-    return columns, check(to_examples(table, columns), count_tokens=count_tokens, tokens_max=tokens_max)
+    return columns, check(examples, count_tokens=_token_counter(workspace, given.base), tokens_max=tokens_max)
+
+
+def _token_counter(workspace: Workspace, base: str) -> Callable[[str], int] | None:
+    """The base's own count, if the base is here by now."""
+    if base not in workspace.bases.ids():
+        return None
+    tokenizer = workspace.bases.get(base).tokenizer()
+    return lambda text: len(tokenizer.encode(text))
 
 
 def _explained(work: Callable[[], T]) -> T:

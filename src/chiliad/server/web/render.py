@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.requests import Request
 
 from chiliad.server.caller import ANYBODY, Caller
@@ -61,7 +60,7 @@ def page(request: Request, template: str, *, status: int = 200, **content: Any) 
 
 def caller_of(request: Request) -> Caller | None:
     """None on pages that are open to everybody, and before somebody has signed in."""
-    return getattr(request.state, "caller", None)
+    return cast("Caller | None", getattr(request.state, "caller", None))
 
 
 def asset(name: str) -> bytes:
@@ -88,5 +87,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset_path, "Markup": Markup, "figures": figures}
+    environment.globals |= {"asset": asset_path, "figures": figures}
     return environment
