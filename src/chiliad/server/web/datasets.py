@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -15,6 +16,7 @@ from chiliad.server.opened import Opened
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page
 from chiliad.server.wire.listing import InPath
+from chiliad.store import Document
 from chiliad.workspace import Workspace
 
 ROWS_SHOWN = 25
@@ -27,7 +29,7 @@ router = APIRouter(prefix="/datasets", include_in_schema=False, dependencies=OUR
 async def datasets(request: Request, workspace: Opened) -> HTMLResponse:
     def look() -> list[tuple[dict[str, object], list[str]]]:
         experts = _experts_by_dataset(workspace)
-        found = workspace.registry.datasets()
+        found = _frozen(workspace)
         return [(dict(document), experts.get(digest, [])) for digest, document in sorted(found.items())]
 
     return page(request, "datasets.html", datasets=await asyncio.to_thread(look))
@@ -50,13 +52,19 @@ async def dataset(
 
 def _read(workspace: Workspace, digest: str) -> tuple[Dataset, list[str]]:
     """Raises HttpError (404); only what the registry knows is looked for among the files."""
-    known = next((one for one in workspace.registry.datasets() if len(digest) >= 12 and one.startswith(digest)), None)
+    known = next((one for one in _frozen(workspace) if len(digest) >= 12 and one.startswith(digest)), None)
     try:
         if known is not None:
             return workspace.dataset(known), _experts_by_dataset(workspace).get(known, [])
     except DataError as error:
         raise HttpError(409, error.code, error.cause, fix=error.fix) from error
     raise HttpError(404, "dataset_not_found", "There is no such dataset.", fix="The list shows those that there are.")
+
+
+def _frozen(workspace: Workspace) -> Mapping[str, Document]:
+    """Those that were frozen since the server was started too: the index is brought up to the files first."""
+    workspace.registry.reconcile()
+    return workspace.registry.datasets()
 
 
 def _experts_by_dataset(workspace: Workspace) -> dict[str, list[str]]:
