@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -100,7 +100,7 @@ async def roll_back(workspace: Opened, name: str) -> RedirectResponse:
     return await _moved(name, lambda: workspace.registry.rollback(name))
 
 
-def _one(workspace: Workspace, name: str, number: int | None) -> dict[str, object]:
+def _one(workspace: Workspace, name: str, number: int | None) -> dict[str, Any]:
     registry = workspace.registry
     versions = registry.versions(name)
     live = _live(workspace, name)

@@ -30,7 +30,7 @@ async def jobs(
 ) -> HTMLResponse:
     """The newest first."""
     found = await asyncio.to_thread(workspace.jobs.page, after=after, limit=PAGE + 1)
-    content = {"jobs": found[:PAGE], "older": found[PAGE - 1].id if len(found) > PAGE else None}
+    content: dict[str, Any] = {"jobs": found[:PAGE], "older": found[PAGE - 1].id if len(found) > PAGE else None}
     return page(request, "jobs.html", **content, about=about, states=JobState)
 
 

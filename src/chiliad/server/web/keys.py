@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -51,7 +51,7 @@ async def revoke(state: State, key_id: str) -> RedirectResponse:
 
 async def _listed(request: Request, state: State, made: NewKey | None = None) -> HTMLResponse:
     found = await asyncio.to_thread(state.accounts.keys.all)
-    content = {"keys": found, "made": made, "now_s": state.accounts.clock(), "roles": Role}
+    content: dict[str, Any] = {"keys": found, "made": made, "now_s": state.accounts.clock(), "roles": Role}
     return page(
         request, "keys.html", **content, default_project=DEFAULT_PROJECT, currency=state.accounts.price.currency
     )

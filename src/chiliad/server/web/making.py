@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse, Response
@@ -68,7 +68,11 @@ Filled = Annotated[Given, Depends(_given)]
 @router.get(PATH)
 async def form(request: Request, workspace: Opened) -> HTMLResponse:
     bases = await asyncio.to_thread(workspace.bases.ids)
-    content = {"bases": sorted({*bases, DEFAULT_BASE}), "default_base": DEFAULT_BASE, "endings": ",".join(READERS)}
+    content: dict[str, Any] = {
+        "bases": sorted({*bases, DEFAULT_BASE}),
+        "default_base": DEFAULT_BASE,
+        "endings": ",".join(READERS),
+    }
     return page(request, "train.html", **content)
 
 
@@ -80,7 +84,12 @@ async def look(request: Request, workspace: Opened, given: Filled) -> HTMLRespon
         columns, report = await asyncio.to_thread(_explained, lambda: _checked(workspace, given, table))
     except ColumnsNotFound:
         return page(request, "_columns.html", table=table, given=given)
-    content = {"columns": columns, "report": report, "rows": table.rows[:ROWS_SHOWN], "labels_max": LABELS_SHOWN_MAX}
+    content: dict[str, Any] = {
+        "columns": columns,
+        "report": report,
+        "rows": table.rows[:ROWS_SHOWN],
+        "labels_max": LABELS_SHOWN_MAX,
+    }
     return page(request, "_check.html", table=table, given=given, **content)
 
 
