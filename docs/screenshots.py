@@ -22,7 +22,7 @@ from chiliad.workspace import Workspace
 
 IMAGES = Path(__file__).parent / "images"
 TABLE = Path(__file__).parents[1] / "examples" / "support_desk" / "triage.csv"
-SIZE = {"width": 1000, "height": 620}
+SIZE = {"width": 1100, "height": 680}
 
 
 def main(workspace: Path) -> None:
@@ -34,7 +34,7 @@ def main(workspace: Path) -> None:
         page = browser.new_page(viewport=SIZE, locale="en-GB", color_scheme="light")
         page.goto(address)
         save(page, "experts")
-        page.goto(page.locator(".card a").last.evaluate("link => link.href"))
+        page.goto(page.locator(".card:has(.score) a").last.evaluate("link => link.href"))
         save(page, "expert")
         page.goto(f"{address}/train")
         page.get_by_label("Examples").set_input_files(TABLE)
