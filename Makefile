@@ -13,7 +13,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: setup demo test postgres sanitize check clients lint types imports wheel clean
+.PHONY: setup demo test postgres browser sanitize check clients lint types imports wheel clean
 
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
@@ -26,6 +26,10 @@ test: .venv/ready-dev
 postgres:  ## install Debian's PostgreSQL if it is missing: its tests start a server of their own, and are skipped without
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install postgresql; }
+
+browser:  ## install Debian's Chromium if it is missing: the tests of pages drive it, and are skipped without
+	@command -v chromium >/dev/null || \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install chromium; }
 
 check: lint types imports wheel test  ## what CI runs; the tests come last
 
@@ -68,4 +72,5 @@ clean:
 
 .venv/ready-dev: .venv/ready
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@command -v chromium >/dev/null || echo 'No chromium here: the tests of pages in a browser are skipped. `make browser` installs it.'
 	touch $@

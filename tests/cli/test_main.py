@@ -39,7 +39,7 @@ def test_every_command_and_option_explains_itself(chiliad, path, command):
 
 def test_every_command_that_prints_facts_has_json_for_programs():
     people_only = {"base pull", "base remove", "experts promote", "experts rollback", "experts delete",
-                   "experts import", "serve", "worker"}  # fmt: skip
+                   "experts import", "review purge", "serve", "worker"}  # fmt: skip
     leaves = {" ".join(path): command for path, command in all_commands() if not hasattr(command, "commands")}
     without = {name for name, command in leaves.items() if "--json" not in {o for p in command.params for o in p.opts}}
     assert without == people_only

@@ -39,5 +39,5 @@ def test_what_was_decided_is_queued_to_be_learned(chiliad, settings, live):
     keep(settings, ("a", 0.5), decision=Decision.CORRECT)
     queued = chiliad("review", "retrain", "tickets")
     job_id = queued.out.split()[-1]
-    assert json.loads(chiliad("jobs", "show", job_id, "--json").out)["document"]["parent"] == 1
+    assert json.loads(chiliad("jobs", "show", job_id, "--json").out)["document"]["parent"] == "tickets@1"
     assert "correct" in chiliad("jobs", "list").out

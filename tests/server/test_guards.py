@@ -82,7 +82,7 @@ def test_with_the_key_everything_is_served(locked):
         assert http.get("/tokenizer_info").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/version"])
+@pytest.mark.parametrize("path", ["/admin", "/health", "/ready", "/version"])
 def test_what_tells_nothing_needs_no_key(locked, path):
     with locked.http() as http:
         reply = http.get(path)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from chiliad.config import PriceSettings
 from chiliad.ledger.prices import MachinePrice
 from chiliad.ledger.recorder import Recorder
-from chiliad.store import AuditLog, Budgets, Database, Keys, Ledger, Sessions
+from chiliad.store import AuditLog, Budgets, Database, Keys, Ledger, Sessions, Votes
 
 
 class Accounts:
@@ -21,6 +21,7 @@ class Accounts:
         self.sessions = Sessions(database, clock)
         self.budgets = Budgets(database, clock)
         self.audit = AuditLog(database, clock)
+        self.votes = Votes(database, clock)
         self.ledger = Ledger(database)
         self.recorder = Recorder(self.ledger)
 

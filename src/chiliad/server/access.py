@@ -31,7 +31,6 @@ class Need(Enum):
 
 
 ACCESS: Mapping[str, Need] = {
-    "GET /": Need.OPEN,
     "GET /health": Need.OPEN,
     "GET /ready": Need.OPEN,
     "GET /version": Need.OPEN,
@@ -48,6 +47,7 @@ ACCESS: Mapping[str, Need] = {
     "POST /v1/completions": Need.ASK,
     "POST /v1/responses": Need.ASK,
     "GET /admin": Need.OPEN,
+    "GET /static/{name}": Need.OPEN,
     "POST /v1/session": Need.OPEN,
     "GET /v1/session": Need.LOOK,
     "DELETE /v1/session": Need.OPEN,
@@ -104,8 +104,30 @@ ACCESS: Mapping[str, Need] = {
     "DELETE /v1/corrections/{expert}/rule": Need.WORK,
     "GET /v1/suggestions": Need.READ,
     "POST /v1/suggestions": Need.WORK,
+    "GET /": Need.LOOK,
+    "GET /experts/{name}": Need.READ,
+    "GET /experts/{name}/{number}/card": Need.READ,
+    "POST /experts/{name}/promote": Need.WORK,
+    "POST /experts/{name}/rollback": Need.WORK,
+    "GET /train": Need.WORK,
+    "POST /train/check": Need.WORK,
+    "POST /train": Need.WORK,
+    "GET /playground": Need.ASK,
+    "GET /compare": Need.ASK,
+    "POST /compare": Need.ASK,
+    "GET /datasets": Need.READ,
+    "GET /datasets/{digest}": Need.READ,
+    "GET /jobs": Need.READ,
+    "GET /jobs/{job_id}": Need.READ,
+    "GET /jobs/{job_id}/progress": Need.READ,
+    "POST /jobs/{job_id}/{move}": Need.WORK,
+    "GET /ledger": Need.READ,
+    "GET /keys": Need.ADMIN,
+    "POST /keys": Need.ADMIN,
+    "POST /keys/{key_id}/revoke": Need.ADMIN,
+    "GET /settings": Need.READ,
 }
-"""method and path as the route declares them; GET / and what is open tell nothing about what is served"""
+"""method and path as the route declares them; what is open tells nothing about what is served"""
 
 
 @dataclass(frozen=True)

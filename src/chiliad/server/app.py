@@ -34,7 +34,6 @@ from chiliad.server.routes import (
     lora_adapters,
     metrics,
     models,
-    page,
     responses,
     review,
     session,
@@ -43,14 +42,17 @@ from chiliad.server.routes import (
 )
 from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
+from chiliad.server.web import answer, asking, datasets, experts, jobs, ledger, making, settings, shell
+from chiliad.server.web import keys as keys_page
 from chiliad.server.wire.errors import ErrorBody
 from chiliad.workspace import Workspace
 
-ROUTES = (page, health, metrics, models, chat, completions, responses, tokenize, session, keys, audit, costs)
+ROUTES = (shell, health, metrics, models, chat, completions, responses, tokenize, session, keys, audit, costs)
 WORKSPACE_ROUTES = (
     *(files, fine_tuning, fine_tuned_models, lora_adapters, embeddings, evals, batches),
     *(feedback, review, corrections, suggestions),
 )
+PAGES = (experts, making, asking, datasets, jobs, ledger, keys_page, settings)
 
 
 def create_app(
@@ -65,9 +67,9 @@ def create_app(
 ) -> FastAPI:
     """Routes over `service`, for the keys of `accounts`, and for `api_key` as an admin's.
 
-    With `workspace` also those that keep something in it: files, fine-tuning jobs, evals, batches, answers and feedback.
-    On loopback, without `api_key` and as long as no key was ever made, anybody may do what a member may. With `everybody`
-    no key is looked at: all requests are that caller's.
+    With `workspace` also the pages, and those that keep something in it: files, fine-tuning jobs, evals, batches, answers
+    and feedback. On loopback, without `api_key` and as long as no key was ever made, anybody may do what a member may. With
+    `everybody` no key is looked at: all requests are that caller's.
     """
     app = FastAPI(
         title="Chiliad",
@@ -81,20 +83,22 @@ def create_app(
     callers = Callers(accounts, api_key=api_key, open_until_keys=loopback_only, everybody=everybody)
     keeping = Keeping(workspace.feedback.answers, workspace.settings.answers.keep) if workspace else None
     attach(app, ServerState(service, accounts, callers, admin_link, keeping))
-    errors.install(app)
+    errors.install(app, answer)
     routers = [routes.router for routes in ROUTES]
     if workspace is not None:
         attach_workspace(app, workspace)
-        routers += [routes.router for routes in WORKSPACE_ROUTES]
+        routers += [routes.router for routes in (*WORKSPACE_ROUTES, *PAGES)]
     doors = Doors([*app.routes, *(route for router in routers for route in router.routes)])
     for router in routers:
         app.include_router(router)
     # The last one added is the first one that a request meets.
+    upload = Bounds(settings.upload_bytes_max + files.FORM_BYTES_MAX, settings.upload_seconds_max)
     app.add_middleware(
         BodyLimit,
         whole=Bounds(settings.body_bytes_max, settings.body_seconds_max),
-        streamed={files.PATH: Bounds(settings.upload_bytes_max + files.FORM_BYTES_MAX, settings.upload_seconds_max)},
+        streamed=dict.fromkeys((files.PATH, making.PATH, making.CHECK_PATH), upload),
+        answer=answer,
     )
-    app.add_middleware(AccessGuard, callers=callers, doors=doors)
+    app.add_middleware(AccessGuard, callers=callers, doors=doors, answer=answer)
     app.add_middleware(OriginGuard, loopback_only=loopback_only)
     return app

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -70,15 +70,30 @@ class HttpError(RequestError):
         return cls(503, "shutting_down", "The server is shutting down.", fix="Send the request again in a moment.")
 
 
-def install(app: FastAPI) -> None:
-    """Give every exception that leaves a route an answer in OpenAI's shape; none shows a traceback."""
-    app.add_exception_handler(ChiliadError, _on_chiliad_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unforeseen)
+Answer = Callable[[Request, ChiliadError], Response]
+"""how an error is put to whoever asked"""
+
+
+def install(app: FastAPI, answer: Answer) -> None:
+    """Give every exception that leaves a route an answer; none shows a traceback."""
+
+    async def on_error(request: Request, raised: Exception) -> Response:
+        error = _understood(request, raised)
+        reply = answer(request, error)
+        if isinstance(raised, HTTPException):
+            reply.headers.update(raised.headers or {})
+        return reply
+
+    for kind in (ChiliadError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, on_error)
 
 
 def error_response(error: ChiliadError) -> JSONResponse:
+    """In OpenAI's shape."""
+    return JSONResponse(error_body(error), status_code=status_of(error), headers=error_headers(error))
+
+
+def error_headers(error: ChiliadError) -> dict[str, str]:
     status = status_of(error)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
     if status == 409:
@@ -87,7 +102,7 @@ def error_response(error: ChiliadError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, HttpError):
         headers.update(error.headers)
-    return JSONResponse(error_body(error), status_code=status, headers=headers)
+    return headers
 
 
 def error_body(error: ChiliadError) -> ErrorBody:
@@ -152,16 +167,19 @@ def _param_of(error: ChiliadError) -> str | None:
             return None
 
 
-async def _on_chiliad_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ChiliadError)
-    if status_of(error) >= 500 and not isinstance(error, HttpError):
-        log.error("%s", error, exc_info=error)
-    return error_response(error)
-
-
-async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return error_response(_explain(error.errors()[0]))
+def _understood(request: Request, raised: Exception) -> ChiliadError:
+    match raised:
+        case ChiliadError():
+            if status_of(raised) >= 500 and not isinstance(raised, HttpError):
+                log.error("%s", raised, exc_info=raised)
+            return raised
+        case RequestValidationError():
+            return _explain(raised.errors()[0])
+        case HTTPException():
+            return _named(request, raised)
+        case _:  # Starlette logs the traceback and raises it again after this answer
+            cause = "Something in the server broke while it answered."
+            return HttpError(500, "internal_error", cause, fix="Read the server's log, then try again.")
 
 
 def _explain(problem: dict[str, Any]) -> HttpError:
@@ -195,13 +213,6 @@ def _path(location: tuple[int | str, ...]) -> str | None:
     return ".".join(steps) or None
 
 
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    reply = error_response(_named(request, error))
-    reply.headers.update(error.headers or {})
-    return reply
-
-
 def _named(request: Request, error: HTTPException) -> HttpError:
     path = request.url.path
     match error.status_code:
@@ -211,16 +222,10 @@ def _named(request: Request, error: HTTPException) -> HttpError:
             )
         case 404:
             return HttpError(
-                404, "unknown_url", f"There is no {path} here.", fix="GET / lists what this server answers."
+                404, "unknown_url", f"There is no {path} here.", fix="GET /openapi.json lists what this server answers."
             )
         case 405:
             cause = f"{path} does not answer to {request.method}."
             return HttpError(405, "method_not_allowed", cause, fix="See the Allow header.")
         case status:
             return HttpError(status, "http_error", f"{error.detail}.", fix="Correct the request.")
-
-
-async def _on_unforeseen(_: Request, error: Exception) -> JSONResponse:
-    """Starlette logs the traceback and raises it again after this answer."""
-    cause = "Something in the server broke while it answered."
-    return error_response(HttpError(500, "internal_error", cause, fix="Read the server's log, then try again."))

@@ -14,6 +14,7 @@ from chiliad.store.sessions import Session, Sessions
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
 from chiliad.store.uploads import Purpose, UploadedFile, Uploads
+from chiliad.store.votes import Tally, Votes, Winner
 
 __all__ = [
     "DEFAULT_PROJECT",
@@ -61,9 +62,12 @@ __all__ = [
     "Standing",
     "Store",
     "Sum",
+    "Tally",
     "UploadedFile",
     "Uploads",
     "VersionRow",
+    "Votes",
+    "Winner",
     "Wish",
     "sqlite_url",
 ]

@@ -28,6 +28,7 @@ class Writers(IntEnum):
     ACCESS = 6
     SPENDING = 7
     FEEDBACK = 8
+    VOTES = 9
 
 
 class Backend(ABC):

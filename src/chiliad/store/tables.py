@@ -1,15 +1,15 @@
 """The tables as they are today; `migrations/versions` holds the numbered steps that lead here.
 
 Experts, versions, aliases and datasets are an index over plain files and can be rebuilt from them. Jobs, evals, what is
-known of uploaded files, keys, the ledger, the audit log, kept answers with what people said about them, and comparisons
-that no promotion used yet, live here alone.
+known of uploaded files, keys, the ledger, the audit log, kept answers with what people said about them, votes, and
+comparisons that no promotion used yet, live here alone.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 5
+SCHEMA = 6
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -230,4 +230,16 @@ retraining_rules = Table(
     Column("expert", String, primary_key=True),
     Column("project", String, primary_key=True),
     Column("after", Integer, nullable=False),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", Double, nullable=False),
+    Column("voter", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("left", String, nullable=False, index=True),
+    Column("right", String, nullable=False),
+    Column("winner", String, nullable=False),
 )

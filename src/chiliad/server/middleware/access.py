@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chiliad.errors import ChiliadError
 from chiliad.server.access import Doors, Need
 from chiliad.server.caller import ANYBODY, Caller, Callers, remember
-from chiliad.server.errors import HttpError, error_response
+from chiliad.server.errors import Answer, HttpError
 from chiliad.store.audit import acting_as
 
 
 class AccessGuard:
     """Answers 401 without a valid key, to what is there and what is not, and 403 when its role is not enough."""
 
-    def __init__(self, app: ASGIApp, *, callers: Callers, doors: Doors) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers, doors: Doors, answer: Answer) -> None:
         self._app = app
+        self._answer = answer
         self._callers = callers
         self._doors = doors
 
@@ -30,7 +32,7 @@ class AccessGuard:
         try:
             caller = await self._admitted(need, Headers(scope=scope))
         except ChiliadError as error:
-            await error_response(error)(scope, receive, send)
+            await self._answer(Request(scope), error)(scope, receive, send)
             return
         remember(scope, caller)
         with acting_as(caller.id):

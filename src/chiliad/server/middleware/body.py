@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chiliad.server.errors import HttpError, error_response
+from chiliad.server.errors import Answer, HttpError
 
 LINGER_S = 2.0
 
@@ -35,8 +36,9 @@ class BodyLimit:
     body as it comes, within bounds of their own, and is stopped where these are passed.
     """
 
-    def __init__(self, app: ASGIApp, *, whole: Bounds, streamed: Mapping[str, Bounds]) -> None:
+    def __init__(self, app: ASGIApp, *, whole: Bounds, streamed: Mapping[str, Bounds], answer: Answer) -> None:
         self._app = app
+        self._answer = answer
         self._whole = whole
         self._streamed = streamed
 
@@ -53,7 +55,7 @@ class BodyLimit:
                 return
             body = await _collected(receive, self._whole)
         except HttpError as error:
-            await _refuse(error, scope, receive, send)
+            await self._answer(Request(scope), error)(scope, receive, _lingering(receive, send))
             return
         if body is not None:
             await self._app(scope, _replay(body, receive), send)
@@ -100,10 +102,6 @@ def _declared_bytes(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
-
-
-async def _refuse(error: HttpError, scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(error)(scope, receive, _lingering(receive, send))
 
 
 def _lingering(receive: Receive, send: Send) -> Send:

@@ -152,7 +152,7 @@ def _picked(scores: Sequence[float], places: Sequence[int]) -> list[float]:
 
 def _train_seconds(told: Mapping[str, Any], rows: int) -> float | None:
     """At the speed and the length of rows of the training that made the version, with the epochs that so many rows get."""
-    if not all(told.get(name) for name in ("rows", "epochs", "seconds")):
+    if told.get("seconds") is None or not (told.get("rows") and told.get("epochs")):
         return None
     per_row: float = told["seconds"] / (told["rows"] * told["epochs"])
     return per_row * rows * choose_recipe(rows).epochs

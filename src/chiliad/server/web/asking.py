@@ -1,0 +1,101 @@
+"""`/playground` and `/compare`: ask several experts the same, with their names or without.
+
+The pages ask `/v1/chat/completions` themselves, as any client would; what is here is who can be asked, and the votes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse
+
+from chiliad.metrics import Interval, bootstrap_interval
+from chiliad.server.caller import From
+from chiliad.server.errors import HttpError
+from chiliad.server.opened import Opened
+from chiliad.server.service import ServedModel
+from chiliad.server.state import ServerState, State
+from chiliad.server.web.origin import OUR_FORMS
+from chiliad.server.web.render import page
+from chiliad.store import Tally, Winner
+from chiliad.workspace import Workspace
+
+NAME_MAX = 300
+ASKED_MAX = 4
+"""side by side"""
+
+router = APIRouter(include_in_schema=False, dependencies=OUR_FORMS)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Who can be asked: experts by their plain names, versions that are not live, and bases."""
+
+    experts: list[ServedModel]
+    versions: list[str]
+    bases: list[ServedModel]
+
+    @property
+    def names(self) -> list[str]:
+        return [*(model.id for model in self.experts), *(model.id for model in self.bases), *self.versions]
+
+
+@router.get("/playground")
+async def playground(
+    request: Request,
+    state: State,
+    workspace: Opened,
+    expert: Annotated[list[str] | None, Query(max_length=ASKED_MAX)] = None,
+) -> HTMLResponse:
+    """`expert` names those that stand there already."""
+    choices = await _choices(state, workspace)
+    asked = [name for name in expert or () if name in choices.names] or choices.names[:1]
+    return page(request, "playground.html", choices=choices, asked=asked, asked_max=ASKED_MAX)
+
+
+@router.get("/compare")
+async def compare(request: Request, state: State, workspace: Opened) -> HTMLResponse:
+    choices = await _choices(state, workspace)
+    return page(request, "compare.html", choices=choices, asked=choices.names[:2])
+
+
+@router.post("/compare")
+async def vote(
+    request: Request,
+    state: State,
+    caller: From,
+    left: Annotated[str, Form(max_length=NAME_MAX)],
+    right: Annotated[str, Form(max_length=NAME_MAX)],
+    winner: Annotated[Winner, Form()],
+) -> HTMLResponse:
+    """Keep a vote on what was shown left and right, and tell who they were. It counts for the versions that answered."""
+    if left == right:
+        raise HttpError.bad_value("right", "The two are the same.", fix="Compare two different experts.")
+    one, other = (await state.resolve(left)).root, (await state.resolve(right)).root
+    votes = state.accounts.votes
+    await asyncio.to_thread(votes.add, one, other, winner, voter=caller.id, project=caller.project)
+    tally = await asyncio.to_thread(votes.tally, one, other, project=caller.sees)
+    return page(request, "_tally.html", one=one, other=other, tally=tally, share=_share(tally))
+
+
+async def _choices(state: ServerState, workspace: Workspace) -> Choices:
+    models = sorted(await state.models(), key=lambda model: model.id)
+    roots = {model.root for model in models}
+    summaries = await asyncio.to_thread(workspace.registry.experts)
+    versions = [f"{one.name}@{number}" for one in summaries for number in reversed(one.numbers)]
+    return Choices(
+        experts=[model for model in models if model.parent is not None],
+        versions=[version for version in versions if version not in roots],
+        bases=[model for model in models if model.parent is None],
+    )
+
+
+def _share(tally: Tally) -> tuple[float, Interval] | None:
+    """Of those who preferred one of the two, the share that preferred the first, with its interval."""
+    decided = tally.one + tally.other
+    if not decided:
+        return None
+    return tally.one / decided, bootstrap_interval([1.0] * tally.one + [0.0] * tally.other)

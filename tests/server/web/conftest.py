@@ -1,0 +1,122 @@
+"""A server with every page filled: its texts from outside are attacks. And a browser to look at them with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from chiliad.config import Settings
+from chiliad.data import TaskKind, table_from_rows
+from chiliad.evals import Card
+from chiliad.evals.card import Cost, Leaks, Provenance, ScoreRow, Subject
+from chiliad.evals.mistakes import Mistake
+from chiliad.evals.verdict import Outcome, Verdict
+from chiliad.metrics import PairedTest
+from chiliad.store import Entry, Role, Settled
+from chiliad.workspace import Workspace
+from chiliad.workspace.expert import CARD_FILE
+from tests.server.conftest import Running, running
+from tests.tiny import QUICK
+
+EVIL = """</b></textarea><script>alert(1)</script><img src=x onerror='alert(2)'>"{{7777*7777}}\""""
+ADMIN = "sk-of-the-pages"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What there is to look at."""
+
+    running: Running
+    workspace: Workspace
+    job: str
+    dataset: str
+
+    @property
+    def paths(self) -> list[str]:
+        return [
+            "/", "/experts/evil", "/experts/evil?version=1", "/train", "/playground", "/compare", "/datasets",
+            f"/datasets/{self.dataset}", f"/datasets/{self.dataset}?part=test", "/jobs", f"/jobs/{self.job}",
+            f"/jobs/{self.job}/progress", "/ledger", "/keys", "/settings", "/admin",
+        ]  # fmt: skip
+
+    def admin(self, **headers):
+        return self.running.http(
+            headers={"Authorization": f"Bearer {ADMIN}", "Origin": self.running.url, "Accept": "text/html", **headers}
+        )
+
+
+@pytest.fixture(scope="session")
+def shop(_cache, tmp_path_factory):
+    settings = Settings.load(environ={}, workspace=tmp_path_factory.mktemp("shop"), cache_dir=_cache, threads=1)
+    with Workspace.open(settings) as workspace:
+        expert = train(workspace, "evil")
+        (expert.folder / CARD_FILE).write_text(card().to_json(), "utf-8")
+        fill(workspace)
+        service = workspace.service(bases=["tiny"])
+        with running(service, settings.server, workspace=workspace, api_key=ADMIN) as server:
+            job = workspace.jobs.page()[0].id
+            yield Shop(server, workspace, job, expert.version.dataset_hash[:12])
+
+
+def train(workspace, name):
+    texts = [(f"{EVIL} box {n}", "status") for n in range(24)] + [(f"money back {n}", EVIL[:70]) for n in range(24)]
+    rows = table_from_rows([{"text": text, "label": label} for text, label in texts], source=EVIL)
+    return workspace.train(name, rows, base="tiny", instruction=EVIL, options=QUICK)
+
+
+def fill(workspace):
+    """A job that failed, a key and an answer, with texts of the same kind."""
+    jobs, accounts = workspace.jobs, workspace.accounts
+    jobs.submit("train", {"name": EVIL})
+    job = jobs.lease("worker")
+    jobs.tell(job.id, EVIL, {"step": 1, "steps": 2, "loss": 1.0, "epoch": 1, "epochs": 1, "seconds_left": 5})
+    jobs.tell(job.id, EVIL, {"step": 2, "steps": 2, "loss": 0.5, "epoch": 1, "epochs": 1, "seconds_left": 1})
+    jobs.fail(job.id, "worker", {"cause": EVIL, "fix": EVIL, "code": "x"})
+    key = accounts.keys.create(EVIL, role=Role.APP).key
+    entry = Entry("a", accounts.clock(), key.id, "default", "evil@1", 1, 9, 0, 1, 0.01, 0.02, 1e-7)
+    accounts.ledger.record([Settled(entry), Settled(replace(entry, id="b", model=EVIL, key_id=EVIL))], {})
+
+
+def card() -> Card:
+    row = ScoreRow("expert", EVIL, 0.9, 0.8, 1.0, 40, 0.9, 1.0)
+    return Card(
+        subject=Subject("evil", 1, "tiny", "f" * 64, 1000, "2026-11-23T04:05:06Z"),
+        verdict=Verdict(Outcome.EXPERT_WINS, EVIL),
+        kind=TaskKind.LABELS,
+        metric="accuracy",
+        expert=row,
+        baselines=(replace(row, name="majority", score=0.5, low=0.4, high=0.6),),
+        best="majority",
+        test=PairedTest(0.4, 0.001, 0.3, 0.5, 40, "McNemar's exact test"),
+        other_scores={},
+        constrained=True,
+        provenance=Provenance(EVIL, "d" * 64, 60, 10, 40, EVIL),
+        leaks=Leaks(0, 0, 40, None),
+        cost=Cost(10.0, 0.01, 0.011, 2.0),
+        notes=(EVIL,),
+        mistakes=(Mistake(EVIL, EVIL, EVIL, 0.0),),
+        confused=(),
+        confusion=None,
+        test_scores=(1.0,) * 36 + (0.0,) * 4,
+    )
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Skips without the browser, unless BROWSER_TESTS=required."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: `make setup`")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    reason = "there is no chromium on this machine: `make browser` installs Debian's"
+    if path is None and os.environ.get("BROWSER_TESTS") == "required":
+        pytest.fail(reason)
+    if path is None:
+        pytest.skip(reason)
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root, as in most containers, has no other way
+    with playwright.sync_playwright() as running_playwright:
+        browser = running_playwright.chromium.launch(executable_path=str(Path(path)), args=sandbox)
+        yield browser
+        browser.close()

@@ -1,0 +1,156 @@
+"""The pages in a real browser: they work, by keyboard too, everybody can read them, and nothing leaves this server."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from chiliad.server.admin_link import AdminLink
+from chiliad.workspace.jobs import _assignment
+from chiliad.workspace.worker import Worker
+from tests.server.conftest import running
+from tests.server.web.conftest import ADMIN
+from tests.tiny import QUICK, write_table
+
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1200, "height": 850}
+WAIT_MS = 120_000
+TOOK = re.compile(r"\d+ tokens, all in")
+
+
+@pytest.fixture
+def opened(chromium, shop):
+    """Opens pages of somebody who has signed in; none of them may complain, ask for a foreign address or show a box."""
+    complaints, contexts = [], []
+
+    def foreign(url):
+        return [] if url.startswith((shop.running.url, "data:")) else [url]
+
+    def wrong(told):
+        return [f"{told.text} {told.location}"] if told.type == "error" else []
+
+    def open_page(**options):
+        context = chromium.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        context.request.post(f"{shop.running.url}/v1/session", data={"key": ADMIN})
+        page = context.new_page()
+        page.on("console", lambda told: complaints.extend(wrong(told)))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on(
+            "request",
+            lambda sent: None if sent.url.startswith((shop.running.url, "data:")) else complaints.append(sent.url),
+        )
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": DESKTOP, "color_scheme": "light", "locale": "en-GB"},
+        {"viewport": PHONE, "color_scheme": "dark", "locale": "id-ID", "has_touch": True},
+    ],
+    ids=["desktop", "phone"],
+)
+def test_every_page_can_be_read_by_everybody(opened, shop, options):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = opened(**options)
+    for path in shop.paths:
+        if path.endswith("/progress"):  # a part of another page
+            continue
+        page.goto(shop.running.url + path)
+        found = axe.run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
+
+
+def test_the_keyboard_gets_past_the_links_and_can_ask(opened, shop):
+    page = opened()
+    page.goto(shop.running.url + "/playground?expert=evil")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "input"
+    page.keyboard.type("where is box 3")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text(TOOK).wait_for()
+    assert page.locator("[data-answer]").text_content()
+
+
+def test_several_experts_answer_side_by_side(opened, shop):
+    page = opened()
+    page.goto(shop.running.url + "/playground?expert=evil")
+    page.get_by_role("button", name="Ask another one beside").click()
+    assert [box.input_value() for box in page.locator("select").all()] == ["evil", "tiny"]
+    page.get_by_label("Your text").fill("money back 7")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    for column in range(2):
+        page.get_by_text(TOOK).nth(column).wait_for()
+    page.get_by_role("button", name="Remove").first.click()
+    assert page.locator("select").count() == 1
+
+
+def test_a_blind_comparison_tells_the_names_after_the_vote(opened, shop):
+    page = opened()
+    page.goto(shop.running.url + "/compare")
+    page.get_by_label("Your text").fill("where is box 4")
+    page.get_by_role("button", name="Ask both").click()
+    page.get_by_role("button", name="Equally good or bad").click()
+    told = page.locator("#tally h2").text_content()
+    assert re.fullmatch(r"Left was (tickets@1|evil@1|tiny), right was (tickets@1|evil@1|tiny)\.", told)
+    assert not page.locator("[data-vote]").is_visible()
+
+
+def test_an_expert_is_made_from_a_file_and_one_can_watch(opened, shop, tmp_path):
+    page = opened()
+    page.goto(shop.running.url + "/train")
+    page.get_by_label("Examples").set_input_files(write_table(tmp_path / "tickets.csv"))
+    page.get_by_text("An expert can be trained on this").wait_for()
+    assert page.get_by_label("What should come out").input_value() == "label"
+    page.get_by_label("Name").fill("tickets")
+    page.get_by_text("More choices").click()
+    page.get_by_label("Base model").select_option("tiny")
+    page.get_by_role("button", name="Train it").click()
+    page.wait_for_url("**/jobs/job-*")
+    page.get_by_text("queued", exact=True).wait_for()
+    Worker(shop.workspace, shop.workspace.jobs, kinds={"train": quickly}).run(until_idle=True)
+    page.get_by_text("tickets@1 is live.").wait_for()  # the page has heard of it by itself
+    page.get_by_role("link", name="See its card").click()
+    assert page.locator("h1").text_content() == "tickets@1"
+
+
+def quickly(workspace, job):
+    expert = workspace.run(replace(_assignment(workspace, job.document), options=QUICK))
+    return {"expert": str(expert.ref), "live": True, "refusal": None}
+
+
+def test_the_language_that_is_chosen_stays(opened, shop):
+    page = opened()
+    page.goto(shop.running.url + "/jobs")
+    page.get_by_role("link", name="Bahasa Indonesia").click()
+    page.get_by_role("link", name="Pakar", exact=True).click()
+    assert page.locator("html").get_attribute("lang") == "id"
+    assert page.locator("h1").text_content() == "Pakar"
+
+
+def test_the_admin_link_signs_in_once_and_out_again(chromium, shop):
+    link = AdminLink()
+    with running(shop.running.service, workspace=shop.workspace, admin_link=link, api_key=ADMIN) as server:
+        page = chromium.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(link.at(server.url))
+        page.get_by_role("link", name="To the experts").click()
+        page.get_by_role("link", name="Keys").click()
+        assert page.locator("h1").text_content() == "Keys"
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/admin")
+        page.goto(server.url + "/keys")
+        assert page.get_by_label("Your key").is_visible()
+        page.close()
