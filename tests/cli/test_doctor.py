@@ -29,7 +29,7 @@ def test_a_workspace_that_is_there_is_opened(chiliad, live):
     (live / "chiliad.db").write_bytes(b"this is no database" * 100)
     findings = {finding["check"]: finding for finding in json.loads(chiliad("doctor", "--json").out)}
     assert not findings["database"]["ok"]
-    assert "Move the file away" in findings["database"]["fix"]
+    assert "move the file away" in findings["database"]["fix"]
 
 
 def test_a_place_that_cannot_be_a_workspace_is_told(chiliad, tmp_path):

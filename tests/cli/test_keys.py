@@ -45,7 +45,8 @@ def test_a_program_gets_the_secret_as_json(chiliad):
     [
         (["create", ""], "needs a name"),
         (["create", "a", "--project", "A B"], "no name for a project"),
-        (["create", "a", "--expires-in-days", "-1"], "expired already"),
+        (["create", "a", "--expires-in-days", "-1"], "cannot end then"),
+        (["create", "a", "--expires-in-days", "1e9"], "cannot end then"),
     ],
 )
 def test_a_key_that_cannot_be_is_refused(chiliad, options, cause):

@@ -54,6 +54,31 @@ def test_closed_answers_can_be_given(registry, base, adapter):
     assert (version.kind, version.choices) == ("labels", ("refund", "status"))
 
 
+def test_the_name_of_a_fine_tuned_model_does_not_come_along(registry, base, adapter):
+    named = {"rank": 4, "fine_tuned_model": "ft:tiny:local:tickets:abc", "run": "0" * 64}
+    facts = ExpertFacts(base_id=base.id, base_fingerprint=base.fingerprint, kind="text", training=named)
+    with registry.write_version("tickets", facts) as draft:
+        write_adapter(draft.folder, fingerprint=base.fingerprint)
+    version = import_adapter(registry, "other", registry.folder(draft.ref), base)
+    assert version.training == {"rank": 4, "imported_from": "1"}
+
+
+@pytest.mark.parametrize("source", ["{% for x in %}", b"\xff"])
+def test_a_broken_template_is_refused(registry, base, adapter, source):
+    (adapter / "chat_template.jinja").write_bytes(source if isinstance(source, bytes) else source.encode())
+    with pytest.raises(BrokenAdapter, match="no chat template"):
+        import_adapter(registry, "tickets", adapter, base)
+    assert registry.experts() == []
+
+
+@pytest.mark.parametrize("sizes", [{"lora_alpha": float("nan")}, {"lora_alpha": float("inf")}, {"r": 0}])
+def test_sizes_that_are_none_are_refused(registry, base, adapter, sizes):
+    config = adapter / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | sizes))
+    with pytest.raises(BrokenAdapter, match="no usable r and lora_alpha"):
+        import_adapter(registry, "tickets", adapter, base)
+
+
 @pytest.mark.parametrize("target", ["tickets", "tickets.zip"])
 def test_an_export_comes_back_with_what_is_known_about_it(registry, base, adapter, tmp_path, target):
     facts = ExpertFacts(

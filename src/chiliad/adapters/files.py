@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,6 +125,8 @@ def _shape(config: dict[str, Any], folder: Path) -> LoraShape:
             )
     try:
         rank, alpha = int(config["r"]), float(config["lora_alpha"])
+        if rank < 1 or not math.isfinite(alpha):
+            raise ValueError("no sizes")
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenAdapter(
             f"{folder / CONFIG_NAME} has no usable r and lora_alpha.", fix="Export it again."

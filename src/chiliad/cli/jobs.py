@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.usage import new_app
 from chiliad.config import Settings
 
 if TYPE_CHECKING:
     from chiliad.store import Job, Jobs
 
-app = typer.Typer(help="List, watch and steer background jobs.", no_args_is_help=True)
+app = new_app("List, watch and steer background jobs.")
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `chiliad jobs list` shows it.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]

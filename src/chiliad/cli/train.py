@@ -20,8 +20,8 @@ Name = Annotated[str, typer.Argument(help="The expert's name, for example ticket
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
 Rank = Annotated[int | None, typer.Option(min=1, max=256, help="LoRA rank (default: from the number of rows).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
-Rate = Annotated[float | None, typer.Option("--learning-rate", min=0.0, help="Peak learning rate.")]
-Seed = Annotated[int, typer.Option(help="Of the start values and the order of rows.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the start values and the order of rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
 
@@ -132,6 +132,11 @@ def _tell(expert: Expert) -> None:
             f"{facts['corrections']} corrections used; left out: {left['of_test_rows']} of test rows, "
             f"{left['blank']} without input or answer"
         )
+        if facts["new_labels"]:
+            labels = ", ".join(map(repr, facts["new_labels"]))
+            typer.echo(
+                f"New labels, which no earlier example has: {labels}. If one is a typing error, correct it again."
+            )
     if expert.comparison:
         typer.echo(f"Against version {expert.comparison.live}: {expert.comparison}")
     if card:

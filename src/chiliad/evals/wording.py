@@ -15,6 +15,8 @@ Facts = list[tuple[str, str]]
 
 CURVES = ("loss", "dev_loss")
 """training facts that are drawn, not listed"""
+FOR_PROGRAMS = ("run", "columns", "dev_exact", "new_labels")
+"""training facts that say nothing to people"""
 
 _METRICS = {
     "accuracy": "Accuracy",
@@ -81,7 +83,11 @@ def provenance_facts(card: Card) -> Facts:
 
 
 def training_facts(card: Card) -> Facts:
-    facts = [(_title(key), _value(key, value)) for key, value in card.subject.training.items() if key not in CURVES]
+    facts = [
+        (_title(key), _value(key, value))
+        for key, value in card.subject.training.items()
+        if key not in (*CURVES, *FOR_PROGRAMS)
+    ]
     return [*facts, ("Adapter", bytes_text(card.subject.adapter_bytes))]
 
 

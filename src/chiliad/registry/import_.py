@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from chiliad.adapters.merge import Deltas
-from chiliad.base import Base
+from chiliad.base import Base, ChatTemplate
 from chiliad.base.weights import read_weights
-from chiliad.errors import BrokenAdapter
+from chiliad.errors import BadRequest, BrokenAdapter
 from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
 from chiliad.registry.export_peft import ADAPTER_FILES
+from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.registry.merged import check_fit
 from chiliad.registry.registry import Registry
 
@@ -24,6 +25,8 @@ ARCHIVE_BYTES_MAX = 4 << 30
 TEMPLATE_FILE = "chat_template.jinja"
 LOADED = "loaded"
 """the field of a version's `training` that marks it as loaded by a client"""
+OWN_TO_A_WORKSPACE = (LOADED, RECORDED_AS, "run")
+"""what a `training` says that means nothing elsewhere; the name of a fine-tuned model would answer without being promoted"""
 WANTED_FILES = (*ADAPTER_FILES, TEMPLATE_FILE, EXPERT_FILE)
 
 
@@ -45,6 +48,7 @@ def import_adapter(
     """
     registry.check_name(name)
     with _opened(source) as folder:
+        _check_template(folder)
         deltas = Deltas.load(folder, base_fingerprint=base.fingerprint)
         shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
         check_fit(base, deltas, shapes)
@@ -92,8 +96,17 @@ def _facts(registry: Registry, folder: Path, origin: Mapping[str, Any], base: Ba
     exported.require_base(base.id, base.fingerprint)
     dataset = exported.dataset_hash
     known = dataset if dataset and any(dataset.startswith(name) for name in registry.datasets()) else None
-    training = {key: value for key, value in exported.training.items() if key != LOADED}
+    training = {key: value for key, value in exported.training.items() if key not in OWN_TO_A_WORKSPACE}
     return replace(exported.facts, parent=None, dataset_hash=known, base_id=base.id, training={**training, **origin})
+
+
+def _check_template(folder: Path) -> None:
+    path = folder / TEMPLATE_FILE
+    try:
+        if path.is_file():
+            ChatTemplate(path.read_bytes().decode("utf-8"), bos_token="", eos_token="").check()
+    except (BadRequest, UnicodeDecodeError) as error:
+        raise BrokenAdapter(f"{path} is no chat template: {error}", fix="Export the adapter again.") from error
 
 
 def _copy(folder: Path, target: Path, base: Base) -> None:

@@ -23,6 +23,7 @@ MARK = "chil_"
 """what every secret begins with, so that it is recognised where it should not be"""
 PREFIX_CHARS = len(MARK) + 6
 DEFAULT_PROJECT = "default"
+LIFE_S_MAX = 100 * 366 * 86400
 NAME_CHARS_MAX = 100
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -167,8 +168,8 @@ def _check(name: str, project: str, limits: Limits, *, lives_s: float | None) ->
         )
     if any(value is not None and not 0 <= value < float("inf") for value in asdict(limits).values()):
         raise BadKey("A limit is no amount.", fix="Give 0 or more, or leave it out for no limit.")
-    if lives_s is not None and not 0 < lives_s < float("inf"):
-        raise BadKey("The key would have expired already.", fix="Give a time in the future.")
+    if lives_s is not None and not 0 < lives_s <= LIFE_S_MAX:
+        raise BadKey("A key cannot end then.", fix="Give a time in the future, within a hundred years.")
 
 
 def _find(connection: Connection, key_id: str) -> Key:

@@ -54,7 +54,8 @@ class Sqlite(Backend):
             )
         return StoreError(
             f"The database {self.where} cannot be used: {words}.",
-            fix="Move the file away: experts, aliases and datasets are rebuilt from the workspace's folders.",
+            fix="Restore the last backup (`chiliad restore`). Without one, move the file away: experts and datasets are "
+            "rebuilt from the workspace's folders, but keys, jobs, answers and the ledger are lost.",
         )
 
 

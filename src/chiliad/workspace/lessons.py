@@ -30,10 +30,12 @@ CONTINUED_EPOCHS = 3
 
 @dataclass(frozen=True)
 class Lessons:
-    """The rows that fit into the base's context; `skipped` counts those that don't."""
+    """The rows that fit into the base's context. rows: different training rows; skipped: those that don't fit."""
 
     train: list[Row]
+    """a correction stands in it as often as it weighs"""
     dev: list[Row]
+    rows: int
     skipped: int
 
 
@@ -49,18 +51,15 @@ def make_lessons(
     Raises UnusableData when no training row fits.
     """
     corrected = {example.id for example in corrections}
-    train = [
-        row_of(example, served, template)
-        for example in dataset.train
-        for _ in range(CORRECTION_WEIGHT if example.id in corrected else 1)
-    ]
+    rows = [(row_of(example, served, template), example.id in corrected) for example in dataset.train]
     dev = [row_of(example, served, template) for example in dataset.dev]
-    fitting = [row for row in train if len(row.ids) <= tokens_max]
+    fitting = [(row, weighs) for row, weighs in rows if len(row.ids) <= tokens_max]
     if not fitting:
         raise UnusableData(
             f"Every training row is longer than {tokens_max} tokens.", fix="Shorten the inputs, or split them up."
         )
-    return Lessons(fitting, [row for row in dev if len(row.ids) <= tokens_max], len(train) - len(fitting))
+    train = [row for row, weighs in fitting for _ in range(CORRECTION_WEIGHT if weighs else 1)]
+    return Lessons(train, [row for row in dev if len(row.ids) <= tokens_max], len(fitting), len(rows) - len(fitting))
 
 
 def course_of(
@@ -115,7 +114,7 @@ def facts_of(
     dataset, columns, parent = assignment.dataset, assignment.columns, assignment.parent
     progress = result.progress
     training: dict[str, Any] = {
-        "rows": len(lessons.train),
+        "rows": lessons.rows,
         "rows_too_long": lessons.skipped,
         "epochs": progress.epochs_done,
         "steps": progress.step,
@@ -145,6 +144,8 @@ def facts_of(
     if amended:
         training["corrections"] = len(amended.used)
         training["corrections_left_out"] = {"of_test_rows": amended.of_test_rows, "blank": amended.blank}
+        known = set(assignment.parent.choices) if assignment.parent else set()
+        training["new_labels"] = sorted({example.answer for example in amended.used} - known) if known else []
     return ExpertFacts(
         base_id=served.base.id,
         base_fingerprint=served.base.fingerprint,
