@@ -61,6 +61,10 @@ def test_list_and_show(chiliad, live):
     assert shown["choices"] == ["damage", "refund", "status"]
     assert [(step["action"], step["version"], step["forced"]) for step in shown["history"]] == [("promote", 1, False)]
     assert "promote tickets@1" in chiliad("experts", "show", "tickets").out
+    told = chiliad("experts", "show", "tickets").out
+    assert told.startswith("tickets@1 is live.\nworth      ")
+    assert "answers    damage, refund, status\n" in told
+    assert "None" not in told
     chiliad("experts", "show", "weather").refused("no expert 'weather'")
 
 
@@ -80,6 +84,7 @@ def test_an_import_is_judged_on_the_live_versions_test_rows(chiliad, live, adapt
     assert json.loads(chiliad("experts", "show", "tickets", "--json").out)["number"] == 1
     assert chiliad("experts", "promote", "tickets@2", "--force").code == 0
     assert "promote tickets@2 (forced)" in chiliad("experts", "show", "tickets").out
+    assert chiliad("experts", "show", "tickets@1").out.startswith("tickets@1 is not live; version 2 is.\n")
 
 
 def test_deleting(chiliad, live, adapter):

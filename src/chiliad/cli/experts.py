@@ -55,11 +55,15 @@ def show(expert: Reference, workspace: WorkspaceOption = None, as_json: AsJson =
         version = registry.get(expert)
         history = [step.to_document() for step in registry.history(version.name)]
         details = _details(version, registry)
+        alias = next((one.live for one in registry.experts() if one.name == version.name), None)
+        live = alias.number if alias else None
     if as_json:
-        _print_json({**details, "training": dict(version.training), "history": history})
+        _print_json({**details, "live": live == version.number, "training": dict(version.training), "history": history})
         return
-    for key, value in details.items():
-        typer.echo(f"{key:<17} {', '.join(value) if isinstance(value, list) else value}")
+    state = "live" if live == version.number else f"not live; version {live} is" if live else "not live"
+    typer.echo(f"{version.ref} is {state}.")
+    for key, value in _told(version, Path(details["folder"])).items():
+        typer.echo(f"{key:<10} {value}")
     for step in history:
         forced = " (forced)" if step["forced"] else ""
         typer.echo(f"{step['at'][:19]}  {step['action']} {version.name}@{step['version']}{forced}")
@@ -257,6 +261,27 @@ def _details(version: ExpertVersion, registry: Registry) -> dict[str, Any]:
         "choices": list(version.choices),
         "folder": str(registry.folder(version.ref)),
     }
+
+
+def _told(version: ExpertVersion, folder: Path) -> dict[str, str]:
+    """What people want to know about a version; the whole hashes are for programs."""
+    from chiliad.evals import Card
+    from chiliad.workspace.expert import CARD_FILE
+
+    card, rows = folder / CARD_FILE, version.training.get("rows")
+    told = {
+        "worth": Card.from_json(card.read_bytes()).verdict.line if card.is_file() else "not measured: `chiliad eval`",
+        "task": version.instruction,
+        "answers": ", ".join(version.choices) or version.kind,
+        "learned": f"{rows:,} rows" + (f", from version {version.parent} on" if version.parent else "")
+        if rows
+        else None,
+        "base": version.base_id,
+        "made": f"{version.created:%Y-%m-%d %H:%M}",
+        "adapter": version.adapter_hash[:12],
+        "folder": str(folder),
+    }
+    return {key: value for key, value in told.items() if value}
 
 
 def _found(garbage: Garbage) -> dict[str, list[str]]:
