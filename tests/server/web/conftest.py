@@ -105,9 +105,12 @@ def card() -> Card:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Skips without the browser, unless BROWSER_TESTS=required."""
+    """Skips without the browser, unless BROWSER_TESTS=required.
+
+    As long as it is open its thread has a running event loop: other modules' tests, which start loops, come after it.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: `make setup`")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     reason = "there is no chromium on this machine: `make browser` installs Debian's"
