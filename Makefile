@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+KERNEL_TESTS := tests/kernels tests/engine/test_native_runner.py tests/training/test_native_pass.py
 export MPLBACKEND := Agg
 # What builds Chiliad is pinned too: older pips read the first of these for it, newer ones the second.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -13,7 +14,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: setup demo test postgres browser sanitize check clients lint types imports wheel clean
+.PHONY: setup demo test postgres browser sanitize check avx2 clients lint types imports wheel clean
 
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
@@ -31,7 +32,10 @@ browser:  ## install Debian's Chromium if it is missing: the tests of pages driv
 	@command -v chromium >/dev/null || \
 	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install chromium; }
 
-check: lint types imports wheel test  ## what CI runs; the tests come last
+check: lint types imports wheel avx2 test  ## what CI runs; the tests come last
+
+avx2: .venv/ready-dev  ## the kernels' tests once more, as a processor without AVX-512 runs them
+	CHILIAD_NATIVE=avx2 $(BIN)/python -m pytest -q -n $(WORKERS) $(KERNEL_TESTS)
 
 clients: .venv/ready  ## other people's clients, unmodified, against a live server, each in an environment of its own; CI runs it after check
 	$(BIN)/python clients/run.py
@@ -39,7 +43,7 @@ clients: .venv/ready  ## other people's clients, unmodified, against a live serv
 sanitize: .venv/ready-dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds them anew before and after
 	$(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=ON -e .
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  UBSAN_OPTIONS=halt_on_error=1 $(BIN)/python -m pytest tests/kernels tests/engine/test_native_runner.py; \
+	  UBSAN_OPTIONS=halt_on_error=1 $(BIN)/python -m pytest $(KERNEL_TESTS); \
 	  status=$$?; $(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=OFF -e . && exit $$status
 
 lint: .venv/ready-dev

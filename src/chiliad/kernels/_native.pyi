@@ -1,3 +1,5 @@
+"""What each compiled module, _native_avx512 and _native_avx2, offers."""
+
 from collections.abc import Sequence
 
 _Matrix = tuple[int, int]  # address, format

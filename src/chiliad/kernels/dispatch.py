@@ -1,13 +1,20 @@
-"""Which path the kernels take: compiled code, or PyTorch and why."""
+"""Which path the kernels take: compiled code for this kind of processor, or PyTorch and why."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 
 import torch
 from torch import Tensor
+
+KINDS = {
+    "avx512": "AVX-512 BF16 and VNNI",
+    "avx2": "AVX2",
+}
+"""the compiled modules, best first; what each offers is in _native.pyi"""
 
 
 @dataclass(frozen=True)
@@ -17,31 +24,50 @@ class Absent:
     reason: str
 
 
+@dataclass(frozen=True)
+class Compiled:
+    module: ModuleType
+    kind: str
+    """a key of KINDS"""
+
+
 def native_for(*tensors: Tensor, dtype: torch.dtype = torch.bfloat16) -> ModuleType | None:
     """The compiled kernels, if they are in use and take tensors like these: of this type, dense, in main memory."""
-    if isinstance(_native, Absent):
+    if isinstance(_path, Absent):
         return None
     fits = all(t.dtype is dtype and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
-    return _native if fits else None
+    return _path.module if fits else None
 
 
 def path_in_use() -> str:
     """For people: what computes."""
-    if isinstance(_native, Absent):
-        return f"PyTorch ({_native.reason})"
-    return "native kernels, AVX-512 BF16 and VNNI"
+    if isinstance(_path, Absent):
+        return f"PyTorch ({_path.reason})"
+    return f"native kernels, {KINDS[_path.kind]}"
 
 
-def _load() -> ModuleType | Absent:
-    if os.environ.get("CHILIAD_NATIVE") == "0":
+def _choose() -> Compiled | Absent:
+    """CHILIAD_NATIVE: 0 for PyTorch, a kind to have that one; otherwise the best that this processor can run."""
+    wanted = os.environ.get("CHILIAD_NATIVE", "")
+    if wanted == "0":
         return Absent("CHILIAD_NATIVE=0")
-    try:
-        from chiliad.kernels import _native
-    except ImportError:
+    built = _built([wanted] if wanted in KINDS else list(KINDS))
+    if not built:
         return Absent("native kernels were not built: install again with a C++ compiler")
-    if not _native.supported():
-        return Absent("this processor has no AVX-512 BF16 and VNNI")
-    return _native
+    for compiled in built:
+        if compiled.module.supported():
+            return compiled
+    return Absent(f"this processor has no {KINDS[built[-1].kind]}")
 
 
-_native = _load()
+def _built(kinds: list[str]) -> list[Compiled]:
+    found = []
+    for kind in kinds:
+        try:
+            found.append(Compiled(import_module(f"chiliad.kernels._native_{kind}"), kind))
+        except ImportError:
+            continue
+    return found
+
+
+_path = _choose()

@@ -8,22 +8,22 @@ namespace {
 
 // The largest of x, or a NaN if there is one.
 float top_of(const float *x, long width) {
-    __m512 top = _mm512_set1_ps(-INFINITY);
-    __mmask16 nan = 0;
+    Floats top = splat(-INFINITY);
+    Mask nan = 0;
     for (long i = 0; i < width; i += 16) {
-        const __m512 v = _mm512_mask_loadu_ps(top, lanes(width - i), x + i);
-        nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-        top = _mm512_max_ps(top, v);
+        const Floats v = where(lanes(width - i), load(x + i, lanes(width - i)), top);
+        nan |= no_number(v);
+        top = max(top, v);
     }
-    return nan ? NAN : _mm512_reduce_max_ps(top);
+    return nan ? NAN : max_of(top);
 }
 
 long first_of(const float *x, float wanted, long width) {
-    const __m512 same = _mm512_set1_ps(wanted);
+    const Floats same = splat(wanted);
     const bool nan = std::isnan(wanted);
     for (long i = 0; i < width; i += 16) {
-        const __m512 v = _mm512_maskz_loadu_ps(lanes(width - i), x + i);
-        const __mmask16 found = nan ? _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) : _mm512_cmp_ps_mask(v, same, _CMP_EQ_OQ);
+        const Floats v = load(x + i, lanes(width - i));
+        const Mask found = nan ? no_number(v) : equal(v, same);
         if (found & lanes(width - i)) return i + __builtin_ctz(found);
     }
     return 0;

@@ -3,88 +3,87 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace chiliad {
 namespace {
 
-constexpr int HEADS_MAX = 4;  // query heads whose sums are in registers at once
-constexpr int WIDTH = 4;      // vectors of an output that are summed at once
+constexpr int HEADS_MAX = fitting(4);  // query heads whose sums are in registers at once
+constexpr int OUTPUTS = 4;             // vectors of an output that are summed at once
 
 long padded(long length) { return (length + BLOCK - 1) / BLOCK * BLOCK; }
 
 // Two keys' and two values' worth of a block that is needed soon: it lies far from the one in use.
 void fetch(const bf16 *p) {
-    for (long line = 0; line < 4; line++) _mm_prefetch(p + 32 * line, _MM_HINT_T1);
+    for (long line = 0; line < 4; line++) fetch_line(p + 32 * line);
 }
 
 // scores[head, t] = q[head] . keys[t] * scale, up to the end of the last block; what lies past `length` is arbitrary
 template <int HEADS>
 void score(const bf16 *q, bf16 *const *blocks, long at, long length, long dim, float *scores) {
-    const __m512 scale = _mm512_set1_ps(1.f / std::sqrt(static_cast<float>(dim)));
+    const Floats scale = splat(1.f / std::sqrt(static_cast<float>(dim)));
     for (long start = 0; start < length; start += BLOCK) {
         const bf16 *keys = blocks[start / BLOCK] + at;
         const bf16 *next = start + BLOCK < length ? blocks[start / BLOCK + 1] + at : nullptr;
-        __m512 low[HEADS], high[HEADS];
-        for (int h = 0; h < HEADS; h++) low[h] = high[h] = _mm512_setzero_ps();
+        Floats low[HEADS], high[HEADS];
+        for (int h = 0; h < HEADS; h++) low[h] = high[h] = zero();
         for (long d = 0; d < dim; d += 2) {
             if (next) fetch(next + 2 * d * BLOCK);
-            const __m512bh first = pairs_at(keys + d * BLOCK), second = pairs_at(keys + d * BLOCK + 32);
+            const Pairs first = pairs_at(keys + d * BLOCK), second = pairs_at(keys + d * BLOCK + 32);
             for (int h = 0; h < HEADS; h++) {
-                const __m512bh both = pair_everywhere(q + h * dim + d);
-                low[h] = _mm512_dpbf16_ps(low[h], both, first);
-                high[h] = _mm512_dpbf16_ps(high[h], both, second);
+                const Pairs both = pair_everywhere(q + h * dim + d);
+                low[h] = dot(low[h], both, first);
+                high[h] = dot(high[h], both, second);
             }
         }
         for (int h = 0; h < HEADS; h++) {
             float *out = scores + h * padded(length) + start;
-            _mm512_storeu_ps(out, _mm512_mul_ps(low[h], scale));
-            _mm512_storeu_ps(out + 16, _mm512_mul_ps(high[h], scale));
+            store(out, low[h] * scale);
+            store(out + 16, high[h] * scale);
         }
     }
 }
 
 // weights[t] = exp(scores[t] - the largest) in bf16, zero past `length`; returns their sum
 float soften(const float *scores, long length, bf16 *weights) {
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
-    __m512 top = lowest, sum = _mm512_setzero_ps();
+    const Floats lowest = splat(-INFINITY);
+    Floats top = lowest, sum = zero();
     for (long t = 0; t < length; t += 16)
-        top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, lanes(length - t), scores + t));
-    const __m512 shift = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+        top = max(top, where(lanes(length - t), load(scores + t, lanes(length - t)), lowest));
+    const Floats shift = splat(max_of(top));
     for (long t = 0; t < length; t += 16) {
-        const __mmask16 mask = lanes(length - t);
-        const __m512 weight = _mm512_maskz_mov_ps(mask, exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, scores + t), shift)));
+        const Mask mask = lanes(length - t);
+        const Floats weight = where(mask, exp(load(scores + t, mask) - shift), zero());
         store(weights + t, weight);
-        sum = _mm512_add_ps(sum, weight);
+        sum = sum + weight;
     }
-    return _mm512_reduce_add_ps(sum);
+    return sum_of(sum);
 }
 
-// out[head] = sum over t of weights[head, t] * values[t] * shares[head], for WIDTH vectors of the outputs from `start` on
+// out[head] = sum over t of weights[head, t] * values[t] * shares[head], for OUTPUTS vectors of the outputs from `start` on
 template <int HEADS>
 void mix(const bf16 *weights, bf16 *const *blocks, long at, long length, long dim, long start, const float *shares,
          bf16 *out) {
-    const __m512i evens = _mm512_set1_epi32(0xffff);
-    __mmask16 masks[WIDTH];
-    for (int v = 0; v < WIDTH; v++) masks[v] = start + 16 * v < dim ? lanes(dim - start - 16 * v) : 0;
-    __m512 sums[HEADS][WIDTH];
+    Mask masks[OUTPUTS];
+    for (int v = 0; v < OUTPUTS; v++) masks[v] = start + 16 * v < dim ? lanes(dim - start - 16 * v) : 0;
+    Floats sums[HEADS][OUTPUTS];
     for (auto &row : sums)
-        for (auto &sum : row) sum = _mm512_setzero_ps();
+        for (auto &sum : row) sum = zero();
     for (long t = 0; t < length; t += 2) {
         const bf16 *values = blocks[t / BLOCK] + at + (t % BLOCK) * dim + 2 * start;
-        __m512bh both[WIDTH];
-        for (int v = 0; v < WIDTH; v++) {
+        Pairs both[OUTPUTS];
+        for (int v = 0; v < OUTPUTS; v++) {
             both[v] = pairs_at(values + 32 * v, masks[v]);
-            if (t + 1 == length)  // what lies past the end may be no number
-                both[v] = reinterpret_cast<__m512bh>(_mm512_and_si512(reinterpret_cast<__m512i>(both[v]), evens));
+            if (t + 1 == length) both[v] = firsts(both[v]);  // what lies past the end may be no number
         }
         for (int h = 0; h < HEADS; h++) {
-            const __m512bh weight = pair_everywhere(weights + h * padded(length) + t);
-            for (int v = 0; v < WIDTH; v++) sums[h][v] = _mm512_dpbf16_ps(sums[h][v], weight, both[v]);
+            const Pairs weight = pair_everywhere(weights + h * padded(length) + t);
+            for (int v = 0; v < OUTPUTS; v++) sums[h][v] = dot(sums[h][v], weight, both[v]);
         }
     }
     for (int h = 0; h < HEADS; h++)
-        for (int v = 0; v < WIDTH; v++)
-            store(out + h * dim + start + 16 * v, _mm512_mul_ps(sums[h][v], _mm512_set1_ps(shares[h])), masks[v]);
+        for (int v = 0; v < OUTPUTS; v++)
+            store(out + h * dim + start + 16 * v, sums[h][v] * splat(shares[h]), masks[v]);
 }
 
 template <int HEADS>
@@ -94,12 +93,16 @@ void attend_heads(const bf16 *q, bf16 *const *blocks, long at, long length, long
     score<HEADS>(q, blocks, at, length, dim, scores);
     for (int h = 0; h < HEADS; h++)
         shares[h] = 1.f / soften(scores + h * padded(length), length, weights + h * padded(length));
-    for (long start = 0; start < dim; start += 16 * WIDTH)
+    for (long start = 0; start < dim; start += 16 * OUTPUTS)
         mix<HEADS>(weights, blocks, at + BLOCK * dim, length, dim, start, shares, out);
 }
 
-using Attend = decltype(&attend_heads<1>);
-constexpr Attend ATTEND[HEADS_MAX + 1] = {nullptr, attend_heads<1>, attend_heads<2>, attend_heads<3>, attend_heads<4>};
+template <int... LESS>
+void attend_some(std::integer_sequence<int, LESS...>, long count, const bf16 *q, bf16 *const *blocks, long at, long length,
+                  long dim, float *scores, bf16 *out) {
+    constexpr decltype(&attend_heads<1>) BY_COUNT[] = {attend_heads<LESS + 1>...};
+    BY_COUNT[count - 1](q, blocks, at, length, dim, scores, out);
+}
 
 }  // namespace
 
@@ -120,7 +123,8 @@ void attend(const Heads &heads, const bf16 *q, bf16 *const *blocks, long layer, 
     const long at = heads.of_head(layer, kv_head);
     for (long head = 0; head < heads.group; head += HEADS_MAX) {
         const long count = heads.group - head < HEADS_MAX ? heads.group - head : HEADS_MAX;
-        ATTEND[count](q + head * heads.dim, blocks, at, length, heads.dim, scratch, out + head * heads.dim);
+        attend_some(std::make_integer_sequence<int, HEADS_MAX>(), count, q + head * heads.dim, blocks, at, length, heads.dim,
+                     scratch, out + head * heads.dim);
     }
 }
 

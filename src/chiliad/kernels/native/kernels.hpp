@@ -8,8 +8,12 @@ namespace chiliad {
 
 using bf16 = std::uint16_t;
 
-constexpr long PANEL = 48;      // outputs that one pass over x computes
-constexpr long TILE_ROWS = 8;   // rows of x whose sums are in registers at once: 8 * 48 / 16 = 24 of 32
+constexpr long PANEL = 48;  // outputs that one pass over x computes
+
+// The build says how many float32 numbers a register holds: 16 or 8. Of the smaller ones there are half as many, too.
+constexpr int fitting(int wanted) { return CHILIAD_LANES == 16 ? wanted : wanted / 4; }
+
+constexpr int TILE_ROWS = fitting(8);  // rows of x whose sums are in registers at once: 8 * 48 / 16 = 24 of 32
 
 // y = x * scale * weight with scale = 1 / sqrt(mean(x^2) + eps), kept for the way back.
 void rms_norm(const bf16 *x, const bf16 *weight, float eps, bf16 *y, float *scale, long rows, long width);

@@ -17,19 +17,19 @@ struct NumberTile {
         const bf16 *w = reinterpret_cast<const bf16 *>(p.packed.data) + panel * PANEL * p.inputs;
         LoraAhead<ROWS> lora_ahead;
         if constexpr (ADAPTED) lora_ahead = LoraAhead<ROWS>(p, TileLora(p, panel, row), bursts(p));
-        __m512 sums[ROWS][VECTORS];
+        Floats sums[ROWS][VECTORS];
         for (auto &one : sums)
-            for (auto &sum : one) sum = _mm512_setzero_ps();
+            for (auto &sum : one) sum = zero();
         for (long start = 0; start < pairs; start += BURST) {
             ahead.fetch();
             if constexpr (ADAPTED) lora_ahead.fetch(start / BURST);
             const long stop = start + BURST < pairs ? start + BURST : pairs;
             for (long k = start; k < stop; k++) {
-                __m512bh weights[VECTORS];
+                Pairs weights[VECTORS];
                 for (int v = 0; v < VECTORS; v++) weights[v] = pairs_at(w + k * 2 * PANEL + 32 * v);
                 for (int i = 0; i < ROWS; i++) {
-                    const __m512bh both = pair_everywhere(x + i * p.inputs + 2 * k);
-                    for (int v = 0; v < VECTORS; v++) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], both, weights[v]);
+                    const Pairs both = pair_everywhere(x + i * p.inputs + 2 * k);
+                    for (int v = 0; v < VECTORS; v++) sums[i][v] = dot(sums[i][v], both, weights[v]);
                 }
             }
         }

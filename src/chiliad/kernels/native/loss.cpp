@@ -14,41 +14,41 @@ float number(bf16 bits) {
 }
 
 float largest(const bf16 *logits, long vocab) {
-    __m512 top = _mm512_set1_ps(-INFINITY);
+    Floats top = splat(-INFINITY);
     for (long i = 0; i < vocab; i += 16) {
-        const __mmask16 mask = lanes(vocab - i);
-        top = _mm512_mask_max_ps(top, mask, top, load(logits + i, mask));
+        const Mask mask = lanes(vocab - i);
+        top = where(mask, max(top, load(logits + i, mask)), top);
     }
-    return _mm512_reduce_max_ps(top);
+    return max_of(top);
 }
 
 bool contains(const bf16 *logits, long count, float wanted) {
-    const __m512 all = _mm512_set1_ps(wanted);
+    const Floats sought = splat(wanted);
     for (long i = 0; i < count; i += 16) {
-        const __mmask16 mask = lanes(count - i);
-        if (_mm512_mask_cmp_ps_mask(mask, load(logits + i, mask), all, _CMP_EQ_OQ)) return true;
+        const Mask mask = lanes(count - i);
+        if (equal(load(logits + i, mask), sought) & mask) return true;
     }
     return false;
 }
 
 float sum_of_exp(const bf16 *logits, long vocab, float top) {
-    const __m512 shift = _mm512_set1_ps(top);
-    __m512 sum = _mm512_setzero_ps();
+    const Floats shift = splat(top);
+    Floats sum = zero();
     for (long i = 0; i < vocab; i += 16) {
-        const __mmask16 mask = lanes(vocab - i);
-        sum = _mm512_mask_add_ps(sum, mask, sum, exp(_mm512_sub_ps(load(logits + i, mask), shift)));
+        const Mask mask = lanes(vocab - i);
+        sum = where(mask, sum + exp(load(logits + i, mask) - shift), sum);
     }
-    return _mm512_reduce_add_ps(sum);
+    return sum_of(sum);
 }
 
 void to_slope(bf16 *logits, long vocab, long target, float top, float total) {
     const float chance = std::exp(number(logits[target]) - top) / total;
-    const __m512 shift = _mm512_set1_ps(top), share = _mm512_set1_ps(1.f / total);
+    const Floats shift = splat(top), share = splat(1.f / total);
     for (long i = 0; i < vocab; i += 16) {
-        const __mmask16 mask = lanes(vocab - i);
-        store(logits + i, _mm512_mul_ps(exp(_mm512_sub_ps(load(logits + i, mask), shift)), share), mask);
+        const Mask mask = lanes(vocab - i);
+        store(logits + i, exp(load(logits + i, mask) - shift) * share, mask);
     }
-    store(logits + target, _mm512_set1_ps(chance - 1.f), 1);
+    store(logits + target, splat(chance - 1.f), 1);
 }
 
 }  // namespace

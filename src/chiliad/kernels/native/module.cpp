@@ -38,10 +38,15 @@ void offer(nb::module_ &m, const char *name, void (*kernel)(T...)) {
     });
 }
 
+// Whether this processor can run what this module was compiled for.
 bool supported() {
+#if CHILIAD_LANES == 16
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+#else
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#endif
 }
 
 using Address = std::uintptr_t;
@@ -111,7 +116,7 @@ void offer_decoder(nb::module_ &m) {
 
 }  // namespace
 
-NB_MODULE(_native, m) {
+NB_MODULE(CHILIAD_MODULE, m) {
     nb::set_leak_warnings(false);  // what a program holds to its end is not a leak
     m.def("supported", supported);
     m.def("threads_available", chiliad::threads_available);

@@ -15,6 +15,13 @@ void run_on_threads(void (*work)(void *), void *argument, int threads);
 // Inside `run_on_threads`: how many threads there came to be.
 int threads_running();
 
+// Between two looks at what another thread may have changed.
+inline void pause() {
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
 // A place where all threads of a region wait for each other. They watch for a while before they sleep: mostly the others
 // are a few microseconds away, but on a busy machine one of them may not be running at all.
 class Barrier {
@@ -29,7 +36,7 @@ class Barrier {
         }
         for (int look = 0; look < LOOKS; look++) {
             if (turn_.load(std::memory_order_acquire) != turn) return;
-            __builtin_ia32_pause();
+            pause();
         }
         turn_.wait(turn, std::memory_order_acquire);
     }

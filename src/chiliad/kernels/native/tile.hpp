@@ -1,5 +1,4 @@
 // What the products of every number format share: the outputs of one panel for a few rows, an adapter's part, prefetching.
-// Only for files compiled for AVX-512.
 #pragma once
 
 #include "step.hpp"
@@ -18,7 +17,7 @@ struct Ahead {
     long lines;  // of 64 bytes, for every burst
 
     void fetch() {
-        for (long i = 0; i < lines; i++, at += 64) _mm_prefetch(at, _MM_HINT_T1);
+        for (long i = 0; i < lines; i++, at += 64) fetch_line(at);
     }
 };
 
@@ -41,7 +40,7 @@ struct Stream {
     long lines = 0;
 
     void fetch(long from, long to) const {
-        for (long line = from; line < to && line < lines; line++) _mm_prefetch(at + 32 * line, _MM_HINT_T1);
+        for (long line = from; line < to && line < lines; line++) fetch_line(at + 32 * line);
     }
 };
 
@@ -76,34 +75,34 @@ struct LoraAhead {
 };
 
 template <int ROWS>
-inline void add_lora(__m512 (&sums)[ROWS][VECTORS], const TileLora &lora) {
+inline void add_lora(Floats (&sums)[ROWS][VECTORS], const TileLora &lora) {
     for (int row = 0; row < ROWS; row++) {
         const LoraPart *part = lora.of(row);
         for (int i = 0; part && i < SITES_MAX; i++) {
             const SiteUp &site = part->sites[i];
             const bf16 *up = site.of(lora.panel), *inner = lora.inner + row * lora.inner_stride + 2 * site.pair;
             for (long k = 0; up && k < site.pairs; k++) {
-                const __m512bh both = pair_everywhere(inner + 2 * k);
+                const Pairs both = pair_everywhere(inner + 2 * k);
                 for (int v = 0; v < VECTORS; v++)
-                    sums[row][v] = _mm512_dpbf16_ps(sums[row][v], both, pairs_at(up + k * 2 * PANEL + 32 * v));
+                    sums[row][v] = dot(sums[row][v], both, pairs_at(up + k * 2 * PANEL + 32 * v));
             }
         }
     }
 }
 
 template <Sink SINK>
-inline void put(void *y, long at, __m512 sum, __mmask16 mask) {
+inline void put(void *y, long at, Floats sum, Mask mask) {
     if constexpr (SINK == Sink::STORE) {
         store(static_cast<bf16 *>(y) + at, sum, mask);
     } else {
         float *out = static_cast<float *>(y) + at;
-        if constexpr (SINK == Sink::ADD) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sum);
-        _mm512_mask_storeu_ps(out, mask, sum);
+        if constexpr (SINK == Sink::ADD) sum = load(out, mask) + sum;
+        store(out, sum, mask);
     }
 }
 
 template <Sink SINK, int ROWS>
-inline void put(const Product &p, long panel, long row, const __m512 (&sums)[ROWS][VECTORS]) {
+inline void put(const Product &p, long panel, long row, const Floats (&sums)[ROWS][VECTORS]) {
     const long valid = p.outputs - panel * PANEL;
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS && 16 * v < valid; v++)

@@ -15,7 +15,7 @@ namespace chiliad::training {
 namespace {
 
 constexpr long QUERIES = 32;  // of one head that are computed together
-constexpr int TILE = 8, VECTORS = QUERIES / LANES;
+constexpr int TILE = fitting(8), VECTORS = QUERIES / LANES;
 
 long padded(long n) { return (n + QUERIES - 1) / QUERIES * QUERIES; }
 
@@ -29,7 +29,7 @@ void small_product(const Left &x, const Right &w, long rows, long columns, long 
             for (int r = 0; r < ROWS; r++)
                 for (int v = 0; v < VECTORS; v++) {
                     float *at = y + (row + r) * columns + column + v * LANES;
-                    _mm512_storeu_ps(at, add ? _mm512_add_ps(tile.sums[r][v], _mm512_loadu_ps(at)) : tile.sums[r][v]);
+                    store(at, add ? tile.sums[r][v] + load(at) : tile.sums[r][v]);
                 }
         });
 }
@@ -45,17 +45,10 @@ void transpose_pairs(const bf16 *x, long step, long rows, long dim, bf16 *y) {
 void interleave(const bf16 *x, long step, long rows, long dim, bf16 *y) {
     for (long row = 0; row < rows; row += 2)
         for (long d = 0; d < padded(dim); d += LANES) {
-            const __mmask16 mask = d < dim ? lanes(dim - d) : 0, second = row + 1 < rows ? mask : 0;
-            const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x + row * step + d));
-            const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second, x + (row + 1) * step + d));
-            _mm512_storeu_si512(y + row * padded(dim) + 2 * d, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+            const Mask mask = d < dim ? lanes(dim - d) : 0, second = row + 1 < rows ? mask : 0;
+            const bf16 *at = x + row * step + d;
+            store(y + row * padded(dim) + 2 * d, side_by_side(at, mask, at + step, second));
         }
-}
-
-// Two keys' numbers for 16 queries each -> keys side by side.
-void store_pairs(bf16 *y, __m512 first, __m512 second) {
-    const auto bits = [](__m512 x) { return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x))); };
-    _mm512_storeu_si512(y, _mm512_or_si512(bits(first), _mm512_slli_epi32(bits(second), 16)));
 }
 
 // Memory of a thread for one row and key head; it stays for the next.
@@ -105,9 +98,9 @@ struct Queries {
     long seen() const { return keys.row.before.size() + start + count; }  // keys that the last of them sees
     const bf16 *of(const bf16 *tokens, long width) const { return tokens + first_token() * width + head * heads.dim; }
     // Which of 16 queries from `lane` on see this key.
-    __mmask16 see(long key, long lane) const {
+    Mask see(long key, long lane) const {
         const long hidden = key - keys.row.before.size() - start - lane;  // queries before the key's own token
-        return hidden <= 0 ? 0xffff : hidden >= LANES ? 0 : static_cast<__mmask16>(0xffff << hidden);
+        return hidden <= 0 ? 0xffff : hidden >= LANES ? 0 : static_cast<Mask>(0xffff << hidden);
     }
 };
 
@@ -115,21 +108,21 @@ struct Queries {
 void soften(const Queries &queries, float scale, float *scores) {
     const long seen = queries.seen();
     for (long lane = 0; lane < QUERIES; lane += LANES) {
-        __m512 top = _mm512_set1_ps(-INFINITY), total = _mm512_setzero_ps();
+        Floats top = splat(-INFINITY), total = zero();
         for (long key = 0; key < seen; key++)
-            top = _mm512_mask_max_ps(top, queries.see(key, lane), top, _mm512_loadu_ps(scores + key * QUERIES + lane));
-        const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_mul_ps(top, factor);
+            top = where(queries.see(key, lane), max(top, load(scores + key * QUERIES + lane)), top);
+        const Floats factor = splat(scale), shift = top * factor;
         for (long key = 0; key < seen; key++) {
             float *at = scores + key * QUERIES + lane;
-            const __m512 weight = exp(_mm512_fmsub_ps(_mm512_loadu_ps(at), factor, shift));
-            const __m512 masked = _mm512_maskz_mov_ps(queries.see(key, lane), weight);
-            _mm512_storeu_ps(at, masked);
-            total = _mm512_add_ps(total, masked);
+            const Floats weight = exp(fms(load(at), factor, shift));
+            const Floats masked = where(queries.see(key, lane), weight, zero());
+            store(at, masked);
+            total = total + masked;
         }
-        const __m512 share = _mm512_div_ps(_mm512_set1_ps(1.f), total);
+        const Floats share = splat(1.f) / total;
         for (long key = 0; key < seen; key++) {
             float *at = scores + key * QUERIES + lane;
-            _mm512_storeu_ps(at, _mm512_mul_ps(_mm512_loadu_ps(at), share));
+            store(at, load(at) * share);
         }
     }
 }
@@ -147,16 +140,16 @@ void pair_keys(const float *weights, long seen, bf16 *pairs) {
     for (long key = 0; key < seen; key += 2)
         for (long lane = 0; lane < QUERIES; lane += LANES) {
             const float *at = weights + key * QUERIES + lane;
-            const __m512 second = key + 1 < seen ? _mm512_loadu_ps(at + QUERIES) : _mm512_setzero_ps();
-            store_pairs(pairs + key * QUERIES + 2 * lane, _mm512_loadu_ps(at), second);
+            const Floats second = key + 1 < seen ? load(at + QUERIES) : zero();
+            store(pairs + key * QUERIES + 2 * lane, side_by_side(load(at), second));
         }
 }
 
 void round_all(const float *x, long rows, long from, long width, bf16 *y, long step) {
     for (long row = 0; row < rows; row++)
         for (long i = 0; i < width; i += LANES) {
-            const __mmask16 mask = lanes(width - i);
-            store(y + row * step + i, _mm512_maskz_loadu_ps(mask, x + row * from + i), mask);
+            const Mask mask = lanes(width - i);
+            store(y + row * step + i, load(x + row * from + i, mask), mask);
         }
 }
 
@@ -187,13 +180,13 @@ void attend_row(const Heads &heads, const bf16 *qkv, const Row &row, long kv_hea
 // weights and their gradients [seen, QUERIES] -> gradients of the scores, in place of the latter
 void soften_backward(long seen, float scale, const float *weights, float *grads) {
     for (long lane = 0; lane < QUERIES; lane += LANES) {
-        __m512 mean = _mm512_setzero_ps();
+        Floats mean = zero();
         for (long at = lane; at < seen * QUERIES; at += QUERIES)
-            mean = _mm512_fmadd_ps(_mm512_loadu_ps(weights + at), _mm512_loadu_ps(grads + at), mean);
-        const __m512 factor = _mm512_set1_ps(scale);
+            mean = fma(load(weights + at), load(grads + at), mean);
+        const Floats factor = splat(scale);
         for (long at = lane; at < seen * QUERIES; at += QUERIES) {
-            const __m512 weight = _mm512_mul_ps(_mm512_loadu_ps(weights + at), factor);
-            _mm512_storeu_ps(grads + at, _mm512_mul_ps(weight, _mm512_sub_ps(_mm512_loadu_ps(grads + at), mean)));
+            const Floats weight = load(weights + at) * factor;
+            store(grads + at, weight * (load(grads + at) - mean));
         }
     }
 }
@@ -252,18 +245,18 @@ void for_rows(const Heads &heads, const std::vector<Row> &rows, const F &f) {
 
 void rotate(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, float turn, long begin, long end) {
     const long half = heads.dim / 2;
-    const __m512 sign = _mm512_set1_ps(turn);
+    const Floats sign = splat(turn);
     for (long token = begin; token < end; token++)
         for (long i = 0; i < half; i += LANES) {
-            const __mmask16 mask = lanes(half - i);
+            const Mask mask = lanes(half - i);
             const bf16 *c = cos + token * heads.dim + i, *s = sin + token * heads.dim + i;
-            const __m512 cos1 = load(c, mask), cos2 = load(c + half, mask);
-            const __m512 sin1 = _mm512_mul_ps(load(s, mask), sign), sin2 = _mm512_mul_ps(load(s + half, mask), sign);
+            const Floats cos1 = load(c, mask), cos2 = load(c + half, mask);
+            const Floats sin1 = load(s, mask) * sign, sin2 = load(s + half, mask) * sign;
             for (long head = 0; head < heads.heads + heads.kv_heads; head++) {
                 bf16 *at = qkv + token * heads.width() + head * heads.dim + i;
-                const __m512 first = load(at, mask), second = load(at + half, mask);
-                store(at, _mm512_fnmadd_ps(second, sin1, _mm512_mul_ps(first, cos1)), mask);
-                store(at + half, _mm512_fmadd_ps(first, sin2, _mm512_mul_ps(second, cos2)), mask);
+                const Floats first = load(at, mask), second = load(at + half, mask);
+                store(at, fnma(second, sin1, first * cos1), mask);
+                store(at + half, fma(first, sin2, second * cos2), mask);
             }
         }
 }
@@ -292,7 +285,7 @@ void collect(const Heads &heads, const std::vector<Row> &rows, const float *befo
         const long head = i / heads.dim / 2, values = i / heads.dim % 2;
         const long column = heads.queries() + (values * heads.kv_heads + head) * heads.dim + i % heads.dim;
         bf16 *to = grad_qkv + token * heads.width() + column;
-        store(to, _mm512_add_ps(_mm512_set1_ps(sums[static_cast<std::size_t>(i)]), load(to, 1)), 1);
+        store(to, splat(sums[static_cast<std::size_t>(i)]) + load(to, 1), 1);
     }
 }
 

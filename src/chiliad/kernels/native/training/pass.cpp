@@ -37,17 +37,17 @@ void scatter(bf16 *x, const std::int64_t *places, long count, long rows, long wi
 // y += x
 void add_to(const bf16 *x, bf16 *y, long size) {
     for (long i = 0; i < size; i += LANES) {
-        const __mmask16 mask = lanes(size - i);
-        store(y + i, _mm512_add_ps(load(x + i, mask), load(y + i, mask)), mask);
+        const Mask mask = lanes(size - i);
+        store(y + i, load(x + i, mask) + load(y + i, mask), mask);
     }
 }
 
 // y = scale * x
 void round_scaled(const float *x, float scale, bf16 *y, long size) {
-    const __m512 factor = _mm512_set1_ps(scale);
+    const Floats factor = splat(scale);
     for (long i = 0; i < size; i += LANES) {
-        const __mmask16 mask = lanes(size - i);
-        store(y + i, _mm512_mul_ps(factor, _mm512_maskz_loadu_ps(mask, x + i)), mask);
+        const Mask mask = lanes(size - i);
+        store(y + i, factor * load(x + i, mask), mask);
     }
 }
 

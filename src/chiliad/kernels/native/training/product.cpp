@@ -9,12 +9,12 @@ namespace chiliad::training {
 namespace {
 
 constexpr int VECTORS = PANEL / LANES;
-constexpr int WIDE_ROWS = TILE_ROWS, THIN_ROWS = 24;
+constexpr int WIDE_ROWS = TILE_ROWS, THIN_ROWS = fitting(24);
 constexpr long PIECE_ROWS = 96;    // that are worth reading a panel once more
 constexpr long LONG_PAIRS = 1024;  // of inputs whose panel stays in the second-level cache
 
-void write_vector(__m512 sum, const Output &out, long at, __mmask16 mask = 0xffff) {
-    store(out.y + at, out.residual ? _mm512_add_ps(sum, load(out.residual + at, mask)) : sum, mask);
+void write_vector(Floats sum, const Output &out, long at, Mask mask = 0xffff) {
+    store(out.y + at, out.residual ? sum + load(out.residual + at, mask) : sum, mask);
 }
 
 template <int ROWS>
@@ -35,8 +35,8 @@ void accumulate(const Tile<ROWS, VECTORS> &tile, float *y, long row, long stride
     for (int r = 0; r < ROWS; r++)
         for (int v = 0; v < VECTORS && column + v * LANES < stride; v++) {
             float *at = y + (row + r) * stride + column + v * LANES;
-            const __mmask16 mask = lanes(stride - column - v * LANES);
-            _mm512_mask_storeu_ps(at, mask, _mm512_add_ps(tile.sums[r][v], _mm512_maskz_loadu_ps(mask, at)));
+            const Mask mask = lanes(stride - column - v * LANES);
+            store(at, tile.sums[r][v] + load(at, mask), mask);
         }
 }
 
@@ -71,7 +71,7 @@ std::vector<Run> pieces(const std::vector<Run> &runs, long panels) {
 template <int ROWS>
 void write_inner(const Tile<ROWS, 1> &tile, const Run &run, long pair, long row, long column, long columns,
                  const Inner &inner) {
-    const __mmask16 mask = lanes(columns - column);
+    const Mask mask = lanes(columns - column);
     for (int r = 0; r < ROWS; r++) {
         const long within = row + r - run.begin;
         bf16 *rows = inner.rows + (row + r) * inner.stride + column;
@@ -85,40 +85,33 @@ void write_inner(const Tile<ROWS, 1> &tile, const Run &run, long pair, long row,
 
 // Two rows of x, 16 columns from each: as pairs.
 struct Interleaved {
-    __m512bh low, high;  // columns 0 to 15 and 16 to 31
+    Pairs low, high;  // columns 0 to 15 and 16 to 31
 
-    Interleaved(const bf16 *x, long stride, __mmask32 mask, bool both) {
-        const __m512i first = _mm512_maskz_loadu_epi16(mask, x);
-        const __m512i second = _mm512_maskz_loadu_epi16(both ? mask : 0, x + stride);
-        low = join(_mm512_castsi512_si256(first), _mm512_castsi512_si256(second));
-        high = join(_mm512_extracti64x4_epi64(first, 1), _mm512_extracti64x4_epi64(second, 1));
-    }
-
-    static __m512bh join(__m256i first, __m256i second) {
-        const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16);
-        return reinterpret_cast<__m512bh>(_mm512_or_si512(_mm512_cvtepu16_epi32(first), upper));
+    Interleaved(const bf16 *x, long stride, long width, bool both) {
+        const Mask mask = lanes(width), rest = width > LANES ? lanes(width - LANES) : 0;
+        low = side_by_side(x, mask, x + stride, both ? mask : 0);
+        high = side_by_side(x + LANES, rest, x + stride + LANES, both ? rest : 0);
     }
 };
 
 template <int RANKS>
 void add_columns(const Gradient &g, long rank, long column) {
     const long width = std::min(2 * LANES, g.width - column);
-    const __mmask32 mask = width == 2 * LANES ? ~0u : (1u << width) - 1;
-    __m512 sums[RANKS][2];
-    for (auto &row : sums) row[0] = row[1] = _mm512_setzero_ps();
+    Floats sums[RANKS][2];
+    for (auto &row : sums) row[0] = row[1] = zero();
     for (long row = 0; row < g.rows; row += 2) {
-        const Interleaved x(g.x + row * g.x_stride + column, g.x_stride, mask, row + 1 < g.rows);
+        const Interleaved x(g.x + row * g.x_stride + column, g.x_stride, width, row + 1 < g.rows);
         const bf16 *pairs = g.pairs + row * g.pairs_stride + 2 * rank;
         for (int r = 0; r < RANKS; r++) {
-            const __m512bh pair = pair_everywhere(pairs + 2 * r);
-            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], pair, x.low);
-            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], pair, x.high);
+            const Pairs pair = pair_everywhere(pairs + 2 * r);
+            sums[r][0] = dot(sums[r][0], pair, x.low);
+            sums[r][1] = dot(sums[r][1], pair, x.high);
         }
     }
     alignas(64) float out[RANKS][2 * LANES];
-    const __m512 scale = _mm512_set1_ps(g.scale);
+    const Floats scale = splat(g.scale);
     for (int r = 0; r < RANKS; r++)
-        for (int v = 0; v < 2; v++) _mm512_store_ps(out[r] + v * LANES, _mm512_mul_ps(sums[r][v], scale));
+        for (int v = 0; v < 2; v++) store(out[r] + v * LANES, sums[r][v] * scale);
     float *to = g.to + rank * g.rank_step + column * g.width_step;
     for (long i = 0; i < width; i++)
         for (int r = 0; r < RANKS; r++) to[r * g.rank_step + i * g.width_step] += out[r][i];
@@ -131,7 +124,7 @@ struct Columns {
 
     void add() const {
         for (long column = range.begin; column < range.end; column += 2 * LANES)
-            in_tiles<8>(0, gradient.rank, [&](long rank, auto ranks) {
+            in_tiles<fitting(8)>(0, gradient.rank, [&](long rank, auto ranks) {
                 add_columns<decltype(ranks)::value>(gradient, rank, column);
             });
     }

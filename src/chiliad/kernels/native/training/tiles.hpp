@@ -9,14 +9,6 @@
 namespace chiliad::training {
 namespace {
 
-inline __m512bh pairs_at(const bf16 *p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
-
-inline __m512bh pair_everywhere(const bf16 *p) {
-    int pair;
-    __builtin_memcpy(&pair, p, sizeof pair);
-    return reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-}
-
 // Pairs of numbers that follow each other along k: the pair k of a row is at at[row * row_step + k * pair_step].
 struct Left {
     const bf16 *at;
@@ -32,21 +24,21 @@ struct Right {
 
 template <int ROWS, int VECTORS>
 struct Tile {
-    __m512 sums[ROWS][VECTORS];
+    Floats sums[ROWS][VECTORS];
 
     Tile() {
         for (auto &row : sums)
-            for (auto &sum : row) sum = _mm512_setzero_ps();
+            for (auto &sum : row) sum = zero();
     }
 
     [[gnu::always_inline]] void add(const Left &x, const Right &w, long pairs) {
         const bf16 *left = x.at, *right = w.at;
         for (long k = 0; k < pairs; k++, left += x.pair_step, right += 2 * w.width) {
-            __m512bh both[VECTORS];
+            Pairs both[VECTORS];
             for (int v = 0; v < VECTORS; v++) both[v] = pairs_at(right + 32 * v);
             for (int row = 0; row < ROWS; row++) {
-                const __m512bh pair = pair_everywhere(left + row * x.row_step);
-                for (int v = 0; v < VECTORS; v++) sums[row][v] = _mm512_dpbf16_ps(sums[row][v], pair, both[v]);
+                const Pairs pair = pair_everywhere(left + row * x.row_step);
+                for (int v = 0; v < VECTORS; v++) sums[row][v] = dot(sums[row][v], pair, both[v]);
             }
         }
     }
