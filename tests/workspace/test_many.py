@@ -89,6 +89,8 @@ def test_the_same_again_trains_nothing_and_what_changed_is_trained(workspace, fo
     assert {outcome.name: outcome.made.version for outcome in again.outcomes} == {
         "answers": 1, "tickets": 2, "unlike-names": 1,
     }  # fmt: skip
+    workspace.registry.delete_expert("answers")
+    assert [entry.name for entry in workspace.many(folder, base="tiny", options=QUICK).plan().to_do] == ["answers"]
     with folder_lock(again.folder), pytest.raises(StoreError, match="in use"):
         workspace.train_many(folder, base="tiny", options=replace(QUICK, seed=1))
 

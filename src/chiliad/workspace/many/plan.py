@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chiliad.data import Member, assemble
 from chiliad.errors import BaseModelError, ChiliadError, RegistryError
 from chiliad.evals.runner import choose_rows
-from chiliad.registry import name_like
+from chiliad.registry import ExpertName, name_like
 from chiliad.training import Recipe, Row
 from chiliad.training.fit import SEATS
 from chiliad.training.memory import training_bytes
@@ -110,6 +110,7 @@ class Planner:
     def plan(self, members: Sequence[Member], known: dict[str, Outcome], reporter: Reporter) -> ManyPlan:
         """`known`: outcomes of earlier commands by name. Nothing is written. Raises BaseModelError."""
         names = Counter(name_like(member.label) for member in members)
+        versions = {expert.name: expert.numbers for expert in self._workspace.registry.experts()}
         to_do: list[Entry] = []
         done: list[Outcome] = []
         left_out: list[Outcome] = []
@@ -123,7 +124,7 @@ class Planner:
                 left_out.append(Outcome.failed(member.label, None, "", error))
                 continue
             earlier = known.get(entry.name)
-            if earlier is not None and earlier.key == entry.key:
+            if earlier is not None and earlier.key == entry.key and _is_there(earlier, versions):
                 done.append(earlier)
             else:
                 to_do.append(entry)
@@ -169,3 +170,9 @@ class Planner:
     def _bytes(self, entries: Sequence[Entry]) -> int:
         largest = max((entry.recipe.shape for entry in entries), key=lambda shape: shape.rank, default=None)
         return training_bytes(self._served.model, largest, min(SEATS, len(entries))) if largest else 0
+
+
+def _is_there(outcome: Outcome, versions: Mapping[ExpertName, Sequence[int]]) -> bool:
+    """Whether what was made, if anything was, has not been deleted since."""
+    made, name = outcome.made, outcome.name
+    return made is None or (name is not None and made.version in versions.get(ExpertName(name), ()))
