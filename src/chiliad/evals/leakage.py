@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chiliad.data.audit import NearTexts
 from chiliad.data.example import normalise
+from chiliad.data.near import NearTexts
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chiliad.data import TaskKind
-from chiliad.data.audit import NEAR
+from chiliad.data.near import NEAR
 from chiliad.evals.verdict import p_text, percent
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from chiliad.data import Example, Message, TaskKind, table_from_rows
-from chiliad.data.audit import Known, NearTexts, audit, time_split
+from chiliad.data.audit import Known, audit, time_split
+from chiliad.data.near import NearTexts
 from chiliad.errors import ColumnsNotFound, UnusableData
 
 THINGS = (

@@ -3,12 +3,10 @@
 from chiliad.data.audit.audit import Audit, Drift, audit
 from chiliad.data.audit.contradictions import Contradiction, NearContradiction
 from chiliad.data.audit.leaks import Known, Leak, Overlap
-from chiliad.data.audit.near import NEAR, NearTexts
 from chiliad.data.audit.timeline import TimeSplit, time_split
 from chiliad.data.audit.wrong_labels import Doubt, Doubts
 
 __all__ = [
-    "NEAR",
     "Audit",
     "Contradiction",
     "Doubt",
@@ -17,7 +15,6 @@ __all__ = [
     "Known",
     "Leak",
     "NearContradiction",
-    "NearTexts",
     "Overlap",
     "TimeSplit",
     "audit",

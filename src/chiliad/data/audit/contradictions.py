@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chiliad.data.audit.near import NearTexts
 from chiliad.data.example import Example
+from chiliad.data.near import NearTexts
 
 
 @dataclass(frozen=True)

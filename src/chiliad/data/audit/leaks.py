@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chiliad.data.audit.near import NearTexts
 from chiliad.data.example import Example
+from chiliad.data.near import NearTexts
 
 
 @dataclass(frozen=True)

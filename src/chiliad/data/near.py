@@ -20,7 +20,7 @@ NEAR = 0.9
 _GRAM = 3
 _PERMUTATIONS = 128
 _PROPOSED_FROM = 0.3
-"""estimated share of common 3-grams: about 0.7 where one word of 40 characters is another, 0.4 where every tenth character is"""
+"""share of common 3-grams: about 0.7 where one word of 40 characters is another, 0.4 where every tenth letter is"""
 _COMPARED_MAX = 50
 """proposals compared in full for one text: where more are alike, those found tell enough"""
 
