@@ -26,5 +26,6 @@ def test_a_job_is_listed_shown_and_steered(chiliad, job):
 
 
 def test_what_cannot_be_done_is_said(chiliad, job):
+    chiliad("jobs", "list", "-w", "typo").refused("no workspace in typo")
     chiliad("jobs", "show", "job-x").refused("no job 'job-x'")
     chiliad("jobs", "resume", job.id).refused("is queued: it cannot be resumed")

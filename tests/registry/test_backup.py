@@ -39,6 +39,8 @@ def filled(registry, workspace):
     dataset = workspace / "datasets" / "abc"
     dataset.mkdir(parents=True)
     (dataset / "dataset.json").write_text('{"rows": 3}')
+    (workspace / "reports" / "desk").mkdir(parents=True)
+    (workspace / "reports" / "desk" / "report.html").write_text("<h1>Experts</h1>")
     Uploads(registry.database, workspace / "files").add("rows.jsonl", Purpose.BATCH, iter([b"{}"]), file_id="file-1")
     registry.reconcile()
     return registry

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chiliad.cli.usage import new_app
-from chiliad.config import Settings
+from chiliad.cli.settings import existing
 
 if TYPE_CHECKING:
     from chiliad.store import Job, Jobs
@@ -90,7 +90,7 @@ def _jobs(workspace: Path | None) -> Iterator[Jobs]:
     """The jobs alone: looking at them loads no PyTorch."""
     from chiliad.store import Jobs, Store
 
-    store = Store.of(Settings.load(workspace=workspace))
+    store = Store.of(existing(workspace))
     try:
         yield Jobs(store.database)
     finally:

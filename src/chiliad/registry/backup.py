@@ -1,4 +1,4 @@
-"""A whole workspace in one file: experts with their cards, datasets, uploaded files, and every row of the database.
+"""A whole workspace in one file: experts with their cards, datasets, reports, uploaded files, and every row of the database.
 
 It is taken while others train, promote and serve, and comes back into SQLite or PostgreSQL, or not at all. Left out are
 base models (they are pulled again), runs that are under way, and what killed writers left.
@@ -25,7 +25,7 @@ from chiliad.store.tables import SCHEMA
 
 FORMAT = 1
 ROWS = "database"
-FOLDERS = ("experts", "datasets", "files")
+FOLDERS = ("experts", "datasets", "reports", "files")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def back_up(registry: Registry, file: Path, *, now: datetime) -> Summary:
     with new_archive(file) as archive:
         facts["experts"] = _add_experts(archive, registry.experts_root)
         _add_folder(archive, registry.datasets_root, "datasets")
+        _add_folder(archive, registry.workspace / "reports", "reports")
         _add_uploads(archive, registry.workspace / "files")
         facts["rows"] = _add_rows(archive, registry.database)
         archive.finish(facts)

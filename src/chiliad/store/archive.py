@@ -86,15 +86,25 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
     with explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _refuse_existing(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{STAGE_PREFIX}{path.name}-") as stage:
-            with zipfile.ZipFile(stage, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                yield ArchiveWriter(archive)
-            stage.flush()
-            os.fsync(stage.fileno())
-            try:
-                os.link(stage.name, path)
-            except FileExistsError:
-                _refuse_existing(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{STAGE_PREFIX}{path.name}-")
+        try:
+            with os.fdopen(handle, "w+b") as stage:
+                with zipfile.ZipFile(stage, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                    yield ArchiveWriter(archive)
+                stage.flush()
+                os.fsync(stage.fileno())
+            _take_name(path)
+            os.replace(name, path)  # a memory stick has no hard links
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _take_name(path: Path) -> None:
+    """Make an empty file there, unless something else has been made meanwhile."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        _refuse_existing(path)
 
 
 class ArchiveReader:
