@@ -25,7 +25,7 @@ from chiliad.store.tables import SCHEMA
 
 FORMAT = 1
 ROWS = "database"
-FOLDERS = ("experts", "datasets", "reports", "files")
+FOLDERS = ("experts", "datasets", "reports", "files", "basis")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def back_up(registry: Registry, file: Path, *, now: datetime) -> Summary:
         facts["experts"] = _add_experts(archive, registry.experts_root)
         _add_folder(archive, registry.datasets_root, "datasets")
         _add_folder(archive, registry.workspace / "reports", "reports")
+        _add_folder(archive, registry.workspace / "basis", "basis")
         _add_uploads(archive, registry.workspace / "files")
         facts["rows"] = _add_rows(archive, registry.database)
         archive.finish(facts)

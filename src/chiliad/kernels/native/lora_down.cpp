@@ -40,6 +40,21 @@ void tile_of(std::integer_sequence<int, LESS...>, long rows, const bf16 *x, long
     BY_ROWS[rows - 1](x, inputs, part, inner, inner_stride);
 }
 
+void turn_site(const bf16 *square, long rank, bf16 *inner) {
+    float before[CORE_RANK_MAX];
+    for (long i = 0; i < rank; i += 16) {
+        const Mask mask = lanes(rank - i);
+        store(before + i, load(inner + i, mask), mask);
+    }
+    for (long j = 0; j < rank; j += 16) {
+        const Mask mask = lanes(rank - j);
+        Floats sum = zero();
+        for (long i = 0; i < rank; i++)
+            sum = fma(splat(before[i]), load(square + i * rank + j, mask), sum);
+        store(inner + j, sum, mask);
+    }
+}
+
 }  // namespace
 
 void lora_down(const bf16 *x, long rows, long inputs, const LoraPart &part, bf16 *inner, long inner_stride) {
@@ -47,6 +62,15 @@ void lora_down(const bf16 *x, long rows, long inputs, const LoraPart &part, bf16
         const long left = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
         tile_of(std::make_integer_sequence<int, TILE_ROWS>(), left, x + row * inputs, inputs, part, inner + row * inner_stride,
              inner_stride);
+    }
+}
+
+void turn_row(const bf16 *core, const LoraPart &part, bf16 *inner) {
+    const bf16 *square = core + part.core;
+    for (const SiteUp &site : part.sites) {
+        const long rank = 2 * site.pairs;
+        turn_site(square, rank, inner + 2 * site.pair);
+        square += rank * rank;
     }
 }
 
