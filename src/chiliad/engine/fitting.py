@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from chiliad.adapters import LoraAdapter
 from chiliad.errors import BrokenAdapter
-from chiliad.models import SITES, LlamaConfig
+from chiliad.models import SITES, TransformerConfig
 
 
-def require_fit(adapter: LoraAdapter, config: LlamaConfig) -> None:
+def require_fit(adapter: LoraAdapter, config: TransformerConfig) -> None:
     """Raises BrokenAdapter when a tensor does not fit the model."""
     for (layer, site), (a, b) in adapter.factors.items():
         width_in, width_out = config.widths(site) if layer < config.num_layers and site in SITES else (0, 0)

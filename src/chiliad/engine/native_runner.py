@@ -17,7 +17,7 @@ from chiliad.engine.kv_blocks import KVBlocks
 from chiliad.engine.native_weights import native_weights, no_codes
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.kernels import BLOCK_TOKENS, Decoder, DecoderWork, PackedLora, SiteFactors
-from chiliad.models import Group, Llama, LlamaConfig
+from chiliad.models import Group, Llama, Transformer, TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class NativeAdapter:
 class NativeRunner:
     """Implements `Runner`. A chunk's numbers, to the bit, do not depend on the other chunks or on the threads."""
 
-    def __init__(self, model: Llama, settings: EngineSettings, quantised: ReadQuantised = no_codes) -> None:
-        """`fits(model)`. Raises ConfigError for a model whose matrices have no codes in `settings.precision`.
+    def __init__(self, model: Transformer, settings: EngineSettings, quantised: ReadQuantised = no_codes) -> None:
+        """`fits(model, settings)`. Raises ConfigError for a model whose matrices have no codes in `settings.precision`.
 
         quantised: the model's matrices in codes, for those that came so; the others are rounded where codes are wanted.
         """
@@ -49,9 +49,16 @@ class NativeRunner:
         self._logits = torch.empty(0, model.config.vocab_size)
 
     @staticmethod
-    def fits(model: Llama) -> bool:
+    def fits(model: Transformer, settings: EngineSettings) -> bool:
         """Whether the compiled code is here and takes this model."""
-        return Decoder.fits(*native_weights(model, Precision.BF16))
+        built = NativeRunner.is_built_for(type(model), model.config, settings)
+        return built and Decoder.fits(*native_weights(model, Precision.BF16))
+
+    @staticmethod
+    def is_built_for(kind: type[Transformer], config: TransformerConfig, settings: EngineSettings) -> bool:
+        """Whether there is code for such models: those built like Llama, whose windows hold a whole sequence."""
+        windows = [window for window in config.windows if window]
+        return issubclass(kind, Llama) and min(windows, default=settings.context_max) >= settings.context_max
 
     @property
     def weight_bytes(self) -> int:
@@ -98,7 +105,7 @@ def _packed(adapter: PreparedAdapter | None) -> PackedLora | None:
     return adapter.packed if adapter else None
 
 
-def _groups(adapter: LoraAdapter, config: LlamaConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
+def _groups(adapter: LoraAdapter, config: TransformerConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
     """What `PackedLora` wants."""
     for layer in range(config.num_layers):
         for group in Group:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from chiliad.models import Group, Llama
+from chiliad.models import Group, Transformer
 from chiliad.training.lora_state import LoraState
 from chiliad.training.packed import Packed
 
@@ -21,7 +21,7 @@ from chiliad.training.packed import Packed
 class GroupedLora:
     """`Project` for experts in training: y = x W^T + (x A^T) B^T, each segment of the tokens with its expert's A and B."""
 
-    def __init__(self, model: Llama, packed: Packed) -> None:
+    def __init__(self, model: Transformer, packed: Packed) -> None:
         self.model, self.packed = model, packed
 
     def __call__(self, layer: int, group: Group, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Callable
 
 from chiliad.adapters import LoraShape
-from chiliad.models import Llama
+from chiliad.models import Transformer
 from chiliad.training.trainer import PASS_TOKENS_MAX
 
 LOGITS_ROWS = 256
@@ -34,7 +34,7 @@ def release_freed_memory() -> None:
         _TRIM(0)
 
 
-def training_bytes(model: Llama, shape: LoraShape, seats: int) -> int:
+def training_bytes(model: Transformer, shape: LoraShape, seats: int) -> int:
     """About what training `seats` experts at once takes: the base three times (as it is, and laid out for both ways of a
     pass), what a pass keeps of its tokens, and for each expert its weights, gradient, moments, best weights and copies."""
     config = model.config

@@ -13,7 +13,7 @@ from chiliad.data import Message
 from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
 from chiliad.errors import BadRequest, BrokenAdapter
 from chiliad.evals import Answer
-from chiliad.models import Llama, LlamaConfig
+from chiliad.models import Transformer, load_model
 from chiliad.registry import ExpertVersion
 from chiliad.training.memory import release_freed_memory
 
@@ -32,8 +32,8 @@ class ServedBase:
         self._folders: dict[AdapterHash, Path] = {}
 
     @cached_property
-    def model(self) -> Llama:
-        return Llama.load(self.base.path, LlamaConfig.from_hf(self.base.config))
+    def model(self) -> Transformer:
+        return load_model(self.base.path, self.base.config)
 
     @cached_property
     def engine(self) -> Engine:
@@ -45,6 +45,21 @@ class ServedBase:
             quantised=self.base.quantised(),
             threads=self._settings.threads,
         )
+
+    @property
+    def context_max(self) -> int:
+        """Tokens of a prompt and its answer together."""
+        return min(self._settings.engine.context_max, int(self.base.config["max_position_embeddings"]))
+
+    @property
+    def precision(self) -> str:
+        return self._settings.engine.precision
+
+    @property
+    def about(self) -> str:
+        """One line for people, once it is loaded: what computes it, and the memory that its weights take."""
+        weights = self.base.weights_path.stat().st_size / 1e6
+        return f"{self.base.id}: {weights:,.0f} MB of weights, computed with {self.engine.computes_with}"
 
     @property
     def end_token(self) -> int:

@@ -98,14 +98,40 @@ void attend_heads(const bf16 *q, bf16 *const *blocks, long at, long length, long
         mix<HEADS>(weights, blocks, at + BLOCK * dim, length, dim, start, shares, out);
 }
 
+void add_row(const bf16 *add, bf16 *x, long width) {
+    for (long i = 0; i < width; i += 16) {
+        const __mmask16 mask = lanes(width - i);
+        store(x + i, _mm512_add_ps(load(x + i, mask), load(add + i, mask)), mask);
+    }
+}
+
+void norm_heads(bf16 *x, const bf16 *weight, float eps, long heads, long dim) {
+    for (long head = 0; head < heads; head++, x += dim) {
+        __m512 squares = _mm512_setzero_ps();
+        for (long i = 0; i < dim; i += 16) {
+            const __m512 v = load(x + i, lanes(dim - i));
+            squares = _mm512_fmadd_ps(v, v, squares);
+        }
+        const __m512 factor = _mm512_set1_ps(1.f / std::sqrt(_mm512_reduce_add_ps(squares) / static_cast<float>(dim) + eps));
+        for (long i = 0; i < dim; i += 16) {
+            const __mmask16 mask = lanes(dim - i);
+            store(x + i, _mm512_mul_ps(_mm512_mul_ps(load(x + i, mask), factor), load(weight + i, mask)), mask);
+        }
+    }
+}
+
 using Attend = decltype(&attend_heads<1>);
 constexpr Attend ATTEND[HEADS_MAX + 1] = {nullptr, attend_heads<1>, attend_heads<2>, attend_heads<3>, attend_heads<4>};
 
 }  // namespace
 
-void place_row(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, bf16 *block, long layer, long slot) {
+void place_row(const Heads &heads, const HeadTensors &tensors, bf16 *qkv, const bf16 *cos, const bf16 *sin, bf16 *block,
+               long layer, long slot) {
     const long dim = heads.dim, width = heads.kv_heads * dim;
     bf16 *keys = qkv + heads.queries();
+    if (tensors.bias) add_row(tensors.bias, qkv, heads.qkv());
+    if (tensors.q_norm) norm_heads(qkv, tensors.q_norm, tensors.eps, heads.kv_heads * heads.group, dim);
+    if (tensors.k_norm) norm_heads(keys, tensors.k_norm, tensors.eps, heads.kv_heads, dim);
     rotate_heads(qkv, cos, sin, 1.f, qkv, heads.kv_heads * heads.group + heads.kv_heads, dim);
     for (long head = 0; head < heads.kv_heads; head++) {
         const bf16 *key = keys + head * dim, *value = key + width;

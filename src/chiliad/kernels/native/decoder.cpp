@@ -158,7 +158,7 @@ void Decoder::place_keys(Member &member, const Rows &rows, long layer) {
         for (long i = begin; i < end; i++) {
             const Rows::Row &row = rows.rows[i];
             const long position = row.position();
-            place_row(shape_.heads, qkv_.data() + i * shape_.heads.qkv(), ends_.cos + position * dim,
+            place_row(shape_.heads, layers_[layer].heads, qkv_.data() + i * shape_.heads.qkv(), ends_.cos + position * dim,
                       ends_.sin + position * dim, row.chunk->blocks[position / BLOCK], layer, position % BLOCK);
         }
     });
