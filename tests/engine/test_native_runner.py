@@ -18,7 +18,7 @@ from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import BrokenAdapter
 from chiliad.kernels import path_in_use
 from chiliad.models import SITES, Group, Llama, LlamaConfig
-from chiliad.models.llama import random_tensors
+from chiliad.models.transformer import random_tensors
 
 SETTINGS = EngineSettings(batch_max=12, context_max=160)
 SHAPES = {
@@ -100,7 +100,7 @@ class Pair:
     def make(cls, config, precision=Precision.BF16):
         weights = {name: tensor.bfloat16() for name, tensor in random_tensors(config, 3).items()}
         model = Llama(config, weights, torch.bfloat16)
-        if not NativeRunner.fits(model):
+        if not NativeRunner.fits(model, SETTINGS):
             pytest.skip(f"computes with {path_in_use()}")
         adapters = [
             *(random_adapter(number, config) for number in range(len(ADAPTERS))),
@@ -277,6 +277,6 @@ def test_a_basis_is_packed_once_and_goes_with_its_last_adapter(one):
 
 
 def test_float32_and_odd_sizes_are_left_to_pytorch():
-    assert not NativeRunner.fits(Llama.random(config(**SHAPES["grouped queries"]), 0, torch.float32))
+    assert not NativeRunner.fits(Llama.random(config(**SHAPES["grouped queries"]), 0, torch.float32), SETTINGS)
     odd = config(num_heads=2, num_kv_heads=1, head_dim=16, intermediate_size=97)
-    assert not NativeRunner.fits(Llama.random(odd, 0, torch.bfloat16))
+    assert not NativeRunner.fits(Llama.random(odd, 0, torch.bfloat16), SETTINGS)

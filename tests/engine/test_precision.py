@@ -29,12 +29,12 @@ def matrices(model, precision, quantised=no_codes):
     """(weight, what it is computed with): of the layers, and then of the head."""
     _, layers, ends = native_weights(model, precision, quantised)
     pairs = zip(model.layers, layers, strict=True)
-    inside = [both for kept, ours in pairs for both in zip(kept.weights.values(), ours[2:], strict=True)]
+    inside = [both for kept, ours in pairs for both in zip(kept.weights.values(), ours[2:6], strict=True)]
     return inside, (model.head, ends.head)
 
 
 def native(model, precision, quantised=no_codes, settings=SETTINGS):
-    if not NativeRunner.fits(model):
+    if not NativeRunner.fits(model, settings):
         pytest.skip(f"computes with {path_in_use()}")
     return NativeRunner(model, replace(settings, precision=precision), quantised)
 
@@ -109,7 +109,7 @@ def as_its_codes_say(model, precision):
     model = copy.deepcopy(model)
     _, layers, ends = native_weights(model, precision)
     for kept, ours in zip(model.layers, layers, strict=True):
-        kept.weights.update({group: codes.numbers().bfloat16() for group, codes in zip(Group, ours[2:], strict=True)})
+        kept.weights.update({group: codes.numbers().bfloat16() for group, codes in zip(Group, ours[2:6], strict=True)})
     model.head = ends.head.numbers().bfloat16()
     return model
 

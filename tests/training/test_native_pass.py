@@ -8,7 +8,7 @@ import torch
 from chiliad import kernels
 from chiliad.adapters import LoraShape
 from chiliad.models import SITES, Group, Llama, LlamaConfig
-from chiliad.models.llama import random_tensors
+from chiliad.models.transformer import random_tensors
 from chiliad.training import Row
 from chiliad.training.lora_state import LoraState
 from chiliad.training.native_pass import NativePass

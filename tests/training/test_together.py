@@ -48,7 +48,7 @@ def _model(dtype=torch.float32):
 
 
 def _in_bfloat16(model):
-    from chiliad.models.llama import random_tensors
+    from chiliad.models.transformer import random_tensors
 
     return Llama(model.config, random_tensors(model.config, seed=1), torch.bfloat16)
 

@@ -21,6 +21,8 @@ _COMPUTING = (
     "rope_theta",
     "tie_word_embeddings",
 )
+OWN_TO_SOME = ("rope_local_base_freq", "query_pre_attn_scalar", "sliding_window", "layer_types")
+"""such settings of single architectures"""
 
 
 def fingerprint(folder: Path, config: Mapping[str, Any]) -> str:
@@ -29,7 +31,9 @@ def fingerprint(folder: Path, config: Mapping[str, Any]) -> str:
     Tensors enter by name, type, shape and bytes, so the order in the file and its metadata do not matter.
     """
     digest = hashlib.sha256(b"chiliad base 1\n")
-    digest.update(json.dumps({key: config.get(key) for key in _COMPUTING}, sort_keys=True).encode())
+    computing = {key: config.get(key) for key in _COMPUTING}
+    computing |= {key: config[key] for key in OWN_TO_SOME if key in config}
+    digest.update(json.dumps(computing, sort_keys=True).encode())
     for name, view in sorted(read_weights(folder / "model.safetensors").items()):
         digest.update(json.dumps([name, view.dtype, view.shape]).encode())
         digest.update(view.raw().data)

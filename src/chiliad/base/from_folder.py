@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from chiliad.base.architecture import llama_config, require_supported
+from chiliad.base.architecture import base_config
 from chiliad.base.checkpoint import Checkpoint
-from chiliad.base.template import CHATML, PLAIN
+from chiliad.base.template import fallback
 from chiliad.base.tokenizer import read_special_tokens
 from chiliad.base.weights import Bits, TensorView, read_weights
 from chiliad.errors import BrokenBase
@@ -20,8 +20,7 @@ _COMPUTED_ELSEWHERE = "rotary_emb.inv_freq"  # old checkpoints store what follow
 def read_folder(folder: Path) -> Checkpoint:
     """Raises `BrokenBase` for a missing, damaged or pickled file and for another architecture."""
     given = _read_json(folder / "config.json")
-    require_supported(given.get("model_type"))
-    config = llama_config(given)
+    config = base_config(given)
     views = _tensors(folder)
     if config["tie_word_embeddings"]:
         views.pop("lm_head.weight", None)
@@ -79,7 +78,7 @@ def _chat_template(folder: Path, tokenizer_json: str) -> str:
         template = next((each["template"] for each in template if each.get("name") == "default"), None)
     if template is not None:
         return str(template)
-    return CHATML if '"<|im_start|>"' in tokenizer_json else PLAIN
+    return fallback(lambda token: f'"{token}"' in tokenizer_json)
 
 
 def _licence(folder: Path) -> str:

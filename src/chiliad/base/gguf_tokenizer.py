@@ -25,6 +25,7 @@ _LLAMA3 = [
     {"type": "Split", "pattern": {"Regex": _LLAMA3_SPLIT}, "behavior": "Isolated", "invert": False},
     {**_BYTE_LEVEL, "use_regex": False},
 ]
+_QWEN2 = [{**_LLAMA3[0], "pattern": {"Regex": _LLAMA3_SPLIT.replace("{1,3}", "")}}, _LLAMA3[1]]
 # How text is cut before merging, by llama.cpp's name for it (`tokenizer.ggml.pre`).
 _PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {
     "gpt-2": [_BYTE_LEVEL],
@@ -33,6 +34,7 @@ _PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {
     "refact": _SINGLE_DIGITS,
     "llama-bpe": _LLAMA3,
     "llama3": _LLAMA3,
+    "qwen2": _QWEN2,
 }
 
 
@@ -50,7 +52,7 @@ def tokenizer_json(gguf: GgufFile) -> str:
         "truncation": None,
         "padding": None,
         "added_tokens": _added_tokens(gguf),
-        "post_processor": None,
+        "post_processor": _beginning(gguf),
         **builders[kind](gguf),
     }
     return json.dumps(content, ensure_ascii=False) + "\n"
@@ -65,7 +67,7 @@ def _byte_level(gguf: GgufFile) -> dict[str, Any]:
         )
     merges = [merge.split(" ") for merge in gguf.require("tokenizer.ggml.merges")]
     return {
-        "normalizer": None,
+        "normalizer": {"type": "NFC"} if pre == "qwen2" else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": _PRE_TOKENIZERS[pre]},
         "decoder": {**_BYTE_LEVEL, "add_prefix_space": True},
         "model": _bpe(_vocabulary(gguf), merges, whole_words=_PRE_TOKENIZERS[pre] is _LLAMA3),
@@ -134,6 +136,22 @@ def _merges_by_score(vocabulary: dict[str, int], scores: Sequence[float]) -> lis
         if token[:cut] in vocabulary and token[cut:] in vocabulary
     ]
     return [(left, right) for *_, left, right in sorted(found)]
+
+
+def _beginning(gguf: GgufFile) -> dict[str, Any] | None:
+    """The token that a text begins with, where the file says that there is one, or is of the kind that has one."""
+    token_id = gguf.metadata.get("tokenizer.ggml.bos_token_id")
+    sentencepiece = gguf.metadata["tokenizer.ggml.model"] == "llama"
+    token = gguf.token("bos_token_id")
+    if token is None or not gguf.metadata.get("tokenizer.ggml.add_bos_token", sentencepiece):
+        return None
+    begin = {"SpecialToken": {"id": token, "type_id": 0}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [begin, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [begin, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {token: {"id": token, "ids": [token_id], "tokens": [token]}},
+    }
 
 
 def _added_tokens(gguf: GgufFile) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType as Kind
 
-from chiliad.base.from_gguf import TensorNames
 from chiliad.base.gguf_file import GgufFile
+from chiliad.base.gguf_names import GgufNames
 
 BLOCK = 32
 
@@ -38,9 +38,9 @@ def quantised_reader(path: Path) -> ReadQuantised:
     """The matrices of a GGUF file, which is opened for the first of them; that raises `BrokenBase` for a damaged one."""
 
     @cache
-    def opened() -> tuple[GgufFile, TensorNames]:
+    def opened() -> tuple[GgufFile, GgufNames]:
         gguf = GgufFile.open(path)
-        return gguf, TensorNames.of(gguf)
+        return gguf, GgufNames.of(gguf)
 
     def read(name: str) -> QuantisedTensor | None:
         gguf, names = opened()

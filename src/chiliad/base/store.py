@@ -17,6 +17,7 @@ from chiliad.base.from_gguf import SOURCE_GGUF
 from chiliad.base.quantised import ReadQuantised, quantised_reader
 from chiliad.base.sources import Material, Source, find_source
 from chiliad.base.template import ChatTemplate
+from chiliad.base.terms import require_accepted, terms_files, terms_of
 from chiliad.base.tokenizer import Tokenizer
 from chiliad.errors import BaseModelError, BaseNotFound, BrokenBase
 from chiliad.store.files import folder_lock, orphaned_stages, remove_folder, staged_folder
@@ -48,6 +49,11 @@ class Base:
         source = self.path / SOURCE_GGUF
         return quantised_reader(source) if source.is_file() else lambda _: None
 
+    @property
+    def terms(self) -> tuple[Path, ...]:
+        """The files of its licence's terms, which go with every export of an expert; most bases have none."""
+        return terms_files(self.path)
+
     def tokenizer(self) -> Tokenizer:
         return Tokenizer(self.path / "tokenizer.json")
 
@@ -64,17 +70,25 @@ class BaseStore:
         self._cache_dir = cache_dir
         self._root = cache_dir / "bases"
 
-    def pull(self, source: str, *, name: str | None = None, on_progress: OnProgress | None = None) -> Base:
+    def pull(
+        self,
+        source: str,
+        *,
+        name: str | None = None,
+        accept_licence: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Base:
         """Fetch and convert a base model; one that is here already, from the same source, is returned as it is.
 
         `source` is a known name, a GGUF file, a model folder or a Hugging Face id. `on_progress(stage, done, total)` is
-        called as work proceeds; `total` 0 means unknown. Raises `BaseNotFound`, `BrokenBase` or `StoreError`; nothing
-        half-written stays behind.
+        called as work proceeds; `total` 0 means unknown. Raises `BaseNotFound`, `BrokenBase`, `StoreError`, or
+        `LicenceNotAccepted` where there are terms and `accept_licence` is not said; nothing half-written stays behind.
         """
         found = find_source(source, self._cache_dir)
         base_id = _checked_id(name or found.default_id)
         if base_id in self.ids():
             return self._already_here(base_id, found)
+        require_accepted(source, accepted=accept_licence)
         with folder_lock(self._cache_dir / "locks" / base_id):
             if base_id in self.ids():  # another process was faster
                 return self._already_here(base_id, found)
@@ -114,6 +128,12 @@ class BaseStore:
                 f"The files of base model {base_id} are not the ones that were pulled.", fix=_PULL_AGAIN.format(base_id)
             )
         return base
+
+    def terms(self, base_id: str) -> tuple[Path, ...]:
+        """What has to go with an export of an expert on this base. Raises `BaseNotFound` if there is such, and not here."""
+        if base_id in self.ids():
+            return terms_files(self._root / base_id)
+        return self.get(base_id).terms if terms_of(base_id) else ()
 
     def remove(self, base_id: str) -> None:
         """Delete a base model from this machine. Raises `BaseNotFound`."""

@@ -23,11 +23,27 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-# For base models that come without a template and without the tokens of ChatML.
+GEMMA = (
+    "{{ bos_token }}"
+    "{% set system = messages[0]['content'] + '\n\n' if messages[0]['role'] == 'system' else '' %}"
+    "{% for message in messages if message['role'] != 'system' %}"
+    "{{ '<start_of_turn>' + ('model' if message['role'] == 'assistant' else 'user') + '\n' }}"
+    "{{ (system if loop.first else '') + message['content'] | trim + '<end_of_turn>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+# For base models that come without a template and without the tokens of the two above.
 PLAIN = (
     "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
+
+
+def fallback(is_token: Callable[[str], bool]) -> str:
+    """The template of a base model that comes without one: turns in the tokens that it has."""
+    if is_token("<|im_start|>"):
+        return CHATML
+    return GEMMA if is_token("<start_of_turn>") else PLAIN
 
 
 class ChatTemplate:

@@ -11,8 +11,8 @@ import tokenizers
 
 from chiliad.errors import BrokenBase
 
-# Tokens that end an answer in the chat formats of llama models, beside the tokenizer's own end token.
-_END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "</s>")
+# Tokens that end an answer in the chat formats of these models, beside the tokenizer's own end token.
+_END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>", "</s>")
 _HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -31,12 +31,18 @@ class Tokenizer:
         self.bos_token: str | None = special["bos_token"]
         self.eos_token: str | None = special["eos_token"]
         self.eos_ids: frozenset[int] = self._end_ids()
+        self.begin: tuple[int, ...] = self._begin()
         self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`: nothing added at either end, special tokens in the text recognised."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_text(self, text: str) -> list[int]:
+        """The same for a text that no chat template has written: behind the token that every text begins with, if any."""
+        ids = self.encode(text)
+        return ids if tuple(ids[: len(self.begin)]) == self.begin else [*self.begin, *ids]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of `ids`. Bytes that are not UTF-8 come out as U+FFFD."""
@@ -46,6 +52,12 @@ class Tokenizer:
     def to_json(self) -> str:
         """The tokenizer as the text of a `tokenizer.json`."""
         return str(self._backend.to_str())
+
+    def _begin(self) -> tuple[int, ...]:
+        """The beginning token, where the tokenizer puts it before a text of its own accord."""
+        first = self._backend.encode("").ids[:1]
+        begins = self.bos_token is not None and first == [self._backend.token_to_id(self.bos_token)]
+        return tuple(first) if begins else ()
 
     def _end_ids(self) -> frozenset[int]:
         """The end token, and those of `_END_TOKENS` that are special here: elsewhere they may be ordinary text."""

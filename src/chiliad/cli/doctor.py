@@ -88,6 +88,20 @@ def _base(settings: Settings) -> str:
     return f"{base.id}, every byte as pulled ({base.fingerprint[:12]})"
 
 
+def _bases(settings: Settings) -> str:
+    from chiliad.base import BaseStore
+    from chiliad.engine.native_runner import NativeRunner
+    from chiliad.kernels import path_in_use
+    from chiliad.models import ARCHITECTURES, config_of
+
+    told = []
+    for base in BaseStore(settings.cache_dir).list():
+        kind, config = ARCHITECTURES[base.architecture].model, config_of(base.config)
+        compiled = NativeRunner.is_built_for(kind, config, settings.engine)
+        told.append(f"{base.id} ({base.architecture}): {path_in_use() if compiled else 'PyTorch'}")
+    return "; ".join(told) or "none yet"
+
+
 def _database(settings: Settings) -> str:
     from chiliad.store.files import explain_disk_errors
     from chiliad.workspace import Workspace
@@ -124,6 +138,7 @@ CHECKS: dict[str, Callable[[Settings], str]] = {
     "kernels": _kernels,
     "cache": _cache,
     "base weights": _base,
+    "bases": _bases,
     "database": _database,
     "one token": _token,
 }

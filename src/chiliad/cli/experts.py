@@ -220,10 +220,10 @@ def _export(expert: str, form: Form, out: Path, workspace: Path | None) -> tuple
     with open_registry(existing(workspace)) as registry:
         version = registry.get(expert)
         folder = registry.folder(version.ref)
+    bases = BaseStore(Settings.load().cache_dir)
     if form is Form.PEFT:
-        return str(version.ref), export_peft(version, folder, out)
-    base = BaseStore(Settings.load().cache_dir).get(version.base_id)
-    return str(version.ref), export_gguf(version, folder, base, out)
+        return str(version.ref), export_peft(version, folder, out, bases.terms(version.base_id))
+    return str(version.ref), export_gguf(version, folder, bases.get(version.base_id), out)
 
 
 @contextmanager

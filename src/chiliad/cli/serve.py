@@ -24,6 +24,13 @@ def serve(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Let other machines in. Needs a key: see `chiliad keys`.")
     ] = False,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A base to load at once; may be repeated. Experts of others load theirs when first asked. Default: the "
+            "default base and those of all live experts."
+        ),
+    ] = None,
     worker: Annotated[bool, typer.Option(help="Also do the background jobs, in a process of their own.")] = True,
 ) -> None:
     """Serve every expert, and the base, at http://127.0.0.1:8321/v1 until Ctrl-C.
@@ -45,8 +52,11 @@ def serve(
         check_key(settings.server.host, opened.accounts, api_key=api_key)
         working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
         with working:
+            service = opened.service(base)
+            for line in service.loaded():
+                typer.echo(line)
             run(
-                opened.service(),
+                service,
                 settings.server,
                 opened.accounts,
                 api_key=api_key,

@@ -1,7 +1,8 @@
 """Attention of one step: every token sees its own sequence up to itself, in the cache.
 
 A prompt's chunk goes through PyTorch's fused attention. With one query for each sequence that is the slow path on a CPU;
-decoding tokens go through two batched matrix products over the rows of a lane, padded to the longest.
+decoding tokens go through two batched matrix products over the rows of a lane, padded to the longest. Layers with a window
+see less of what is cached; they have parts of their own, unless nobody is that long.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from chiliad.engine.kv_cache import KVCache, Lane
 from chiliad.engine.runner import Chunk
+from chiliad.models import TransformerConfig, visible
 
 
 class BatchAttention:
@@ -24,14 +26,17 @@ class BatchAttention:
     the order of their rows. The cache has room for all of them.
     """
 
-    def __init__(self, cache: KVCache, chunks: list[Chunk]) -> None:
+    def __init__(self, cache: KVCache, chunks: list[Chunk], config: TransformerConfig) -> None:
+        longest = max(chunk.end for chunk in chunks)
+        windows = map(config.window, range(config.num_layers))
+        self._windows = [window if window and window < longest else None for window in windows]
         self._writes = _writes(cache, chunks)
-        self._parts: list[Part] = _parts(cache, chunks)
+        self._parts: dict[int | None, list[Part]] = {w: _parts(cache, chunks, w) for w in set(self._windows)}
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         for write in self._writes:
             write(layer, k, v)
-        parts = [part(layer, q, k, v) for part in self._parts]
+        parts = [part(layer, q, k, v) for part in self._parts[self._windows[layer]]]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -56,23 +61,26 @@ class Write:
 class Fresh:
     """Prompts of one length that begin in this step: what they see is in this step."""
 
-    def __init__(self, tokens: slice, prompts: int) -> None:
+    def __init__(self, tokens: slice, prompts: int, window: int | None) -> None:
+        length = (tokens.stop - tokens.start) // prompts
         self._tokens = tokens
         self._prompts = prompts
+        self._mask = visible(length, length, window) if window and window < length else None
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (x[self._tokens].unflatten(0, (self._prompts, -1)).transpose(1, 2) for x in (q, k, v))
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        causal = self._mask is None
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask, is_causal=causal, enable_gqa=True)
         return seen.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class Continued:
     """A later chunk of one sequence: it sees what is cached of it, and itself causally."""
 
-    def __init__(self, tokens: slice, lane: Lane, row: int, chunk: Chunk) -> None:
+    def __init__(self, tokens: slice, lane: Lane, row: int, chunk: Chunk, window: int | None) -> None:
         self._tokens = tokens
         self._lane, self._row, self._end = lane, row, chunk.end
-        self._mask = torch.ones(len(chunk.tokens), chunk.end, dtype=torch.bool).tril(chunk.start)
+        self._mask = visible(len(chunk.tokens), chunk.end, window)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         queries = q[self._tokens].transpose(0, 1).unsqueeze(0)
@@ -91,14 +99,17 @@ class Decode:
     Whole rows go into the products, past the end of their sequences too: PyTorch would copy anything narrower.
     """
 
-    def __init__(self, tokens: slice, lane: Lane, rows: list[int], lengths: list[int]) -> None:
+    def __init__(self, tokens: slice, lane: Lane, rows: list[int], lengths: list[int], window: int | None) -> None:
         self._tokens = tokens
         self._lane = lane
         self._rows = slice(min(rows), max(rows) + 1)
         seen = torch.zeros(self._rows.stop - self._rows.start, dtype=torch.long)
         places = torch.tensor(rows) - self._rows.start
         seen[places] = torch.tensor(lengths)
-        hidden = torch.arange(lane.capacity) >= seen.unsqueeze(-1)
+        positions = torch.arange(lane.capacity)
+        hidden = positions >= seen.unsqueeze(-1)
+        if window:
+            hidden |= positions < (seen - window).unsqueeze(-1)
         self._mask = torch.zeros(hidden.shape, dtype=lane.keys.dtype).masked_fill_(hidden, -torch.inf).unsqueeze(1)
         self._places = None if len(rows) == len(seen) else places
 
@@ -138,7 +149,7 @@ def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:
     return [Write(*place) for place in places.values()]
 
 
-def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Part]:
+def _parts(cache: KVCache, chunks: list[Chunk], window: int | None) -> list[Part]:
     """Neighbours that can be computed together are one part."""
     parts: list[Part] = []
     token = 0
@@ -149,11 +160,11 @@ def _parts(cache: KVCache, chunks: list[Chunk]) -> list[Part]:
         token = tokens.stop
         if len(first.tokens) == 1:
             rows = [lane.slots[chunk.sequence] for chunk in mine]
-            parts.append(Decode(tokens, lane, rows, [chunk.end for chunk in mine]))
+            parts.append(Decode(tokens, lane, rows, [chunk.end for chunk in mine], window))
         elif first.start == 0:
-            parts.append(Fresh(tokens, len(mine)))
+            parts.append(Fresh(tokens, len(mine), window))
         else:
-            parts.append(Continued(tokens, lane, lane.slots[first.sequence], first))
+            parts.append(Continued(tokens, lane, lane.slots[first.sequence], first, window))
     return parts
 
 

@@ -34,7 +34,7 @@ from chiliad.engine.runner import Runner, SequenceId
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import ConfigError, EngineError, Overloaded
 from chiliad.kernels import path_in_use
-from chiliad.models import Llama, use_threads
+from chiliad.models import Transformer, use_threads
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Llama,
+        model: Transformer,
         tokenizer: Tokenizer,
         load_adapter: LoadAdapter,
         settings: EngineSettings,
@@ -91,6 +91,8 @@ class Engine:
         self.precision = settings.precision
         self._settings = replace(settings, context_max=self.context_max)
         runner = _runner(model, self._settings, quantised)
+        self.computes_with = path_in_use() if isinstance(runner, NativeRunner) else "PyTorch"
+        """for people"""
         self._core = EngineCore(runner, tokenizer, load_adapter, self._settings, clock)
         self._compute_threads = threads
         self._numbers = count()
@@ -197,9 +199,9 @@ class Engine:
         return not inbox.closing
 
 
-def _runner(model: Llama, settings: EngineSettings, quantised: ReadQuantised) -> Runner:
+def _runner(model: Transformer, settings: EngineSettings, quantised: ReadQuantised) -> Runner:
     """The fastest that takes this model. Raises ConfigError."""
-    if NativeRunner.fits(model):
+    if NativeRunner.fits(model, settings):
         log.info("computing with %s, weights in %s", path_in_use(), settings.precision)
         return NativeRunner(model, settings, quantised)
     if settings.precision is not Precision.BF16:

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from chiliad.adapters import Adapter, CoreAdapter, Ia3Adapter
 from chiliad.errors import BrokenAdapter
-from chiliad.models import SITES, LlamaConfig
+from chiliad.models import SITES, TransformerConfig
 
 Fit = tuple[int, str, bool]
 """layer, site, whether what is there fits"""
 
 
-def require_fit(adapter: Adapter, config: LlamaConfig) -> None:
+def require_fit(adapter: Adapter, config: TransformerConfig) -> None:
     """Raises BrokenAdapter when a tensor does not fit the model."""
     for layer, site, fits in _scales(adapter, config) if isinstance(adapter, Ia3Adapter) else _pairs(adapter, config):
         if not (layer < config.num_layers and fits):
@@ -24,7 +24,7 @@ def require_fit(adapter: Adapter, config: LlamaConfig) -> None:
             )
 
 
-def _pairs(adapter: Adapter, config: LlamaConfig) -> Iterator[Fit]:
+def _pairs(adapter: Adapter, config: TransformerConfig) -> Iterator[Fit]:
     assert not isinstance(adapter, Ia3Adapter)
     pairs: dict[tuple[int, str], tuple[Tensor, Tensor]]
     pairs = dict(adapter.basis.pairs()) if isinstance(adapter, CoreAdapter) else dict(adapter.factors)
@@ -33,6 +33,6 @@ def _pairs(adapter: Adapter, config: LlamaConfig) -> Iterator[Fit]:
         yield layer, site, a.shape == (adapter.rank, width_in) and b.shape == (width_out, adapter.rank)
 
 
-def _scales(adapter: Ia3Adapter, config: LlamaConfig) -> Iterator[Fit]:
+def _scales(adapter: Ia3Adapter, config: TransformerConfig) -> Iterator[Fit]:
     for (layer, site), scale in adapter.scales.items():
         yield layer, site, scale.shape == (config.scaled_width(site),)

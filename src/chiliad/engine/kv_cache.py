@@ -7,7 +7,7 @@ from torch import Tensor
 
 from chiliad.engine.runner import SequenceId
 from chiliad.engine.slots import DenseSlots
-from chiliad.models import LlamaConfig
+from chiliad.models import TransformerConfig
 
 CAPACITY_FIRST = 64
 ROWS_FIRST = 4
@@ -19,7 +19,7 @@ class Lane:
     keys, values: [layers, rows, kv_heads, capacity, head_dim]
     """
 
-    def __init__(self, config: LlamaConfig, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, config: TransformerConfig, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
         self.capacity = capacity
         self.slots: DenseSlots[SequenceId] = DenseSlots()
         shape = (config.num_layers, 0, config.num_kv_heads, capacity, config.head_dim)
@@ -53,7 +53,7 @@ class KVCache:
     costs memory only for itself. Lanes grow with use and keep what they have taken.
     """
 
-    def __init__(self, config: LlamaConfig, dtype: torch.dtype, device: torch.device, context_max: int) -> None:
+    def __init__(self, config: TransformerConfig, dtype: torch.dtype, device: torch.device, context_max: int) -> None:
         self._config, self._dtype, self._device = config, dtype, device
         self._context_max = context_max
         self._lanes: dict[int, Lane] = {}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from chiliad.adapters import AdapterHash, LoraAdapter
 from chiliad.engine.slots import DenseSlots
-from chiliad.models import Group, LlamaConfig
+from chiliad.models import Group, TransformerConfig
 
 SLOTS_FIRST = 4
 
@@ -30,7 +30,7 @@ class StackShape:
 class Blocks:
     """A group's output cut into blocks of one width, so that sites of unequal width are one batched product."""
 
-    def __init__(self, config: LlamaConfig, group: Group, shape: StackShape) -> None:
+    def __init__(self, config: TransformerConfig, group: Group, shape: StackShape) -> None:
         self.width_in, widths = config.group_widths(group)
         self.width = gcd(*widths)
         self.sites = [site for site in group.sites if site in shape.sites]
@@ -49,7 +49,7 @@ class LoraStack:
     blocks of a site that is not adapted
     """
 
-    def __init__(self, config: LlamaConfig, shape: StackShape, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, config: TransformerConfig, shape: StackShape, dtype: torch.dtype, device: torch.device) -> None:
         self.slots: DenseSlots[AdapterHash] = DenseSlots()
         self.rank = shape.rank
         every = {group: Blocks(config, group, shape) for group in Group}

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chiliad.adapters import Basis, CoreAdapter
-from chiliad.models import Group, Llama
+from chiliad.models import Group, Transformer
 
 
-def prepared(adapter: CoreAdapter, model: Llama) -> CoreAdapter:
+def prepared(adapter: CoreAdapter, model: Transformer) -> CoreAdapter:
     """In the model's precision, beside the model; the basis is moved once for all that share it."""
     like = model.embedding
     cores = {site: core.to(like) for site, core in adapter.cores.items()}

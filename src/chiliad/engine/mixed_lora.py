@@ -15,7 +15,7 @@ from chiliad.engine.fitting import require_fit
 from chiliad.engine.lora_stack import LoraStack, StackShape
 from chiliad.engine.mixed_cores import Cores, prepared
 from chiliad.engine.mixed_scales import Scales
-from chiliad.models import Group, Llama, LlamaConfig, Project
+from chiliad.models import Group, Transformer, TransformerConfig, Project
 
 SEGMENT_MIN = 64
 """tokens of one adapter from which it gets matrix products of its own"""
@@ -36,7 +36,7 @@ class Span:
 class MixedLora:
     """The adapters that running sequences use, and the projections of a batch of them."""
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: Transformer) -> None:
         self._model = model
         self._columns = _columns(model.config)
         self._users: Counter[AdapterHash] = Counter()
@@ -221,7 +221,7 @@ def _add_rows(y: Tensor, rows: Tensor | slice, delta: Tensor) -> None:
         y.index_add_(0, rows, delta)
 
 
-def _columns(config: LlamaConfig) -> dict[str, slice]:
+def _columns(config: TransformerConfig) -> dict[str, slice]:
     """Where in the fused output of its group each site lies."""
     columns = {}
     for group in Group:

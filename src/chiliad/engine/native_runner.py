@@ -28,7 +28,7 @@ from chiliad.kernels import (
     PackedScales,
     SiteFactors,
 )
-from chiliad.models import SITES, Group, Llama, LlamaConfig
+from chiliad.models import SITES, Group, Llama, Transformer, TransformerConfig
 
 Pairs = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
 """(layer, site) -> (A, B)"""
@@ -49,8 +49,8 @@ class NativeAdapter:
 class NativeRunner:
     """Implements `Runner`. A chunk's numbers, to the bit, do not depend on the other chunks or on the threads."""
 
-    def __init__(self, model: Llama, settings: EngineSettings, quantised: ReadQuantised = no_codes) -> None:
-        """`fits(model)`. Raises ConfigError for a model whose matrices have no codes in `settings.precision`.
+    def __init__(self, model: Transformer, settings: EngineSettings, quantised: ReadQuantised = no_codes) -> None:
+        """`fits(model, settings)`. Raises ConfigError for a model whose matrices have no codes in `settings.precision`.
 
         quantised: the model's matrices in codes, for those that came so; the others are rounded where codes are wanted.
         """
@@ -64,9 +64,16 @@ class NativeRunner:
         self._bases: WeakValueDictionary[BasisHash, PackedLora] = WeakValueDictionary()
 
     @staticmethod
-    def fits(model: Llama) -> bool:
+    def fits(model: Transformer, settings: EngineSettings) -> bool:
         """Whether the compiled code is here and takes this model."""
-        return Decoder.fits(*native_weights(model, Precision.BF16))
+        built = NativeRunner.is_built_for(type(model), model.config, settings)
+        return built and Decoder.fits(*native_weights(model, Precision.BF16))
+
+    @staticmethod
+    def is_built_for(kind: type[Transformer], config: TransformerConfig, settings: EngineSettings) -> bool:
+        """Whether there is code for such models: those built like Llama, whose windows hold a whole sequence."""
+        windows = [window for window in config.windows if window]
+        return issubclass(kind, Llama) and min(windows, default=settings.context_max) >= settings.context_max
 
     @property
     def weight_bytes(self) -> int:
@@ -128,7 +135,7 @@ def _packed(adapter: PreparedAdapter | None) -> PackedAdapter | None:
     return adapter.packed if adapter else None
 
 
-def _groups(factors: Pairs, config: LlamaConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
+def _groups(factors: Pairs, config: TransformerConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
     """What `PackedLora` wants."""
     for layer in range(config.num_layers):
         for group in Group:
@@ -137,7 +144,7 @@ def _groups(factors: Pairs, config: LlamaConfig) -> Iterator[tuple[int, list[Sit
             yield inputs, [SiteFactors(width, factors.get((layer, site))) for site, width in sites]
 
 
-def _scales(adapter: Ia3Adapter, config: LlamaConfig) -> Tensor:
+def _scales(adapter: Ia3Adapter, config: TransformerConfig) -> Tensor:
     """What `PackedScales` wants: ones where the adapter has nothing."""
     rows = []
     for layer in range(config.num_layers):

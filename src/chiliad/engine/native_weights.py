@@ -11,7 +11,10 @@ from chiliad.base import QuantisedTensor, ReadQuantised
 from chiliad.config import Precision
 from chiliad.errors import ConfigError
 from chiliad.kernels import BLOCK_INPUTS, BlockWeight, DecoderShape, EndWeights, Format, LayerWeights, Matrix
-from chiliad.models import Group, Llama, head_name, weight_names
+from chiliad.models import Group, Transformer, head_name, weight_names
+from chiliad.models.qwen2 import Qwen2Layer
+from chiliad.models.qwen3 import Qwen3Layer
+from chiliad.models.transformer import Layer
 
 _FORMATS = {
     Precision.BF16: (Format.BF16, Format.BF16),
@@ -26,7 +29,7 @@ def no_codes(_: str) -> None:
 
 
 def native_weights(
-    model: Llama, precision: Precision, quantised: ReadQuantised = no_codes
+    model: Transformer, precision: Precision, quantised: ReadQuantised = no_codes
 ) -> tuple[DecoderShape, list[LayerWeights], EndWeights]:
     """What `Decoder` wants. Raises ConfigError for a model whose matrices have no codes in that precision."""
     c = model.config
@@ -39,11 +42,21 @@ def native_weights(
             layer.attention_norm,
             layer.mlp_norm,
             *(_matrix(layer.weights[group], inside, weight_names(i, group), quantised) for group in Group),
+            **_extras(layer),
         )
         for i, layer in enumerate(model.layers)
     ]
     head = _matrix(model.head, outside, [head_name(c)], quantised)
     return shape, layers, EndWeights(model.embedding, model.cos, model.sin, model.final_norm, head)
+
+
+def _extras(layer: Layer) -> dict[str, Tensor]:
+    """What an architecture has besides a Llama's norms and matrices."""
+    if isinstance(layer, Qwen2Layer):
+        return {"qkv_bias": layer.qkv_bias}
+    if isinstance(layer, Qwen3Layer):
+        return {"q_norm": layer.q_norm, "k_norm": layer.k_norm}
+    return {}
 
 
 def _matrix(weight: Tensor, wanted: Format, names: Sequence[str], quantised: ReadQuantised) -> Matrix:

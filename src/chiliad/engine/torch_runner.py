@@ -13,13 +13,13 @@ from chiliad.engine.attention import BatchAttention
 from chiliad.engine.kv_cache import KVCache
 from chiliad.engine.mixed_lora import MixedLora, Span
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
-from chiliad.models import Llama
+from chiliad.models import Transformer
 
 
 class TorchRunner:
     """Implements `Runner`. Tokens of prompts come first, then one token for each decoding sequence in cache order."""
 
-    def __init__(self, model: Llama, settings: EngineSettings) -> None:
+    def __init__(self, model: Transformer, settings: EngineSettings) -> None:
         self._model = model
         self._device = model.embedding.device
         self._cache = KVCache(model.config, model.dtype, self._device, settings.context_max)
@@ -52,7 +52,7 @@ class TorchRunner:
         ids = torch.tensor([token for chunk in ordered for token in chunk.tokens], device=self._device)
         positions = torch.tensor([p for chunk in ordered for p in range(chunk.start, chunk.end)], device=self._device)
         starts = _starts(ordered)
-        attend = BatchAttention(self._cache, ordered)
+        attend = BatchAttention(self._cache, ordered, self._model.config)
         spans = [
             Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter)
             for c in ordered

@@ -1,4 +1,4 @@
-"""A whole step of a decoder in one compiled call. Its plain form is `chiliad.models.Llama`."""
+"""A whole step of a decoder in one compiled call. Its plain form is `chiliad.models.Llama`, Mistral, Qwen2 and Qwen3."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class DecoderShape:
 
 
 class LayerWeights(NamedTuple):
-    """Norms [hidden]; matrices, those that share their input one after another along `out`."""
+    """Norms [hidden]; matrices, those that share their input one after another along `out`.
+
+    qkv_bias: [out of qkv]; q_norm, k_norm: [head_dim], of every head before it turns; None: nothing.
+    """
 
     attention_norm: Tensor
     mlp_norm: Tensor
@@ -41,6 +44,9 @@ class LayerWeights(NamedTuple):
     o: Matrix
     gate_up: Matrix
     down: Matrix
+    qkv_bias: Tensor | None = None
+    q_norm: Tensor | None = None
+    k_norm: Tensor | None = None
 
 
 class EndWeights(NamedTuple):
@@ -151,7 +157,8 @@ class Decoder:
         self._native = native.Decoder(*astuple(shape), *plain, self._pack(ends.head))
         for layer in layers:
             norms = (self._keep(layer.attention_norm), self._keep(layer.mlp_norm))
-            self._native.add_layer(*norms, *map(self._pack, _matrices(layer)))
+            extras = (self._keep(tensor) for tensor in (layer.qkv_bias, layer.q_norm, layer.k_norm))
+            self._native.add_layer(*norms, *map(self._pack, _matrices(layer)), *extras)
         self.packed_bytes = self._packed.nbytes
         """what the matrices take"""
         self.block_numbers = len(layers) * 2 * shape.kv_heads * shape.head_dim * BLOCK_TOKENS
@@ -177,7 +184,9 @@ class Decoder:
         raw = [(w.tokens, w.start, w.blocks, *_addresses(w.adapter), w.wanted) for w in work]
         self._native.run(raw, logits.data_ptr())
 
-    def _keep(self, tensor: Tensor) -> int:
+    def _keep(self, tensor: Tensor | None) -> int:
+        if tensor is None:
+            return 0
         self._kept.append(tensor)
         return tensor.data_ptr()
 

@@ -1,7 +1,6 @@
 """Export for llama.cpp and Ollama: the merged model and the adapter alone as GGUF, and a Modelfile.
 
-llama.cpp rotates neighbouring rows of the query and key matrices where `transformers` rotates rows half a head apart,
-so those rows change places on the way out.
+What llama.cpp keeps in another order or form than `transformers` (`base/gguf_names.py`) is changed on the way out.
 """
 
 from __future__ import annotations
@@ -15,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFReader, GGUFWriter, TensorNameMap, get_tensor_name_map
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
 from chiliad.adapters.merge import Deltas
 from chiliad.base import Base, ChatTemplate, compact_template
+from chiliad.base.checkpoint import Checkpoint
+from chiliad.base.fingerprint import OWN_TO_SOME
 from chiliad.base.from_gguf import read_gguf
+from chiliad.base.gguf_names import ARCHITECTURES, gguf_name, in_gguf_numbers, in_gguf_order
 from chiliad.errors import RegistryError
 from chiliad.registry.expert import ExpertVersion
 from chiliad.registry.export_merged import open_merged
@@ -31,7 +33,6 @@ from chiliad.store.files import staged_folder, write_atomic
 
 MODEL_FILE, LORA_FILE, MODELFILE = "expert.gguf", "lora.gguf", "Modelfile"
 TEMPLATE_FILE = "chat_template.jinja"
-ARCHITECTURE = "llama"
 
 Values = npt.NDArray[Any]
 
@@ -40,7 +41,7 @@ def export_gguf(version: ExpertVersion, source: Path, base: Base, target: Path) 
     """Write expert.gguf (bf16), lora.gguf and Modelfile into the new folder `target`, once they read back right.
 
     Raises WrongBase, StoreError, and RegistryError: `target` exists, the version's files were changed, something reads
-    back differently, or the tokenizer has no name in GGUF.
+    back differently, or the tokenizer or the windows of the base cannot be described in GGUF.
     """
     refuse_existing(target)
     weights = open_merged(version, source, base)
@@ -52,8 +53,12 @@ def export_gguf(version: ExpertVersion, source: Path, base: Base, target: Path) 
         for path in files_of(source):
             if path.name.startswith(("card.", "expert.")):
                 write_atomic(stage / path.name, path.read_bytes())
+        for path in base.terms:
+            write_atomic(stage / path.name, path.read_bytes())
         _check_lora(stage / LORA_FILE, base, weights.deltas)
-        return weights.parity(read_gguf(stage / MODEL_FILE).read)
+        written = read_gguf(stage / MODEL_FILE)
+        _check_settings(written, base)
+        return weights.parity(written.read)
 
 
 @dataclass(frozen=True)
@@ -72,23 +77,23 @@ class _Tensor:
 def _write_model(
     path: Path, version: ExpertVersion, base: Base, template: ChatTemplate, weights: MergedWeights
 ) -> None:
-    writer = GGUFWriter(path, ARCHITECTURE)
+    writer = GGUFWriter(path, ARCHITECTURES[base.config["model_type"]])
     add_model_metadata(writer, version, base, template)
-    names = _names(base)
-    _write(writer, {_gguf_name(names, name): _model_tensor(weights, name, base) for name in weights.shapes})
+    _write(writer, {gguf_name(name, base.config): _model_tensor(weights, name, base) for name in weights.shapes})
 
 
 def _model_tensor(weights: MergedWeights, name: str, base: Base) -> _Tensor:
-    """llama.cpp computes norms in float32 and reads matrices as bf16."""
+    """llama.cpp computes norms and biases in float32 and reads matrices as bf16."""
     shape = weights.shapes[name]
     if len(shape) == 1:
-        return _Tensor(shape, GGMLQuantizationType.F32, lambda: widened(weights.bf16(name)))
-    return _Tensor(shape, GGMLQuantizationType.BF16, lambda: _rope_pairs(weights.bf16(name), name, base))
+        vector = lambda: in_gguf_numbers(name, widened(weights.bf16(name)), base.config)  # noqa: E731
+        return _Tensor(shape, GGMLQuantizationType.F32, vector)
+    return _Tensor(shape, GGMLQuantizationType.BF16, lambda: in_gguf_order(name, weights.bf16(name), base.config))
 
 
 def _write_lora(path: Path, version: ExpertVersion, base: Base, deltas: Deltas) -> None:
     """The adapter alone, for `llama-server --lora`, in float32. The scale is inside B, so alpha is the rank."""
-    writer = GGUFWriter(path, ARCHITECTURE)
+    writer = GGUFWriter(path, ARCHITECTURES[base.config["model_type"]])
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(deltas.rank))
@@ -115,6 +120,15 @@ def _write(writer: GGUFWriter, tensors: Mapping[str, _Tensor]) -> None:
         writer.close()
 
 
+def _check_settings(written: Checkpoint, base: Base) -> None:
+    """llama.cpp takes some settings for granted, or leaves them out."""
+    lost = [key for key in OWN_TO_SOME if base.config.get(key) and written.config.get(key) != base.config[key]]
+    if lost:
+        raise RegistryError(
+            f"llama.cpp would not compute {base.id} as it is: {', '.join(lost)}.", fix="Export with --format merged."
+        )
+
+
 def _check_lora(path: Path, base: Base, deltas: Deltas) -> None:
     written = {tensor.name: tensor.data for tensor in GGUFReader(path).tensors}
     wanted = _lora_tensors(base, deltas)
@@ -123,35 +137,12 @@ def _check_lora(path: Path, base: Base, deltas: Deltas) -> None:
 
 
 def _lora_tensors(base: Base, deltas: Deltas) -> dict[str, Values]:
-    names = _names(base)
     tensors: dict[str, Values] = {}
     for name in deltas:
         a, b = deltas.factors(name)
-        tensors[f"{_gguf_name(names, name)}.lora_a"] = a
-        tensors[f"{_gguf_name(names, name)}.lora_b"] = _rope_pairs(b, name, base)
+        tensors[f"{gguf_name(name, base.config)}.lora_a"] = a
+        tensors[f"{gguf_name(name, base.config)}.lora_b"] = in_gguf_order(name, b, base.config)
     return tensors
-
-
-def _rope_pairs(rows: Values, name: str, base: Base) -> Values:
-    """[out, columns] of a query or key matrix in llama.cpp's row order; any other tensor as it is."""
-    if name.endswith("q_proj.weight"):
-        heads = base.config["num_attention_heads"]
-    elif name.endswith("k_proj.weight"):
-        heads = base.config["num_key_value_heads"]
-    else:
-        return rows
-    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1])
-    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
-
-
-def _names(base: Base) -> TensorNameMap:
-    return get_tensor_name_map(MODEL_ARCH.LLAMA, base.config["num_hidden_layers"])
-
-
-def _gguf_name(names: TensorNameMap, name: str) -> str:
-    found = names.get_name(name, try_suffixes=(".weight",))
-    assert found is not None, f"a llama model has no tensor {name}"
-    return str(found)
 
 
 def _template(source: Path, base: Base) -> ChatTemplate:

@@ -47,9 +47,11 @@ def open_merged(version: ExpertVersion, source: Path, base: Base) -> MergedWeigh
 
 
 def _write_text_parts(base: Base, source: Path, stage: Path) -> None:
-    """Settings, tokenizer and the expert's own template; the card says what the model is worth."""
+    """Settings, tokenizer, the expert's own template and the base's terms; the card says what the model is worth."""
     (stage / "config.json").write_text(json.dumps(base.config, indent=2) + "\n", "utf-8")
     for folder, names in ((base.path, TOKENIZER_FILES), (source, SIDE_FILES)):
         for name in names:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, stage / name)
+    for path in base.terms:
+        shutil.copyfile(path, stage / path.name)

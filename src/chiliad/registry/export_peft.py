@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,14 +24,15 @@ SIDE_FILES = ("chat_template.jinja", "expert.json", "card.json", "card.md", "car
 """what travels with every export, if the version has it"""
 
 
-def export_peft(version: ExpertVersion, source: Path, target: Path) -> Parity:
+def export_peft(version: ExpertVersion, source: Path, target: Path, terms: Sequence[Path] = ()) -> Parity:
     """Write `target`, a folder or (named *.zip) an archive, from the version's folder `source`.
 
-    Raises RegistryError when `target` exists or the files are not those that were registered.
+    terms: the files of the base's licence that have to go with it. Raises RegistryError when `target` exists or the files are not those that were registered.
     """
     refuse_existing(target)
     check_unchanged(version, source)
-    files = {path.name: path.read_bytes() for path in files_of(source)} | _expanded(version, source)
+    plain = {path.name: path.read_bytes() for path in (*files_of(source), *terms)}
+    files = plain | _expanded(version, source)
     if target.suffix == ".zip":
         write_atomic(target, _zipped(files))
         with zipfile.ZipFile(target) as archive:

@@ -42,6 +42,8 @@ def _add_sizes(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
+    if config.get("sliding_window"):
+        writer.add_sliding_window(config["sliding_window"])
 
 
 def _copy_tokenizer(writer: GGUFWriter, reader: GGUFReader) -> None:
@@ -94,6 +96,8 @@ def _pre_tokenizer_name(content: Mapping[str, Any], base: Base) -> str:
         return "smollm"
     if byte_level and kinds == ["Split", "ByteLevel"] and r"\p{N}{1,3}" in steps[0]["pattern"].get("Regex", ""):
         return "llama-bpe"
+    if byte_level and kinds == ["Split", "ByteLevel"] and r"|\p{N}|" in steps[0]["pattern"].get("Regex", ""):
+        return "qwen2"
     raise RegistryError(
         f"The tokenizer of {base.id} has no known name in llama.cpp.",
         fix="Export with --format merged and convert that folder with llama.cpp's convert_hf_to_gguf.py.",

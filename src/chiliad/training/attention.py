@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from chiliad.models import TransformerConfig, visible
 from chiliad.training.packed import Packed
 from chiliad.training.rows import Grid
 
@@ -20,19 +21,24 @@ from chiliad.training.rows import Grid
 class PackedAttention:
     """`Attend` for packed batches: rows see themselves and what their own expert's rows begin with."""
 
-    def __init__(self, packed: Packed) -> None:
-        self._parts = [(segment.tokens, _GridAttention(segment.batch.grid)) for segment in packed.segments]
+    def __init__(self, packed: Packed, config: TransformerConfig) -> None:
+        self._windows = [config.window(layer) for layer in range(config.num_layers)]
+        self._parts = {
+            window: [(segment.tokens, _GridAttention(segment.batch.grid, window)) for segment in packed.segments]
+            for window in set(self._windows)
+        }
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.cat([attend(q[tokens], k[tokens], v[tokens]) for tokens, attend in self._parts])
+        parts = self._parts[self._windows[layer]]
+        return torch.cat([attend(q[tokens], k[tokens], v[tokens]) for tokens, attend in parts])
 
 
 class _GridAttention:
     """Attention within one batch laid out by `grid`; heads and sizes are read from the tensors."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, window: int | None) -> None:
         self.grid = grid
-        self.hidden_cells = torch.ones(grid.width, grid.width, dtype=torch.bool).triu(1)
+        self.hidden_cells = ~visible(grid.width, grid.width, window)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         rows, width = self.grid.rows, self.grid.width

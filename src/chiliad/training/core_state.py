@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from chiliad.adapters import CoreShape, Factors, LoraShape
-from chiliad.models import LlamaConfig
+from chiliad.models import TransformerConfig
 from chiliad.training.lora_state import LoraState
 
 
 class CoreState:
     """Implements `ExpertState`. Starts at the base model exactly: the cores are zero."""
 
-    def __init__(self, config: LlamaConfig, shape: CoreShape, dtype: torch.dtype) -> None:
+    def __init__(self, config: TransformerConfig, shape: CoreShape, dtype: torch.dtype) -> None:
         self.shape = shape
         rank, sites = shape.rank, shape.basis.sites
         self.lora = LoraState(config, LoraShape(rank, float(rank), False, sites), dtype, seed=0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from chiliad.adapters.ia3 import FEEDFORWARD
-from chiliad.models import Group, Llama
+from chiliad.models import Group, Transformer
 from chiliad.training.grouped_scales import scaled
 from chiliad.training.lora_state import LoraState
 from chiliad.training.packed import Packed
@@ -27,7 +27,7 @@ class GroupedLora:
     Segments of IA3 experts have what goes in or comes out multiplied instead.
     """
 
-    def __init__(self, model: Llama, packed: Packed) -> None:
+    def __init__(self, model: Transformer, packed: Packed) -> None:
         self.model, self.packed = model, packed
         queries, keys, values = model.config.group_widths(Group.QKV)[1]
         self._outputs = [("k_proj", slice(queries, queries + keys)), ("v_proj", slice(-values, None))]
@@ -39,23 +39,23 @@ class GroupedLora:
         scales = [(state, rows) for state, rows in parts if isinstance(state, ScaleState)]
         if scales and group is Group.DOWN:
             x = scaled(x, scales, layer, [(FEEDFORWARD, slice(None))])
-        y = cast(Tensor, _LoraLinear.apply(x, self.model.weight(layer, group), loras, layer, group))  # type: ignore[no-untyped-call]
+        y = cast(Tensor, _LoraLinear.apply(x, self.model, loras, layer, group))  # type: ignore[no-untyped-call]
         return scaled(y, scales, layer, self._outputs) if scales and group is Group.QKV else y
 
 
 class _LoraLinear(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, parts: list[tuple[LoraState, slice]], layer: int, group: Group
+        ctx: Any, x: Tensor, model: Transformer, parts: list[tuple[LoraState, slice]], layer: int, group: Group
     ) -> Tensor:
-        y = F.linear(x, weight)
+        y = model.project(layer, group, x)
         lows = []
         for state, rows in parts:
             factors = state.group(layer, group)
             if factors is not None:
                 lows.append(F.linear(x[rows], factors.down))
                 y[rows].addmm_(lows[-1], factors.up.t())
-        ctx.parts, ctx.layer, ctx.group, ctx.weight = parts, layer, group, weight
+        ctx.parts, ctx.layer, ctx.group, ctx.weight = parts, layer, group, model.weight(layer, group)
         ctx.save_for_backward(x, *lows)
         return y
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from chiliad.adapters import Factors, LoraShape
-from chiliad.models import Group, LlamaConfig
+from chiliad.models import Group, TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LoraState:
     version: grows with every change of the master weights, for those that keep copies.
     """
 
-    def __init__(self, config: LlamaConfig, shape: LoraShape, dtype: torch.dtype, seed: int) -> None:
+    def __init__(self, config: TransformerConfig, shape: LoraShape, dtype: torch.dtype, seed: int) -> None:
         self.config, self.shape, self.dtype = config, shape, dtype
         self._places = dict(_places(config, shape))
         size = max(place.up_end for place in self._places.values())
@@ -172,7 +172,7 @@ class _Place:
         return flat[self.up_start : self.up_end].view(self.width_out, self.rank)
 
 
-def _places(config: LlamaConfig, shape: LoraShape) -> Iterator[tuple[tuple[int, str], _Place]]:
+def _places(config: TransformerConfig, shape: LoraShape) -> Iterator[tuple[tuple[int, str], _Place]]:
     start = 0
     for layer in range(config.num_layers):
         for group in Group:

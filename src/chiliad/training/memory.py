@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from chiliad.models import SITES, Llama
+from chiliad.models import SITES, Transformer
 from chiliad.training.trainer import PASS_TOKENS_MAX
 
 LOGITS_ROWS = 256
@@ -33,7 +33,7 @@ def release_freed_memory() -> None:
         _TRIM(0)
 
 
-def training_bytes(model: Llama, rank: int, seats: int) -> int:
+def training_bytes(model: Transformer, rank: int, seats: int) -> int:
     """About what training `seats` experts at once takes, LoRA's on all linear layers or what a pass sees as such: the base three times (as it is, and laid out for both ways of a
     pass), what a pass keeps of its tokens, and for each expert its weights, gradient, moments, best weights and copies."""
     config = model.config

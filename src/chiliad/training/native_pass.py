@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from chiliad.kernels import native_for, pack
-from chiliad.models import Group, Llama
+from chiliad.models import Group, Llama, Transformer
+from chiliad.models.mistral import Mistral
 from chiliad.training.lora_state import LoraState
 from chiliad.training.loss import LossTally
 from chiliad.training.packed import Packed
@@ -23,7 +24,7 @@ class NativePass:
     Holds two copies of the frozen matrices: laid out for the way there and, transposed, for the way back.
     """
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: Transformer) -> None:
         """model: `NativePass.fits(model)`."""
         native = native_for(model.embedding)
         assert native is not None
@@ -34,10 +35,12 @@ class NativePass:
         self._experts: WeakKeyDictionary[LoraState, _Expert] = WeakKeyDictionary()
 
     @staticmethod
-    def fits(model: Llama) -> bool:
+    def fits(model: Transformer) -> bool:
+        """Whether the compiled code is here and takes this model: a Llama without windows."""
         c = model.config
         even = all(width % 2 == 0 for width in (c.hidden_size, c.intermediate_size, c.head_dim, c.vocab_size))
-        return native_for(model.embedding, model.head) is not None and even
+        plain = type(model) in (Llama, Mistral) and not c.windows
+        return plain and native_for(model.embedding, model.head) is not None and even
 
     def score(self, packed: Packed) -> LossTally:
         """The loss of every answer token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from chiliad.models import Llama
+from chiliad.models import Transformer
 from chiliad.training.attention import PackedAttention
 from chiliad.training.grouped_lora import GroupedLora
 from chiliad.training.loss import LossTally, answer_loss
@@ -14,7 +14,7 @@ from chiliad.training.packed import Packed
 class PlainPass:
     """Any model on any device."""
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: Transformer) -> None:
         self.model = model
 
     def score(self, packed: Packed) -> LossTally:
@@ -29,7 +29,7 @@ class PlainPass:
         return tally
 
     def _loss(self, packed: Packed, *, train: bool) -> tuple[torch.Tensor, LossTally]:
-        attend, project = PackedAttention(packed), GroupedLora(self.model, packed)
+        attend, project = PackedAttention(packed, self.model.config), GroupedLora(self.model, packed)
         hidden = self.model.hidden(
             packed.ids, packed.positions, attend, project, keep=packed.predicts, track_gradient=train
         )

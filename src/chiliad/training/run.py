@@ -15,7 +15,7 @@ from torch import Tensor
 
 from chiliad.adapters import Basis, Factors
 from chiliad.errors import TrainingError
-from chiliad.models import LlamaConfig
+from chiliad.models import TransformerConfig
 from chiliad.training.checkpoint import Checkpoint, Progress
 from chiliad.training.memory import release_freed_memory
 from chiliad.training.recipe import Recipe
@@ -236,7 +236,7 @@ class Run:
         )
 
 
-def _check(course: Course, config: LlamaConfig) -> None:
+def _check(course: Course, config: TransformerConfig) -> None:
     """A row that the base cannot read would take the other experts' passes with it."""
     for row in (*course.train, *course.dev):
         positions, words = config.max_position_embeddings, config.vocab_size

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from chiliad.adapters import Factors, Ia3Shape
-from chiliad.models import LlamaConfig
+from chiliad.models import TransformerConfig
 
 
 class ScaleState:
     """Implements `ExpertState`. Only plain passes know what to do with it."""
 
-    def __init__(self, config: LlamaConfig, shape: Ia3Shape, dtype: torch.dtype) -> None:
+    def __init__(self, config: TransformerConfig, shape: Ia3Shape, dtype: torch.dtype) -> None:
         self.shape, self.dtype = shape, dtype
         keys = [(layer, site) for layer in range(config.num_layers) for site in shape.targets]
         self._widths = {key: config.scaled_width(key[1]) for key in keys}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from chiliad.adapters import AdapterShape, CoreShape, Factors, Ia3Shape
-from chiliad.models import LlamaConfig
+from chiliad.models import TransformerConfig
 from chiliad.training.core_state import CoreState
 from chiliad.training.lora_state import LoraState
 from chiliad.training.scale_state import ScaleState
@@ -42,7 +42,7 @@ class ExpertState(Protocol):
         ...
 
 
-def new_state(config: LlamaConfig, shape: AdapterShape, dtype: torch.dtype, seed: int) -> LoraState | CoreState | ScaleState:
+def new_state(config: TransformerConfig, shape: AdapterShape, dtype: torch.dtype, seed: int) -> LoraState | CoreState | ScaleState:
     """An expert at its start: it computes what the base does."""
     if isinstance(shape, CoreShape):
         return CoreState(config, shape, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from torch import Tensor
 
 from chiliad.adapters import AdapterShape
 from chiliad.errors import TrainingError
-from chiliad.models import Llama
+from chiliad.models import Transformer
 from chiliad.training.native_pass import NativePass
 from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
 from chiliad.training.rows import Batch, Row, cut, make_batch
 from chiliad.training.scale_state import ScaleState
 from chiliad.training.state import ExpertState, new_state
+
+log = logging.getLogger(__name__)
 
 PASS_TOKENS_MAX = 1024
 """tokens whose activations exist at once: large enough for full speed of the matrix products, small in memory"""
@@ -64,9 +67,11 @@ class Trainer:
     of sums inside PyTorch's products.
     """
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: Transformer) -> None:
         self.model = model
         self._pass = NativePass(model) if NativePass.fits(model) else PlainPass(model)
+        if isinstance(self._pass, PlainPass):
+            log.info("training a %s with PyTorch: there is no compiled pass for it", type(model).__name__)
         self._experts: dict[str, _Expert] = {}
 
     def add(self, name: str, shape: AdapterShape, *, seed: int, weight_decay: float = 0.0) -> ExpertState:

@@ -14,7 +14,7 @@ from chiliad.data import Message
 from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
 from chiliad.errors import BadRequest, BrokenAdapter, TrainingError
 from chiliad.evals import Answer
-from chiliad.models import SITES, Llama, LlamaConfig
+from chiliad.models import SITES, Transformer, load_model
 from chiliad.registry import ExpertVersion
 from chiliad.store.files import write_atomic
 from chiliad.training.memory import release_freed_memory
@@ -35,8 +35,8 @@ class ServedBase:
         self._folders: dict[AdapterHash, Path] = {}
 
     @cached_property
-    def model(self) -> Llama:
-        return Llama.load(self.base.path, LlamaConfig.from_hf(self.base.config))
+    def model(self) -> Transformer:
+        return load_model(self.base.path, self.base.config)
 
     @cached_property
     def engine(self) -> Engine:
@@ -48,6 +48,21 @@ class ServedBase:
             quantised=self.base.quantised(),
             threads=self._settings.threads,
         )
+
+    @property
+    def context_max(self) -> int:
+        """Tokens of a prompt and its answer together."""
+        return min(self._settings.engine.context_max, int(self.base.config["max_position_embeddings"]))
+
+    @property
+    def precision(self) -> str:
+        return self._settings.engine.precision
+
+    @property
+    def about(self) -> str:
+        """One line for people, once it is loaded: what computes it, and the memory that its weights take."""
+        weights = self.base.weights_path.stat().st_size / 1e6
+        return f"{self.base.id}: {weights:,.0f} MB of weights, computed with {self.engine.computes_with}"
 
     @property
     def end_token(self) -> int:
@@ -144,7 +159,7 @@ class ServedBase:
         return loaded
 
 
-def _made(model: Llama, rank: int) -> Basis:
+def _made(model: Transformer, rank: int) -> Basis:
     rank_max = min(min(model.config.widths(site)) for site in SITES)
     if rank > rank_max:
         raise TrainingError(

@@ -42,7 +42,6 @@ class Model:
     id: str
     served: ServedBase
     expert: Expert | None
-    context_max: int
     told: Callable[[], Told]
 
     @property
@@ -67,7 +66,11 @@ class Model:
 
     @property
     def precision(self) -> str:
-        return self.served.engine.precision
+        return self.served.precision
+
+    @property
+    def context_max(self) -> int:
+        return self.served.context_max
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -81,10 +84,13 @@ class Model:
 class WorkspaceService:
     """Reads the registry at every question, so that a version promoted by another process answers at once.
 
-    May be asked by several threads at a time.
+    Each base has an engine of its own, which starts now for `bases` and, unless `experts_wait`, for those of live experts;
+    for any other when somebody first asks for it or one of its experts. May be asked by several threads at a time.
     """
 
-    def __init__(self, workspace: Workspace, bases: Sequence[str], *, any_base: bool = False) -> None:
+    def __init__(
+        self, workspace: Workspace, bases: Sequence[str], *, any_base: bool = False, experts_wait: bool = False
+    ) -> None:
         self._workspace = workspace
         self._any_base = any_base
         self._numbers = count()
@@ -93,7 +99,7 @@ class WorkspaceService:
         self._loading = Lock()
         for base_id in bases:
             self._load(base_id)
-        for version in self._live():
+        for version in () if experts_wait else self._live():
             try:
                 self._load(version.base_id)
             except BaseModelError as error:
@@ -105,8 +111,13 @@ class WorkspaceService:
     def models(self) -> Sequence[Model]:
         experts = {version.name: version for version in self._live()}
         experts |= {version.training[RECORDED_AS]: version for version in self._workspace.registry.fine_tuned()}
-        listed = (self._listed(name, one) for name, one in experts.items() if one.base_id in self._loaded)
-        return [*filter(None, listed), *(self._base(base_id) for base_id in sorted(self._loaded))]
+        listed = [model for model in (self._listed(name, one) for name, one in experts.items()) if model]
+        bases = self._loaded | {model.served.base.id for model in listed}
+        return [*listed, *(self._base(base_id) for base_id in sorted(bases))]
+
+    def loaded(self) -> list[str]:
+        """A line for each base in memory, for people."""
+        return [self._workspace.served(base_id).about for base_id in sorted(self._loaded)]
 
     def resolve(self, model_id: str) -> Model:
         if model_id in self._loaded:
@@ -114,7 +125,7 @@ class WorkspaceService:
         try:
             version = self._workspace.registry.get(model_id)
         except ExpertNotFound:
-            is_base = self._any_base and model_id in self._workspace.bases.ids()
+            is_base = model_id in self._workspace.bases.ids() and (self._any_base or self._has_experts(model_id))
             if not is_base and self._workspace.settings.hosted(model_id) is None:
                 raise
             base_id = self._workspace.base_called(model_id)
@@ -159,27 +170,30 @@ class WorkspaceService:
     def _live(self) -> list[ExpertVersion]:
         return [summary.live for summary in self._workspace.registry.experts() if summary.live]
 
+    def _has_experts(self, base_id: str) -> bool:
+        return any(version.base_id == base_id for version in self._live())
+
     def _load(self, base_id: str) -> None:
         """Read a base's weights and start its engine, once."""
         with self._loading:
             if base_id not in self._loaded:
-                self._workspace.served(base_id).engine  # noqa: B018 - what is read is kept
-                self._loaded.add(base_id)
+                served = self._workspace.served(base_id)
+                log.info("loaded %s", served.about)
+                self._loaded = {*self._loaded, base_id}
 
     def _base(self, base_id: str) -> Model:
         served = self._workspace.served(base_id)
-        return Model(base_id, served, None, served.engine.context_max, lambda: Told(served.base.note))
+        return Model(base_id, served, None, lambda: Told(served.base.note))
 
     def _expert(self, model_id: str, version: ExpertVersion) -> Model:
         expert = self._workspace.expert(version.ref)
-        served = expert.served
-        return Model(model_id, served, expert, served.engine.context_max, lambda: self._about(expert))
+        return Model(model_id, expert.served, expert, lambda: self._about(expert))
 
     def _listed(self, name: str, version: ExpertVersion) -> Model | None:
-        """An expert in the list; not one that has just been deleted, or whose base is another one by now."""
+        """An expert in the list; not one that has just been deleted, or whose base is gone or another one by now."""
         try:
             return self._expert(name, version)
-        except (ExpertNotFound, WrongBase):
+        except (ExpertNotFound, WrongBase, BaseModelError):
             return None
 
     def _about(self, expert: Expert) -> Told:

@@ -345,12 +345,13 @@ class Workspace:
         """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
 
         Without `bases` it is the default base if that is here; it is fetched only if there is nothing else to serve.
-        With `any_base` the other bases of this machine answer too, each loaded when it is first asked.
+        With `any_base` the other bases of this machine answer too. What is not loaded now is when it is first asked.
         """
+        chosen = bases is not None
         if bases is None:
             wanted = DEFAULT_BASE in self.bases.ids() or not any(expert.live for expert in self.registry.experts())
             bases = (DEFAULT_BASE,) if wanted else ()
-        return WorkspaceService(self, bases, any_base=any_base)
+        return WorkspaceService(self, bases, any_base=any_base, experts_wait=chosen)
 
     @cached_property
     def jobs(self) -> WorkspaceJobs:

@@ -97,6 +97,28 @@ void attend_heads(const bf16 *q, bf16 *const *blocks, long at, long length, long
         mix<HEADS>(weights, blocks, at + BLOCK * dim, length, dim, start, shares, out);
 }
 
+void add_row(const bf16 *add, bf16 *x, long width) {
+    for (long i = 0; i < width; i += 16) {
+        const Mask mask = lanes(width - i);
+        store(x + i, load(x + i, mask) + load(add + i, mask), mask);
+    }
+}
+
+void norm_heads(bf16 *x, const bf16 *weight, float eps, long heads, long dim) {
+    for (long head = 0; head < heads; head++, x += dim) {
+        Floats squares = zero();
+        for (long i = 0; i < dim; i += 16) {
+            const Floats v = load(x + i, lanes(dim - i));
+            squares = fma(v, v, squares);
+        }
+        const Floats factor = splat(1.f / std::sqrt(sum_of(squares) / static_cast<float>(dim) + eps));
+        for (long i = 0; i < dim; i += 16) {
+            const Mask mask = lanes(dim - i);
+            store(x + i, load(x + i, mask) * factor * load(weight + i, mask), mask);
+        }
+    }
+}
+
 template <int... LESS>
 void attend_some(std::integer_sequence<int, LESS...>, long count, const bf16 *q, bf16 *const *blocks, long at, long length,
                   long dim, float *scores, bf16 *out) {
@@ -106,9 +128,14 @@ void attend_some(std::integer_sequence<int, LESS...>, long count, const bf16 *q,
 
 }  // namespace
 
-void place_row(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, bf16 *block, long layer, long slot) {
+void place_row(const Heads &heads, const HeadTensors &tensors, const bf16 *scales, bf16 *qkv, const bf16 *cos, const bf16 *sin,
+               bf16 *block, long layer, long slot) {
     const long dim = heads.dim, width = heads.kv_heads * dim;
     bf16 *keys = qkv + heads.queries();
+    if (tensors.bias) add_row(tensors.bias, qkv, heads.qkv());
+    if (scales) scale_row(keys, scales, heads.keys_values());
+    if (tensors.q_norm) norm_heads(qkv, tensors.q_norm, tensors.eps, heads.kv_heads * heads.group, dim);
+    if (tensors.k_norm) norm_heads(keys, tensors.k_norm, tensors.eps, heads.kv_heads, dim);
     rotate_heads(qkv, cos, sin, 1.f, qkv, heads.kv_heads * heads.group + heads.kv_heads, dim);
     for (long head = 0; head < heads.kv_heads; head++) {
         const bf16 *key = keys + head * dim, *value = key + width;

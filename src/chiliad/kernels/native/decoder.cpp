@@ -161,11 +161,9 @@ void Decoder::place_keys(Member &member, const Rows &rows, long layer) {
         for (long i = begin; i < end; i++) {
             const Rows::Row &row = rows.rows[i];
             const long position = row.position();
-            bf16 *const qkv = qkv_.data() + i * shape_.heads.qkv();
-            if (const bf16 *scales = scales_of(row, layer))
-                scale_row(qkv + shape_.heads.queries(), scales, shape_.heads.keys_values());
-            place_row(shape_.heads, qkv, ends_.cos + position * dim,
-                      ends_.sin + position * dim, row.chunk->blocks[position / BLOCK], layer, position % BLOCK);
+            place_row(shape_.heads, layers_[layer].heads, scales_of(row, layer), qkv_.data() + i * shape_.heads.qkv(),
+                      ends_.cos + position * dim, ends_.sin + position * dim, row.chunk->blocks[position / BLOCK], layer,
+                      position % BLOCK);
         }
     });
 }

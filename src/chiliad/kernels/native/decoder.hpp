@@ -20,6 +20,7 @@ struct Shape {
 struct Layer {
     const bf16 *attention_norm, *mlp_norm;
     Packed qkv, o, gate_up, down;
+    HeadTensors heads;
 };
 
 struct Ends {
@@ -71,6 +72,7 @@ class Decoder {
     Decoder(const Shape &shape, const Ends &ends) : shape_(shape), ends_(ends) {}
 
     void add(const Layer &layer) { layers_.push_back(layer); }
+    const Shape &shape() const { return shape_; }
 
     // logits: [wanted tokens, vocab], in the order of the chunks and of the tokens within them. Keys and values of all
     // tokens are put into their blocks. A token's logits and keys do not depend on the other chunks, on how its sequence

@@ -107,9 +107,9 @@ void offer_decoder(nb::module_ &m) {
              })
         .def("add_layer",
              [](chiliad::Decoder &self, Address attention_norm, Address mlp_norm, const Matrix &qkv, const Matrix &o,
-                const Matrix &gate_up, const Matrix &down) {
+                const Matrix &gate_up, const Matrix &down, Address qkv_bias, Address q_norm, Address k_norm) {
                  self.add({numbers(attention_norm), numbers(mlp_norm), packed(qkv), packed(o), packed(gate_up),
-                           packed(down)});
+                           packed(down), {numbers(qkv_bias), numbers(q_norm), numbers(k_norm), self.shape().eps}});
              })
         .def("run", run);
 }

@@ -148,8 +148,17 @@ struct Heads {
     long of_head(long layer, long kv_head) const { return (layer * kv_heads + kv_head) * 2 * BLOCK * dim; }
 };
 
-// Rotate a token's queries in place, and put its rotated keys and its values into place `slot` of its block.
-void place_row(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, bf16 *block, long layer, long slot);
+// What some architectures do to queries, keys and values before they turn; null: nothing.
+struct HeadTensors {
+    const bf16 *bias;              // [heads.qkv()]
+    const bf16 *q_norm, *k_norm;  // [dim], for each head
+    float eps;
+};
+
+// Finish a token's queries in place, and put its keys, turned as they are, and its values into place `slot` of its block.
+// scales: an IA3 adapter's for keys and values, or null.
+void place_row(const Heads &heads, const HeadTensors &tensors, const bf16 *scales, bf16 *qkv, const bf16 *cos, const bf16 *sin,
+               bf16 *block, long layer, long slot);
 
 // Softmax attention at scale dim^-0.5 of one token's query heads that share a key head, over the first `length` tokens of
 // its blocks. q, out: [group, dim]; scratch: attend_scratch(length) floats.

@@ -74,7 +74,7 @@ def _read_prompts(body: wire.CompletionBody, model: ServedModel) -> tuple[_Promp
 
 def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
     if isinstance(prompt, str):
-        return _Prompt(prompt, tuple(model.tokenizer.encode(prompt)))
+        return _Prompt(prompt, tuple(model.tokenizer.encode_text(prompt)))
     check_ids(prompt, model.tokenizer, param="prompt")
     return _Prompt(model.tokenizer.decode(prompt, skip_special=False), prompt)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chiliad.adapters import LoraAdapter
 from chiliad.adapters.spectrum import spectra
-from chiliad.models import Llama
+from chiliad.models import Transformer
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Change:
     values: tuple[float, ...]
 
 
-def changes_of(adapter: LoraAdapter, base: Llama) -> tuple[Change, ...]:
+def changes_of(adapter: LoraAdapter, base: Transformer) -> tuple[Change, ...]:
     """In the order of layers, and of sites within a layer."""
     norms = _norms(base)
     found = spectra(adapter)
@@ -32,6 +32,6 @@ def changes_of(adapter: LoraAdapter, base: Llama) -> tuple[Change, ...]:
     )
 
 
-def _norms(base: Llama) -> dict[tuple[int, str], float]:
+def _norms(base: Transformer) -> dict[tuple[int, str], float]:
     """(layer, site) -> Frobenius norm of the base's matrix."""
     return {key: float(weight.float().norm()) for key, weight in base.weights()}
