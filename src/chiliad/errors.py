@@ -35,6 +35,7 @@ ChiliadError
 └── RequestError
     ├── BadRequest
     ├── PromptTooLong
+    ├── DeadlinePassed     the request's own limit
     └── Overloaded
 """
 
@@ -198,6 +199,10 @@ class PromptTooLong(RequestError):
         )
         self.limit = limit
         self.got = got
+
+
+class DeadlinePassed(RequestError):
+    code = "deadline_passed"
 
 
 class Overloaded(RequestError):

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
+from chiliad.adapters.weights_file import WeightsFile
 from chiliad.errors import BrokenAdapter, WrongBase
 
 CONFIG_NAME = "adapter_config.json"
@@ -51,33 +51,28 @@ def content_hash(folder: Path) -> AdapterHash:
 
     safetensors writes its header's metadata in any order, so the header counts in sorted form. Raises BrokenAdapter.
     """
-    digest = hashlib.sha256()
-    header, tensors = _parts(_existing(folder / WEIGHTS_NAME))
-    for part in (_existing(folder / CONFIG_NAME).read_bytes(), header, tensors):
-        digest.update(f"{len(part)}\0".encode())
-        digest.update(part)
-    return AdapterHash(digest.hexdigest())
+    return _hash(folder, _weights(folder))
 
 
 def load_adapter(
-    folder: Path, *, base_fingerprint: str | None = None, dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
+    folder: Path, *, base_fingerprint: str | None = None, dtype: torch.dtype = torch.bfloat16
 ) -> LoraAdapter:
-    """Read an adapter for serving, its scale folded into B.
+    """Read an adapter for serving, its scale folded into B. Its files are read once.
 
     Raises BrokenAdapter for a file that is missing, cut short, pickled, not finite or of a kind that cannot be served, and
     WrongBase when the file names another base than `base_fingerprint`.
     """
     config = read_config(folder)
     shape = _shape(config, folder)
-    tensors, metadata = _read_tensors(folder / WEIGHTS_NAME, device)
-    made_for = metadata.get(FINGERPRINT_KEY)
+    weights = _weights(folder)
+    made_for = weights.metadata.get(FINGERPRINT_KEY)
     if base_fingerprint and made_for and made_for != base_fingerprint:
         raise WrongBase(
             f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
             fix="Serve it with the base that it was trained on, or train it again on this one.",
         )
-    factors = {key: _scaled(pair, shape, dtype) for key, pair in _pairs(tensors, folder).items()}
-    return LoraAdapter(content_hash(folder), shape, made_for, factors)
+    factors = {key: _scaled(pair, shape, dtype) for key, pair in _pairs(weights.tensors(), folder).items()}
+    return LoraAdapter(_hash(folder, weights), shape, made_for, factors)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -136,30 +131,16 @@ def _shape(config: dict[str, Any], folder: Path) -> LoraShape:
     return LoraShape(rank, alpha, bool(config.get("use_rslora")), names)
 
 
-def _read_tensors(path: Path, device: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(_existing(path), framework="pt", device=device) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return tensors, dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise BrokenAdapter(
-            f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again."
-        ) from error
+def _weights(folder: Path) -> WeightsFile:
+    return WeightsFile.read(_existing(folder / WEIGHTS_NAME))
 
 
-def _parts(path: Path) -> tuple[bytes, bytes]:
-    """A safetensors file as its header, in canonical form, and its tensors' bytes."""
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    try:
-        header = json.loads(data[8 : 8 + length])
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _not_whole(path, error) from error
-    return json.dumps(header, sort_keys=True).encode(), data[8 + length :]
-
-
-def _not_whole(path: Path, error: Exception) -> BrokenAdapter:
-    return BrokenAdapter(f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again.")
+def _hash(folder: Path, weights: WeightsFile) -> AdapterHash:
+    digest = hashlib.sha256()
+    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.canonical_header, weights.bytes):
+        digest.update(f"{len(part)}\0".encode())
+        digest.update(part)
+    return AdapterHash(digest.hexdigest())
 
 
 def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
@@ -171,8 +152,6 @@ def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str],
                 f"{folder} adapts {name}, which is not a linear layer of a decoder block.",
                 fix="Train it on q, k, v, o, gate, up and down projections only.",
             )
-        if not torch.isfinite(tensor).all():
-            raise BrokenAdapter(f"{name} in {folder} has values that are not finite.", fix="Train the adapter again.")
         halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor
     broken = [key for key, half in halves.items() if len(half) != 2 or half["A"].shape[0] != half["B"].shape[1]]
     if broken or not halves:
@@ -182,7 +161,7 @@ def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str],
 
 def _scaled(pair: tuple[Tensor, Tensor], shape: LoraShape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     a, b = pair
-    return a.to(dtype), (b.float() * shape.scale).to(dtype)
+    return a.to(dtype), (b if b.dtype is dtype else b.float()).mul(shape.scale).to(dtype)
 
 
 def _tensor_name(layer: int, site: str, letter: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -60,11 +61,13 @@ class _Inbox:
 
     arrivals: list[tuple[SequenceId, Request, OnEvent]] = field(default_factory=list)
     cancelled: list[SequenceId] = field(default_factory=list)
+    loaded: bool = False
+    """an adapter has come, or turned out not to"""
     closing: bool = False
 
     @property
     def empty(self) -> bool:
-        return not (self.arrivals or self.cancelled or self.closing)
+        return not (self.arrivals or self.cancelled or self.loaded or self.closing)
 
 
 class Engine:
@@ -81,7 +84,7 @@ class Engine:
         threads: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with.
+        """Starts the thread. `load_adapter` runs on another one; `threads` bounds those that one step computes with.
 
         quantised: the model's matrices in the codes of the file that it comes from, which a lower precision than bf16
         uses as they are. Raises ConfigError where that precision cannot be had.
@@ -91,7 +94,11 @@ class Engine:
         self.precision = settings.precision
         self._settings = replace(settings, context_max=self.context_max)
         runner = _runner(model, self._settings, quantised)
-        self._core = EngineCore(runner, tokenizer, load_adapter, self._settings, clock)
+        self._clock = clock
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="chiliad-adapters")
+        self._core = EngineCore(
+            runner, tokenizer, load_adapter, self._settings, clock, self._loader, on_loaded=self._note_loaded
+        )
         self._compute_threads = threads
         self._numbers = count()
         self._inbox = _Inbox()
@@ -148,6 +155,7 @@ class Engine:
             self._inbox.closing = True
             self._changed.notify_all()
         self._thread.join()
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, request: Request, on_event: OnEvent, *, patient: bool) -> Handle:
         check_request(request, vocab_size=self.vocab_size, context_max=self.context_max)
@@ -174,6 +182,11 @@ class Engine:
             self._inbox.cancelled.append(number)
             self._changed.notify_all()
 
+    def _note_loaded(self) -> None:
+        with self._changed:
+            self._inbox.loaded = True
+            self._changed.notify_all()
+
     def _work(self) -> None:
         use_threads(self._compute_threads)
         while self._take_inbox():
@@ -187,7 +200,7 @@ class Engine:
     def _take_inbox(self) -> bool:
         """Wait until there is something to do; returns False when the engine is closing."""
         with self._changed:
-            self._changed.wait_for(lambda: not (self._inbox.empty and self._core.idle))
+            self._changed.wait_for(lambda: not self._inbox.empty or self._core.can_step, self._seconds_to_deadline())
             inbox, self._inbox = self._inbox, _Inbox(closing=self._inbox.closing)
             for number, request, on_event in inbox.arrivals:
                 self._core.add(number, request, on_event)
@@ -195,6 +208,10 @@ class Engine:
         for number in inbox.cancelled:
             self._core.cancel(number)
         return not inbox.closing
+
+    def _seconds_to_deadline(self) -> float | None:
+        deadline = self._core.next_deadline
+        return None if deadline is None else min(max(0.0, deadline - self._clock()), threading.TIMEOUT_MAX)
 
 
 def _runner(model: Llama, settings: EngineSettings, quantised: ReadQuantised) -> Runner:
@@ -222,4 +239,4 @@ def _completion(event: Event) -> Completion:
         return event.completion
     if isinstance(event, Failed):
         raise event.error
-    raise Overloaded("The engine was closed, or the request passed its deadline.", fix="Ask again.")
+    raise Overloaded("The engine was closed.", fix="Ask again.")

@@ -44,7 +44,8 @@ class NativeRunner:
         self._decoder = Decoder(*native_weights(model, settings.precision, quantised))
         numbers = self._decoder.block_numbers
         idle = settings.prefix_cache_bytes // (2 * numbers)
-        running = settings.batch_max * -(-settings.context_max // BLOCK_TOKENS)
+        one = -(-settings.context_max // BLOCK_TOKENS)
+        running = max(one, min(settings.kv_cache_bytes // (2 * numbers), settings.batch_max * one))
         self._cache = KVBlocks(tokens=BLOCK_TOKENS, numbers=numbers, blocks_max=running + idle, idle_max=idle)
         self._logits = torch.empty(0, model.config.vocab_size)
 
@@ -63,12 +64,19 @@ class NativeRunner:
         """Sequences that have not been released."""
         return len(self._cache)
 
+    @property
+    def tokens_free(self) -> int:
+        return self._cache.tokens_free
+
     def prepare(self, adapter: LoraAdapter) -> NativeAdapter:
         require_fit(adapter, self._config)
         return NativeAdapter(adapter.hash, PackedLora(_groups(adapter, self._config)))
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
         return self._cache.begin(sequence, adapter.hash if adapter else "", prompt)
+
+    def reserve(self, sequence: SequenceId, length: int) -> bool:
+        return self._cache.reserve(sequence, length)
 
     def run(self, chunks: Many[Chunk]) -> Tensor:
         work = [self._work(chunk) for chunk in chunks]
@@ -100,8 +108,8 @@ def _packed(adapter: PreparedAdapter | None) -> PackedLora | None:
 
 def _groups(adapter: LoraAdapter, config: LlamaConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
     """What `PackedLora` wants."""
+    sizes = {group: config.group_widths(group) for group in Group}
     for layer in range(config.num_layers):
-        for group in Group:
-            inputs, widths = config.group_widths(group)
+        for group, (inputs, widths) in sizes.items():
             sites = zip(group.sites, widths, strict=True)
             yield inputs, [SiteFactors(width, adapter.factors.get((layer, site))) for site, width in sites]

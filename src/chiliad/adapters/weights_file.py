@@ -1,0 +1,87 @@
+"""A safetensors file in memory: read once for its content hash and its tensors, which share that memory.
+
+Reading tensors one by one, each into memory of its own, takes most of the time in which somebody waits for a cold expert.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chiliad.errors import BrokenAdapter
+
+_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    path: Path
+    header: dict[str, Any]
+    data: Tensor
+    """[bytes] of all tensors"""
+
+    @classmethod
+    def read(cls, path: Path) -> WeightsFile:
+        """Raises BrokenAdapter for a file without a header; what the header says is looked at by `tensors`."""
+        try:
+            raw = np.fromfile(path, np.uint8)
+            length = int.from_bytes(raw[:8].tobytes(), "little")
+            header = json.loads(raw[8 : 8 + length].tobytes())
+            if not isinstance(header, dict):
+                raise ValueError("its header is not an object")
+        except (OSError, ValueError, RecursionError) as error:
+            raise _not_whole(path, error) from error
+        return cls(path, header, torch.from_numpy(raw[8 + length :]))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        told = self.header.get("__metadata__")
+        return told if isinstance(told, dict) else {}
+
+    @property
+    def canonical_header(self) -> bytes:
+        """The header sorted: safetensors writes its metadata in any order."""
+        return json.dumps(self.header, sort_keys=True).encode()
+
+    @property
+    def bytes(self) -> memoryview:
+        """All tensors', as they lie in the file."""
+        return memoryview(self.data.numpy())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name. Raises BrokenAdapter for one that does not lie in the file, or is not finite."""
+        try:
+            tensors = {name: self._tensor(told) for name, told in self.header.items() if name != "__metadata__"}
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise _not_whole(self.path, error) from error
+        if any(tensor.dtype is not torch.bfloat16 for tensor in tensors.values()) or not self._finite_as_bf16():
+            for name, tensor in tensors.items():
+                _require_finite(name, tensor, self.path)
+        return tensors
+
+    def _tensor(self, told: dict[str, Any]) -> Tensor:
+        dtype, shape, (start, end) = _DTYPES[told["dtype"]], told["shape"], told["data_offsets"]
+        if not 0 <= start <= end <= len(self.data) or end - start != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"no numbers of the shape {shape} lie between bytes {start} and {end}")
+        return self.data[start:end].view(dtype).view(shape)
+
+    def _finite_as_bf16(self) -> bool:
+        """Whether all bytes are finite bfloat16 numbers: none has an exponent of ones."""
+        bits = self.data[: len(self.data) // 2 * 2].numpy().view(np.uint16)
+        return not ((bits & 0x7FFF) >= 0x7F80).any()
+
+
+def _require_finite(name: str, tensor: Tensor, path: Path) -> None:
+    if not torch.isfinite(tensor).all():
+        raise BrokenAdapter(f"{name} in {path.parent} has values that are not finite.", fix="Train the adapter again.")
+
+
+def _not_whole(path: Path, error: Exception) -> BrokenAdapter:
+    return BrokenAdapter(f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again.")
