@@ -179,7 +179,8 @@ def _write(folder: Path, seed: int) -> AdapterHash:
     generator = torch.Generator().manual_seed(seed)
     factors = {
         (layer, site): tuple(
-            torch.randn(shape, generator=generator) for shape in ((1, CONFIG.widths(site)[0]), (CONFIG.widths(site)[1], 1))
+            torch.randn(shape, generator=generator)
+            for shape in ((1, CONFIG.widths(site)[0]), (CONFIG.widths(site)[1], 1))
         )
         for layer in range(CONFIG.num_layers)
         for site in SITES

@@ -228,7 +228,7 @@ def slow(tiny):
 def test_a_deadline_passes_also_while_an_adapter_is_being_read(tiny, slow):
     with Engine(tiny.model, tiny.tokenizer, slow.load, SETTINGS) as engine:
         listener = Listener()
-        engine.submit(request(prompt(1, 5), slow.cold, deadline_s=time.monotonic() + 0.05), listener)
+        engine.submit(request(prompt(1, 5), slow.cold, max_tokens=3, deadline_s=time.monotonic() + 0.05), listener)
         assert isinstance(listener.last().error, DeadlinePassed)
 
 
@@ -251,7 +251,7 @@ def test_a_cold_expert_holds_up_nobody_else(tiny, slow):
 def test_closing_does_not_wait_for_a_file(tiny, slow):
     engine = Engine(tiny.model, tiny.tokenizer, slow.load, SETTINGS)
     listener = Listener()
-    engine.submit(request(prompt(1, 5), slow.cold), listener)
+    engine.submit(request(prompt(1, 5), slow.cold, max_tokens=3), listener)
     assert slow.entered.wait(30)
     engine.close()
     assert listener.last() == Aborted(AbortReason.CLOSED)

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,10 @@ def load_adapter(
             f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
             fix="Serve it with the base that it was trained on, or train it again on this one.",
         )
-    factors = {key: _scaled(pair, shape, dtype) for key, pair in _pairs(weights.tensors(), folder).items()}
-    return LoraAdapter(_hash(folder, weights), shape, made_for, factors)
+    with ThreadPoolExecutor(1) as beside:  # half of the time is the hash's, which needs nobody
+        name = beside.submit(_hash, folder, weights)
+        factors = {key: _scaled(pair, shape, dtype) for key, pair in _pairs(weights.tensors(), folder).items()}
+    return LoraAdapter(name.result(), shape, made_for, factors)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -31,7 +35,7 @@ class WeightsFile:
     def read(cls, path: Path) -> WeightsFile:
         """Raises BrokenAdapter for a file without a header; what the header says is looked at by `tensors`."""
         try:
-            raw = np.fromfile(path, np.uint8)
+            raw = _bytes_of(path)
             length = int.from_bytes(raw[:8].tobytes(), "little")
             header = json.loads(raw[8 : 8 + length].tobytes())
             if not isinstance(header, dict):
@@ -57,14 +61,32 @@ class WeightsFile:
 
     def tensors(self) -> dict[str, Tensor]:
         """By name. Raises BrokenAdapter for one that does not lie in the file, or is not finite."""
+        told = {name: entry for name, entry in self.header.items() if name != "__metadata__"}
         try:
-            tensors = {name: self._tensor(told) for name, told in self.header.items() if name != "__metadata__"}
+            if self._all_bf16(told):
+                return self._side_by_side(told)
+            tensors = {name: self._tensor(entry) for name, entry in told.items()}
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise _not_whole(self.path, error) from error
-        if any(tensor.dtype is not torch.bfloat16 for tensor in tensors.values()) or not self._finite_as_bf16():
-            for name, tensor in tensors.items():
-                _require_finite(name, tensor, self.path)
+        for name, tensor in tensors.items():
+            _require_finite(name, tensor, self.path)
         return tensors
+
+    def _all_bf16(self, told: Mapping[str, dict[str, Any]]) -> bool:
+        """Whether all bytes are finite bfloat16 numbers, none with an exponent of ones, of tensors without gaps."""
+        places = sorted(tuple(entry["data_offsets"]) for entry in told.values())
+        gapless = [start for start, _ in places] == [0, *(end for _, end in places[:-1])]
+        if not places or not gapless or places[-1][1] != len(self.data) or len(self.data) % 2:
+            return False
+        if any(entry["dtype"] != "BF16" for entry in told.values()):
+            return False
+        return bool((self.data.numpy().view(np.uint16) & 0x7FFF).max(initial=0) < 0x7F80)
+
+    def _side_by_side(self, told: Mapping[str, dict[str, Any]]) -> dict[str, Tensor]:
+        """What `_tensor` gives for each, cut in one go."""
+        names = sorted(told, key=lambda name: told[name]["data_offsets"][0])
+        parts = self.data.view(torch.bfloat16).split([math.prod(told[name]["shape"]) for name in names])
+        return {name: part.view(told[name]["shape"]) for name, part in zip(names, parts, strict=True)}
 
     def _tensor(self, told: dict[str, Any]) -> Tensor:
         dtype, shape, (start, end) = _DTYPES[told["dtype"]], told["shape"], told["data_offsets"]
@@ -72,10 +94,13 @@ class WeightsFile:
             raise ValueError(f"no numbers of the shape {shape} lie between bytes {start} and {end}")
         return self.data[start:end].view(dtype).view(shape)
 
-    def _finite_as_bf16(self) -> bool:
-        """Whether all bytes are finite bfloat16 numbers: none has an exponent of ones."""
-        bits = self.data[: len(self.data) // 2 * 2].numpy().view(np.uint16)
-        return not ((bits & 0x7FFF) >= 0x7F80).any()
+
+def _bytes_of(path: Path) -> npt.NDArray[np.uint8]:
+    """A file in memory of its own mapping, which goes back to the system when nobody has it any more."""
+    with path.open("rb") as file:
+        memory = mmap.mmap(-1, max(1, os.fstat(file.fileno()).st_size))
+        read = file.readinto(memory)
+    return np.frombuffer(memory, np.uint8)[:read]
 
 
 def _require_finite(name: str, tensor: Tensor, path: Path) -> None:

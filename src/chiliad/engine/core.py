@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from heapq import heappop, heappush
 
+import torch
 from torch import Tensor
 
 from chiliad.adapters import AdapterHash
@@ -111,6 +112,8 @@ class EngineCore:
         return plan
 
     def _run(self, plan: Plan) -> Tensor | EngineError:
+        if not plan.work:  # the runner would read all weights for it
+            return torch.empty(0)
         try:
             return self._runner.run(plan.chunks)
         except Exception as error:

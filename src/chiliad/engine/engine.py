@@ -55,6 +55,16 @@ class Handle:
         self._cancel()
 
 
+@dataclass(frozen=True)
+class EngineMemory:
+    """Bytes that an engine holds beside the model itself."""
+
+    weights: int
+    """its own copy of the matrices, in the order in which they are read"""
+    keys_values: int
+    adapters: int
+
+
 @dataclass
 class _Inbox:
     """What other threads have asked for since the last step, in order."""
@@ -93,11 +103,11 @@ class Engine:
         self.context_max = min(settings.context_max, model.config.max_position_embeddings)
         self.precision = settings.precision
         self._settings = replace(settings, context_max=self.context_max)
-        runner = _runner(model, self._settings, quantised)
+        self._runner = _runner(model, self._settings, quantised)
         self._clock = clock
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="chiliad-adapters")
         self._core = EngineCore(
-            runner, tokenizer, load_adapter, self._settings, clock, self._loader, on_loaded=self._note_loaded
+            self._runner, tokenizer, load_adapter, self._settings, clock, self._loader, on_loaded=self._note_loaded
         )
         self._compute_threads = threads
         self._numbers = count()
@@ -111,6 +121,12 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def memory(self) -> EngineMemory:
+        """What it takes at this moment. From any thread."""
+        pool = self._core.pool
+        return EngineMemory(self._runner.weight_bytes, self._runner.kv_bytes, pool.bytes_held + pool.bytes_idle)
 
     def compile(self, grammar: Grammar) -> None:
         """Understand a grammar ahead of requests with it, which may take a second. Raises BadRequest."""

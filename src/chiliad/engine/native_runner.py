@@ -56,8 +56,11 @@ class NativeRunner:
 
     @property
     def weight_bytes(self) -> int:
-        """What its copy of the base's matrices takes."""
         return self._decoder.packed_bytes
+
+    @property
+    def kv_bytes(self) -> int:
+        return 2 * self._decoder.block_numbers * self._cache.blocks
 
     @property
     def sequences(self) -> int:

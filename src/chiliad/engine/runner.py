@@ -69,6 +69,16 @@ class Runner(Protocol):
         """Tokens that there is memory for, beside what sequences have."""
         ...
 
+    @property
+    def weight_bytes(self) -> int:
+        """What its own copy of the base's matrices takes."""
+        ...
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory taken for keys and values, in use or not."""
+        ...
+
     def prepare(self, adapter: LoraAdapter) -> PreparedAdapter:
         """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model.
 

@@ -38,6 +38,15 @@ class TorchRunner:
         return self._tokens_max - sum(self._reserved.values())
 
     @property
+    def weight_bytes(self) -> int:
+        """It computes with the model's own."""
+        return 0
+
+    @property
+    def kv_bytes(self) -> int:
+        return self._cache.bytes
+
+    @property
     def adapters(self) -> int:
         """Distinct adapters in use."""
         return len(self._lora)

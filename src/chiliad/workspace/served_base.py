@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from weakref import ref
 
 from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
 from chiliad.base import Base, ChatTemplate, compact_template
@@ -21,7 +22,7 @@ Turns = Sequence[Mapping[str, str]]
 
 
 class ServedBase:
-    """Weights are read at the first use, the engine's thread starts with the first request."""
+    """The engine's thread starts with the first request."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
         self.base = base
@@ -30,10 +31,16 @@ class ServedBase:
         self.expert_template = compact_template(self.chat_template)
         self._settings = settings
         self._folders: dict[AdapterHash, Path] = {}
+        self._model: Callable[[], Llama | None] = lambda: None
 
-    @cached_property
+    @property
     def model(self) -> Llama:
-        return Llama.load(self.base.path, LlamaConfig.from_hf(self.base.config))
+        """Read when somebody wants it and nobody has it: an engine of compiled code keeps only its own copy."""
+        model = self._model()
+        if model is None:
+            model = Llama.load(self.base.path, LlamaConfig.from_hf(self.base.config))
+            self._model = ref(model)
+        return model
 
     @cached_property
     def engine(self) -> Engine:
@@ -114,7 +121,7 @@ class ServedBase:
     def _load_adapter(self, adapter: AdapterHash) -> LoraAdapter:
         if adapter not in self._folders:
             raise BrokenAdapter(f"The adapter {adapter[:12]} has been removed.", fix="Ask another version.")
-        loaded = load_adapter(self._folders[adapter], base_fingerprint=self.base.fingerprint, dtype=self.model.dtype)
+        loaded = load_adapter(self._folders[adapter], base_fingerprint=self.base.fingerprint)
         if loaded.hash != adapter:
             raise BrokenAdapter(
                 f"The files in {self._folders[adapter]} have changed since they were registered.",
