@@ -18,6 +18,7 @@ from chiliad.base import Base
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine import Engine, Request, RequestId, SamplingParams
 from chiliad.models import SITES, Llama, LlamaConfig
+from chiliad.training.memory import release_freed_memory
 
 Files = Mapping[AdapterHash, Path]
 
@@ -46,7 +47,10 @@ class Bench:
         load = _loader(files)
         tokenizer, codes = self.base.tokenizer(), self.base.quantised()
         model = Llama.load(self.base.path, self.config)
-        return Engine(model, tokenizer, load, wanted, quantised=codes, threads=self.threads)
+        engine = Engine(model, tokenizer, load, wanted, quantised=codes, threads=self.threads)
+        del model
+        release_freed_memory()
+        return engine
 
     def experts(self, name: str, count: int, *, rank: int = 8, sites: Sequence[str] = SITES) -> dict[AdapterHash, Path]:
         """Random adapters of one shape as files, each with another content hash."""

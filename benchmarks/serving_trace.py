@@ -35,7 +35,7 @@ from chiliad.engine import Delta, Event, Failed
 EXPERTS = 1_000
 SITES = ("q_proj", "v_proj")
 CACHE_BYTES = 256 << 20
-SECONDS = 40
+SECONDS = 25
 RATES = (2.0, 6.0)
 """requests a second"""
 LENGTH_DIVISOR = 8

@@ -44,7 +44,7 @@ class ServedBase:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(
+        engine = Engine(
             self.model,
             self.tokenizer,
             self._load_adapter,
@@ -52,6 +52,8 @@ class ServedBase:
             quantised=self.base.quantised(),
             threads=self._settings.threads,
         )
+        release_freed_memory()
+        return engine
 
     @property
     def end_token(self) -> int:
