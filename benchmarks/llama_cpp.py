@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
+from gguf import GGUFReader
 
 FORMATS = ("Q4_0", "Q8_0", "BF16")
 """what it computes with, each made from the file that our base came from; the best one counts in every row"""
@@ -35,14 +37,32 @@ class LlamaCpp:
         self._programs, self._source = server.resolve().parent, server.resolve().parents[2]
         self._work, self._threads = work, threads
 
+    def convert_base(self, base: Path, formats: Sequence[str] = FORMATS) -> None:
+        """Write it in each of the formats that is not there yet."""
+        for kind in formats:
+            if not self._model(kind).exists():
+                source = base / "source.gguf"
+                self._run("llama-quantize", "--allow-requantize", source, self._model(kind), kind, self._threads)
+
     def convert(self, base: Path, adapters: Sequence[Path]) -> None:
-        """Write the base in every format, and each adapter as half-precision GGUF beside its folder."""
-        source = base / "source.gguf"
-        for kind in FORMATS:
-            self._run("llama-quantize", "--allow-requantize", source, self._model(kind), kind, self._threads)
+        """Write each adapter as half-precision GGUF beside its folder."""
         script = self._source / "convert_lora_to_gguf.py"
         command = [sys.executable, "-c", CONVERT_ALL, script, base, *adapters]
         subprocess.run(list(map(str, command)), check=True, capture_output=True)
+
+    def convert_alike(self, base: Path, adapters: Sequence[Path]) -> None:
+        """What `convert` does, in a thousandth of the time, for adapters of one shape whose numbers are of no consequence:
+        the first is converted, the others are written as it with random ones."""
+        first, *others = (Path(f"{folder}.gguf") for folder in adapters)
+        if first.exists():
+            return
+        self.convert(base, adapters[:1])
+        written = first.read_bytes()
+        at = int(GGUFReader(first).data_offset)
+        draw = np.random.default_rng(0)
+        for path in others:
+            numbers = draw.standard_normal((len(written) - at) // 2, np.float32) * 0.01
+            path.write_bytes(written[:at] + numbers.astype(np.float16).tobytes())
 
     def speeds(self, kind: str) -> dict[str, float]:
         """Tokens a second at what `serving.py` measures on our side, without a server around it."""
@@ -55,19 +75,20 @@ class LlamaCpp:
         }
 
     @contextmanager
-    def serving(self, kind: str, adapters: Sequence[Path]) -> Iterator[httpx.Client]:
-        """`llama-server` with all adapters loaded and none applied, one slot for each request."""
-        slots = len(adapters)
+    def serving(self, kind: str, adapters: Sequence[Path], *, slots: int, context: int = 256) -> Iterator[httpx.Client]:
+        """`llama-server` with all adapters loaded and none applied; a slot is for one request at a time."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        options = ["-m", self._model(kind), "-c", 256 * slots, "-np", slots, "--port", port, "--no-webui"]
+        options = ["-m", self._model(kind), "-c", context * slots, "-np", slots, "--port", port, "--no-webui"]
         options += ["-t", self._threads, "-tb", self._threads, "--no-cache-prompt", "--lora-init-without-apply"]
         options += ["--lora", ",".join(f"{folder}.gguf" for folder in adapters)]
         command = list(map(str, [self._programs / "llama-server", *options]))
         log = (self._work / "llama-server.log").open("w")
         with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
             try:
-                with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_S) as client:
+                limits = httpx.Limits(max_connections=None)
+                url = f"http://127.0.0.1:{port}"
+                with httpx.Client(base_url=url, timeout=ANSWER_S, limits=limits) as client:
                     _wait_until_ready(client, process)
                     yield client
             finally:
@@ -93,10 +114,7 @@ def answers_per_second(
     """New tokens a second over requests that start at once, prompts included in the time. Adapters by their place."""
 
     def ask(prompt: Sequence[int], adapter: int | None) -> int:
-        body = {"prompt": prompt, "n_predict": new, "ignore_eos": True, "temperature": 0, "cache_prompt": False}
-        if adapter is not None:
-            body["lora"] = [{"id": adapter, "scale": 1.0}]
-        answer = client.post("/completion", json=body)
+        answer = client.post("/completion", json=_body(prompt, adapter, new))
         answer.raise_for_status()
         return int(answer.json()["tokens_predicted"])
 
@@ -107,6 +125,21 @@ def answers_per_second(
     if tokens != new * len(prompts):
         raise RuntimeError(f"llama-server gave {tokens} tokens where {new * len(prompts)} were asked for")
     return tokens / seconds
+
+
+def stream_tokens(client: httpx.Client, prompt: Sequence[int], adapter: int | None, new: int) -> Iterator[int]:
+    """How many tokens have come, each time that some have."""
+    with client.stream("POST", "/completion", json={**_body(prompt, adapter, new), "stream": True}) as answer:
+        answer.raise_for_status()
+        for line in answer.iter_lines():
+            told = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+            if told.get("tokens"):
+                yield len(told["tokens"])
+
+
+def _body(prompt: Sequence[int], adapter: int | None, new: int) -> dict[str, object]:
+    body = {"prompt": prompt, "n_predict": new, "ignore_eos": True, "temperature": 0, "cache_prompt": False}
+    return body if adapter is None else {**body, "lora": [{"id": adapter, "scale": 1.0}]}
 
 
 def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:

@@ -46,6 +46,9 @@ class EngineSettings:
     """prompt tokens taken into one step"""
     queue_max: int = 1024
     """requests waiting; one more is refused as Overloaded"""
+    kv_cache_bytes: int = 2 << 30
+    """keys and values of running sequences, enough for one of `context_max` tokens at least; when they are full, the
+    sequence that can wait best gives its place up and is computed again later"""
     adapter_cache_bytes: int = 1 << 30
     """adapters kept in memory"""
     prefix_cache_bytes: int = field(default=256 << 20, metadata=FROM_ZERO)

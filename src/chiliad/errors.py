@@ -36,6 +36,7 @@ ChiliadError
 └── RequestError
     ├── BadRequest
     ├── PromptTooLong
+    ├── DeadlinePassed     the request's own limit
     └── Overloaded
 """
 
@@ -203,6 +204,10 @@ class PromptTooLong(RequestError):
         )
         self.limit = limit
         self.got = got
+
+
+class DeadlinePassed(RequestError):
+    code = "deadline_passed"
 
 
 class Overloaded(RequestError):

@@ -1,4 +1,4 @@
-"""The bounded cache of adapters."""
+"""The bounded cache of adapters, and what is on its way into it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from chiliad.adapters import AdapterHash, LoraAdapter, LoraShape
 from chiliad.engine.adapter_pool import AdapterPool
 from chiliad.errors import BrokenAdapter
+from tests.engine.loaders import AtOnce, WhenTold, nobody
 
 SHAPE = LoraShape(1, 1.0, False, ("q_proj",))
 
@@ -36,12 +37,17 @@ def disk():
 
 @pytest.fixture
 def pool(disk):
-    return AdapterPool(disk, bytes_max=3000)
+    return AdapterPool(disk, 3000, AtOnce(), nobody)
+
+
+def hold(pool, name):
+    pool.hold(AdapterHash(name))
+    return pool.get(AdapterHash(name))
 
 
 def use(pool, *names):
     for name in names:
-        assert pool.acquire(AdapterHash(name)).hash == name
+        assert hold(pool, name).hash == name
         pool.release(AdapterHash(name))
 
 
@@ -60,36 +66,66 @@ def test_the_least_recently_used_makes_room(pool, disk):
 
 
 def test_what_is_in_use_stays(pool):
-    held = pool.acquire(AdapterHash("a"))
-    pool.acquire(AdapterHash("a"))
+    held = hold(pool, "a")
+    assert hold(pool, "a") is held
     use(pool, "b", "c", "d", "e")
     pool.release(AdapterHash("a"))
     use(pool, "f", "g", "h")
-    assert pool.acquire(AdapterHash("a")) is held
+    assert hold(pool, "a") is held
 
 
 def test_there_is_no_room_when_all_is_in_use(pool):
     for name in "abc":
-        pool.acquire(AdapterHash(name))
+        hold(pool, name)
     assert not pool.has_room(AdapterHash("d"))
     assert pool.has_room(AdapterHash("a"))
     pool.release(AdapterHash("b"))
     assert pool.has_room(AdapterHash("d"))
-    pool.acquire(AdapterHash("d"))
+    hold(pool, "d")
     assert "b" not in pool
     assert pool.bytes_held + pool.bytes_idle == 3000
 
 
 def test_one_larger_than_the_bound_is_used_and_not_kept(disk):
-    pool = AdapterPool(disk, bytes_max=10)
+    pool = AdapterPool(disk, 10, AtOnce(), nobody)
     assert pool.has_room(AdapterHash("a"))
     use(pool, "a")
     assert "a" not in pool
     assert pool.bytes_idle == 0
 
 
-def test_one_that_cannot_be_read_holds_nothing(pool):
-    with pytest.raises(BrokenAdapter):
-        pool.acquire(AdapterHash("broken"))
-    assert "broken" not in pool
-    assert pool.bytes_held == 0
+def test_one_that_cannot_be_read_holds_nothing_and_is_tried_again(pool, disk):
+    for _ in range(2):
+        with pytest.raises(BrokenAdapter):
+            hold(pool, "broken")
+        pool.release(AdapterHash("broken"))
+    assert disk.reads == ["broken", "broken"]
+    assert (len(pool), pool.bytes_held, pool.bytes_idle) == (0, 0, 0)
+
+
+def test_what_is_being_read_is_not_there_yet_and_takes_room(disk):
+    loader, told = WhenTold(), []
+    pool = AdapterPool(disk, 3000, loader, lambda: told.append(len(disk.reads)))
+    for name in "aa":
+        assert hold(pool, name) is None
+    assert not pool.has_room(AdapterHash("b")), "how large it is nobody knows yet"
+    loader.run_next()
+    assert (disk.reads, told) == (["a"], [1])
+    assert pool.get(AdapterHash("a")).hash == "a"
+    for name in "bc":
+        assert pool.has_room(AdapterHash(name))
+        assert hold(pool, name) is None
+    assert not pool.has_room(AdapterHash("d")), "two on their way, as large as the first, and the first itself"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_one_that_nobody_wants_any_more_is_not_kept(disk, late):
+    loader = WhenTold()
+    pool = AdapterPool(disk, 3000, loader, nobody)
+    hold(pool, "a")
+    if late:
+        loader.run_next()
+    pool.release(AdapterHash("a"))
+    loader.run_next()
+    assert (len(pool), pool.bytes_held, pool.bytes_idle) == (0, 0, 0)
+    assert disk.reads == (["a"] if late else [])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
 from chiliad.adapters import AdapterHash
 from chiliad.engine import Aborted, AbortReason, Delta, Engine, Failed, Finished, FinishReason
-from chiliad.errors import BadRequest, BrokenAdapter, EngineError, Overloaded, PromptTooLong
+from chiliad.errors import BadRequest, BrokenAdapter, DeadlinePassed, EngineError, Overloaded, PromptTooLong
 from tests.engine.tiny import END, NAMES, SETTINGS, broken, prompt, request
 
 
@@ -201,31 +203,70 @@ def test_a_deadline_ends_a_waiting_and_a_running_request(tiny):
     with Engine(tiny.model, tiny.tokenizer, tiny.load, SETTINGS, clock=lambda: now[0]) as engine:
         listener = Listener(on_delta=lambda: now.__setitem__(0, 11.0))
         engine.submit(request(prompt(1, 5), max_tokens=80, deadline_s=10.0), listener)
-        assert listener.last() == Aborted(AbortReason.DEADLINE)
+        assert isinstance(listener.last().error, DeadlinePassed)
         late = Listener()
         engine.submit(request(prompt(1, 5), deadline_s=10.0, max_tokens=80), late)
-        assert late.last() == Aborted(AbortReason.DEADLINE)
-        assert late.events == [Aborted(AbortReason.DEADLINE)]
+        assert isinstance(late.last().error, DeadlinePassed)
+        assert len(late.events) == 1
 
 
-def test_a_full_queue_refuses_and_says_so(tiny):
-    hold, entered = threading.Event(), threading.Event()
+@pytest.fixture
+def slow(tiny):
+    """Reading one adapter takes until the test says so; the others come at once."""
+    hold, entered, cold = threading.Event(), threading.Event(), tiny.hash("r=2 on q and v")
 
     def load(adapter):
-        entered.set()
-        hold.wait(30)
+        if adapter == cold:
+            entered.set()
+            assert hold.wait(30)
         return tiny.load(adapter)
 
-    with Engine(tiny.model, tiny.tokenizer, load, replace(SETTINGS, queue_max=3)) as engine:
-        adapter = tiny.hash("r=2 on q and v")
+    yield SimpleNamespace(load=load, cold=cold, hold=hold, entered=entered)
+    hold.set()
+
+
+def test_a_deadline_passes_also_while_an_adapter_is_being_read(tiny, slow):
+    with Engine(tiny.model, tiny.tokenizer, slow.load, SETTINGS) as engine:
+        listener = Listener()
+        engine.submit(request(prompt(1, 5), slow.cold, max_tokens=3, deadline_s=time.monotonic() + 0.05), listener)
+        assert isinstance(listener.last().error, DeadlinePassed)
+
+
+def test_a_cold_expert_holds_up_nobody_else(tiny, slow):
+    """While its file is being read, those that run go on and those whose adapters are here begin."""
+    with Engine(tiny.model, tiny.tokenizer, slow.load, SETTINGS) as engine:
+        running, cold, warm = Listener(), Listener(), Listener()
+        engine.submit(request(prompt(1, 5), max_tokens=60), running)
+        engine.submit(request(prompt(2, 5), slow.cold, max_tokens=3), cold)
+        assert slow.entered.wait(30)
+        engine.submit(request(prompt(3, 5), tiny.hash("all linear, r=4"), max_tokens=3), warm)
+        assert len(running.completion().tokens) == 60
+        assert not warm.ended.is_set() or warm.completion(), "its file is behind the cold one's"
+        assert cold.events == []
+        slow.hold.set()
+        assert cold.completion().tokens == tiny.answer("r=2 on q and v", prompt(2, 5), 3)
+        assert warm.completion().tokens == tiny.answer("all linear, r=4", prompt(3, 5), 3)
+
+
+def test_closing_does_not_wait_for_a_file(tiny, slow):
+    engine = Engine(tiny.model, tiny.tokenizer, slow.load, SETTINGS)
+    listener = Listener()
+    engine.submit(request(prompt(1, 5), slow.cold, max_tokens=3), listener)
+    assert slow.entered.wait(30)
+    engine.close()
+    assert listener.last() == Aborted(AbortReason.CLOSED)
+
+
+def test_a_full_queue_refuses_and_says_so(tiny, slow):
+    with Engine(tiny.model, tiny.tokenizer, slow.load, replace(SETTINGS, queue_max=3, batch_max=1)) as engine:
         listeners = [Listener() for _ in range(4)]
-        engine.submit(request(prompt(0, 4), adapter, max_tokens=1), listeners[0])
-        assert entered.wait(30)
+        engine.submit(request(prompt(0, 4), slow.cold, max_tokens=1), listeners[0])
+        assert slow.entered.wait(30)
         for listener in listeners[1:]:
-            engine.submit(request(prompt(0, 4), adapter, max_tokens=1), listener)
+            engine.submit(request(prompt(0, 4), slow.cold, max_tokens=1), listener)
         with pytest.raises(Overloaded, match="3 requests are waiting"):
             engine.submit(request(prompt(0, 4), max_tokens=1), Listener())
-        hold.set()
+        slow.hold.set()
         assert all(isinstance(listener.last(), Finished) for listener in listeners)
 
 

@@ -19,10 +19,10 @@ def _sequence(number: int, share: str = "", *, at: float = 0.0, priority: int = 
     return Sequence(SequenceId(number), request, None, unused, unused, at)
 
 
-def _order(queue: FairQueue, *, tokens: int = 10, now: float = 0.0) -> list[int]:
+def _order(queue: FairQueue, *, tokens: int = 10) -> list[int]:
     """Who runs when, with one slot and equal work."""
     order = []
-    while (sequence := queue.first(now)) is not None:
+    while (sequence := queue.first()) is not None:
         queue.take(sequence)
         queue.charge(sequence, tokens)
         order.append(sequence.id)
@@ -48,7 +48,7 @@ def test_a_busy_share_does_not_starve_another():
 def test_turns_are_by_tokens_not_by_requests():
     queue = _queue(*(_sequence(i, "long") for i in range(2)), *(_sequence(i, "short") for i in range(2, 8)))
     order = []
-    while (sequence := queue.first(0.0)) is not None:
+    while (sequence := queue.first()) is not None:
         queue.take(sequence)
         queue.charge(sequence, 300 if sequence.request.share == "long" else 100)
         order.append(sequence.request.share)
@@ -67,7 +67,7 @@ def test_priority_comes_first_and_waiting_makes_up_for_it():
     low, high = _sequence(0, at=0.0), _sequence(1, at=0.0, priority=1)
     assert _order(_queue(low, high)) == [1, 0]
     old, new = _sequence(0, at=0.0), _sequence(1, at=2 * AGING_S, priority=1)
-    assert _order(_queue(old, new), now=2 * AGING_S) == [0, 1]
+    assert _order(_queue(old, new)) == [0, 1]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.booleans()), max_size=30))
@@ -77,7 +77,7 @@ def test_everyone_is_served_once_or_leaves_and_nothing_is_kept(arrivals):
     gone = [s for s, (_, _, leaves) in zip(sequences, arrivals, strict=True) if leaves]
     for sequence in gone:
         queue.leave(sequence)
-    served = _order(queue, now=100.0)
+    served = _order(queue)
     assert sorted([*served, *(s.id for s in gone)]) == list(range(len(arrivals)))
     for sequence in sequences:
         if sequence not in gone:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from chiliad.adapters.cores import CoreAdapter, CoreShape
 from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
 from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
+from chiliad.adapters.weights_file import WeightsFile
 from chiliad.errors import BrokenAdapter, WrongBase
 
 CONFIG_NAME = "adapter_config.json"
@@ -62,12 +63,7 @@ def content_hash(folder: Path) -> AdapterHash:
 
     safetensors writes its header's metadata in any order, so the header counts in sorted form. Raises BrokenAdapter.
     """
-    digest = hashlib.sha256()
-    header, tensors = _parts(_existing(folder / WEIGHTS_NAME))
-    for part in (_existing(folder / CONFIG_NAME).read_bytes(), header, tensors):
-        digest.update(f"{len(part)}\0".encode())
-        digest.update(part)
-    return AdapterHash(digest.hexdigest())
+    return _hash(folder, _weights(folder))
 
 
 def load_adapter(
@@ -77,7 +73,7 @@ def load_adapter(
     dtype: torch.dtype = torch.bfloat16,
     basis: BasisFolder | None = None,
 ) -> Adapter:
-    """Read an adapter for serving, a LoRA's scale folded into B.
+    """Read an adapter for serving, a LoRA's scale folded into B. Its files are read once.
 
     `basis` is where a shared-basis adapter finds what it names. Raises BrokenAdapter for a file that is missing, cut short,
     pickled, not finite or of a kind that cannot be served, and WrongBase when the file names another base than
@@ -89,21 +85,38 @@ def load_adapter(
         raise BrokenAdapter(
             f"{folder} holds an adapter of kind {kind!r}.", fix="LoRA, IA3 and shared-basis adapters can be served."
         )
-    tensors, metadata = _read_tensors(folder / WEIGHTS_NAME)
-    made_for = metadata.get(FINGERPRINT_KEY)
+    weights = _weights(folder)
+    made_for = weights.metadata.get(FINGERPRINT_KEY)
     if base_fingerprint and made_for and made_for != base_fingerprint:
         raise WrongBase(
             f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
             fix="Serve it with the base that it was trained on, or train it again on this one.",
         )
-    name = content_hash(folder)
+    with ThreadPoolExecutor(1) as beside:  # half of the time is the hash's, which needs nobody
+        name = beside.submit(_hash, folder, weights)
+        return _adapter(folder, config, weights.tensors(), made_for, dtype, basis)(name.result())
+
+
+def _adapter(
+    folder: Path,
+    config: dict[str, Any],
+    tensors: dict[str, Tensor],
+    made_for: str | None,
+    dtype: torch.dtype,
+    basis: BasisFolder | None,
+) -> Callable[[AdapterHash], Adapter]:
+    """Of whichever kind; all that it lacks is its name."""
+    kind = config["peft_type"]
     if kind == core_file.PEFT_TYPE:
         found = core_file.basis_of(config, folder, basis)
-        return CoreAdapter(name, found, made_for, core_file.cores(tensors, found, folder, dtype))
+        cores = core_file.cores(tensors, found, folder, dtype)
+        return lambda name: CoreAdapter(name, found, made_for, cores)
     if kind == ia3_file.PEFT_TYPE:
-        return Ia3Adapter(name, ia3_file.shape_of(config, folder), made_for, ia3_file.scales(tensors, folder, dtype))
+        ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(tensors, folder, dtype)
+        return lambda name: Ia3Adapter(name, ia3, made_for, scales)
     shape = lora_file.shape_of(config, folder)
-    return LoraAdapter(name, shape, made_for, lora_file.factors(tensors, shape, folder, dtype))
+    factors = lora_file.factors(tensors, shape, folder, dtype)
+    return lambda name: LoraAdapter(name, shape, made_for, factors)
 
 
 def kind_of(adapter: Adapter) -> AdapterKind:
@@ -142,33 +155,16 @@ def _contents(shape: AdapterShape, factors: Factors) -> tuple[dict[str, Any], di
     return lora_file.config_of(shape), lora_file.tensors_of(factors)
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Raises BrokenAdapter for a file that is not whole, or holds numbers that are none."""
-    try:
-        with safe_open(_existing(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise _not_whole(path, error) from error
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise BrokenAdapter(f"{name} in {path.parent} has values that are not finite.", fix="Train the adapter again.")
-    return tensors, metadata
+def _weights(folder: Path) -> WeightsFile:
+    return WeightsFile.read(_existing(folder / WEIGHTS_NAME))
 
 
-def _parts(path: Path) -> tuple[bytes, bytes]:
-    """A safetensors file as its header, in canonical form, and its tensors' bytes."""
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    try:
-        header = json.loads(data[8 : 8 + length])
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _not_whole(path, error) from error
-    return json.dumps(header, sort_keys=True).encode(), data[8 + length :]
-
-
-def _not_whole(path: Path, error: Exception) -> BrokenAdapter:
-    return BrokenAdapter(f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again.")
+def _hash(folder: Path, weights: WeightsFile) -> AdapterHash:
+    digest = hashlib.sha256()
+    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.canonical_header, weights.bytes):
+        digest.update(f"{len(part)}\0".encode())
+        digest.update(part)
+    return AdapterHash(digest.hexdigest())
 
 
 def _existing(path: Path) -> Path:

@@ -1,6 +1,6 @@
 """The engine: requests for many experts in, tokens out, all in shared steps on one thread."""
 
-from chiliad.engine.engine import Engine, Handle
+from chiliad.engine.engine import Engine, EngineMemory, Handle
 from chiliad.engine.grammar import ANY_JSON_OBJECT, Grammar, GrammarKind, json_rule
 from chiliad.engine.request import (
     Aborted,
@@ -26,6 +26,7 @@ __all__ = [
     "Completion",
     "Delta",
     "Engine",
+    "EngineMemory",
     "Event",
     "Failed",
     "FinishReason",

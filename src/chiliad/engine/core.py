@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from heapq import heappop, heappush
 
+import torch
 from torch import Tensor
 
 from chiliad.adapters import AdapterHash
@@ -18,7 +21,7 @@ from chiliad.engine.sampler import Draw, Drawn, sample, score
 from chiliad.engine.scheduler import Plan, Scheduler
 from chiliad.engine.sequence import Sequence, constraint_of
 from chiliad.engine.text import TextStream
-from chiliad.errors import BrokenAdapter, BrokenBase, ChiliadError, EngineError
+from chiliad.errors import BrokenAdapter, BrokenBase, ChiliadError, DeadlinePassed, EngineError
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +40,37 @@ class EngineCore:
         load_adapter: LoadAdapter,
         settings: EngineSettings,
         clock: Callable[[], float],
+        loader: Executor,
+        on_loaded: Callable[[], None],
     ) -> None:
+        """loader: reads adapters; on_loaded: called from there after each, when it may be time for a step."""
         self._runner = runner
         self._tokenizer = tokenizer
         self._load_adapter = load_adapter
         self._clock = clock
         self.grammars = Grammars(tokenizer)
-        self._pool = AdapterPool(self._load_prepared, settings.adapter_cache_bytes)
-        self._scheduler = Scheduler(settings, self._pool, runner.begin)
+        self.pool = AdapterPool(self._load_prepared, settings.adapter_cache_bytes, loader, on_loaded)
+        self._scheduler = Scheduler(settings, self.pool, runner)
         self._sequences: dict[SequenceId, Sequence] = {}
+        self._deadlines: list[tuple[float, SequenceId]] = []
+        self._stuck = False
 
     @property
     def idle(self) -> bool:
-        """Nothing to step for."""
+        """No request is left."""
         return not self._sequences
+
+    @property
+    def can_step(self) -> bool:
+        """Whether the next step has work, if nothing is added, cancelled, loaded or overdue before."""
+        return not self.idle and not self._stuck
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the next request ends unanswered, on the engine's clock."""
+        while self._deadlines and self._deadlines[0][1] not in self._sequences:
+            heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
 
     @property
     def waiting(self) -> int:
@@ -64,6 +84,8 @@ class EngineCore:
         sequence = Sequence(number, request, constraint, text, on_event, self._clock())
         self._sequences[number] = sequence
         self._scheduler.add(sequence)
+        if request.deadline_s is not None:
+            heappush(self._deadlines, (request.deadline_s, number))
 
     def cancel(self, number: SequenceId) -> None:
         """Abort a request. Does nothing when it has ended."""
@@ -83,13 +105,15 @@ class EngineCore:
 
     def _plan(self) -> Plan:
         now = self._clock()
-        for sequence in list(self._sequences.values()):
-            deadline = sequence.request.deadline_s
-            if deadline is not None and deadline <= now:
-                self._end(sequence, Aborted(AbortReason.DEADLINE))
-        return self._scheduler.plan(now)
+        while (deadline := self.next_deadline) is not None and deadline <= now:
+            self._end(self._sequences[heappop(self._deadlines)[1]], Failed(_too_late()))
+        plan = self._scheduler.plan(now)
+        self._stuck = self._scheduler.calling and not plan.work and not plan.refused
+        return plan
 
     def _run(self, plan: Plan) -> Tensor | EngineError:
+        if not plan.work:  # the runner would read all weights for it
+            return torch.empty(0)
         try:
             return self._runner.run(plan.chunks)
         except Exception as error:
@@ -177,6 +201,10 @@ def _score_prompt(sequence: Sequence, chunk: Chunk, logits: Tensor) -> None:
     targets = sequence.prompt_targets(chunk)
     top = sequence.request.prompt_logprobs or 0
     sequence.add_prompt_logprobs(score(logits[: len(targets)], targets, top))
+
+
+def _too_late() -> DeadlinePassed:
+    return DeadlinePassed("The answer took longer than this request allows.", fix="Allow more time, or fewer tokens.")
 
 
 def _not_finite(sequence: Sequence) -> ChiliadError:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -54,17 +55,29 @@ class Handle:
         self._cancel()
 
 
+@dataclass(frozen=True)
+class EngineMemory:
+    """Bytes that an engine holds beside the model itself."""
+
+    weights: int
+    """its own copy of the matrices, in the order in which they are read"""
+    keys_values: int
+    adapters: int
+
+
 @dataclass
 class _Inbox:
     """What other threads have asked for since the last step, in order."""
 
     arrivals: list[tuple[SequenceId, Request, OnEvent]] = field(default_factory=list)
     cancelled: list[SequenceId] = field(default_factory=list)
+    loaded: bool = False
+    """an adapter has come, or turned out not to"""
     closing: bool = False
 
     @property
     def empty(self) -> bool:
-        return not (self.arrivals or self.cancelled or self.closing)
+        return not (self.arrivals or self.cancelled or self.loaded or self.closing)
 
 
 class Engine:
@@ -81,7 +94,7 @@ class Engine:
         threads: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Starts the thread. `load_adapter` runs on it; `threads` bounds those that one step computes with.
+        """Starts the thread. `load_adapter` runs on another one; `threads` bounds those that one step computes with.
 
         quantised: the model's matrices in the codes of the file that it comes from, which a lower precision than bf16
         uses as they are. Raises ConfigError where that precision cannot be had.
@@ -90,10 +103,14 @@ class Engine:
         self.context_max = min(settings.context_max, model.config.max_position_embeddings)
         self.precision = settings.precision
         self._settings = replace(settings, context_max=self.context_max)
-        runner = _runner(model, self._settings, quantised)
-        self.computes_with = path_in_use() if isinstance(runner, NativeRunner) else "PyTorch"
+        self._runner = _runner(model, self._settings, quantised)
+        self.computes_with = path_in_use() if isinstance(self._runner, NativeRunner) else "PyTorch"
         """for people"""
-        self._core = EngineCore(runner, tokenizer, load_adapter, self._settings, clock)
+        self._clock = clock
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="chiliad-adapters")
+        self._core = EngineCore(
+            self._runner, tokenizer, load_adapter, self._settings, clock, self._loader, on_loaded=self._note_loaded
+        )
         self._compute_threads = threads
         self._numbers = count()
         self._inbox = _Inbox()
@@ -106,6 +123,12 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def memory(self) -> EngineMemory:
+        """What it takes at this moment. From any thread."""
+        pool = self._core.pool
+        return EngineMemory(self._runner.weight_bytes, self._runner.kv_bytes, pool.bytes_held + pool.bytes_idle)
 
     def compile(self, grammar: Grammar) -> None:
         """Understand a grammar ahead of requests with it, which may take a second. Raises BadRequest."""
@@ -150,6 +173,7 @@ class Engine:
             self._inbox.closing = True
             self._changed.notify_all()
         self._thread.join()
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, request: Request, on_event: OnEvent, *, patient: bool) -> Handle:
         check_request(request, vocab_size=self.vocab_size, context_max=self.context_max)
@@ -176,6 +200,11 @@ class Engine:
             self._inbox.cancelled.append(number)
             self._changed.notify_all()
 
+    def _note_loaded(self) -> None:
+        with self._changed:
+            self._inbox.loaded = True
+            self._changed.notify_all()
+
     def _work(self) -> None:
         use_threads(self._compute_threads)
         while self._take_inbox():
@@ -189,7 +218,7 @@ class Engine:
     def _take_inbox(self) -> bool:
         """Wait until there is something to do; returns False when the engine is closing."""
         with self._changed:
-            self._changed.wait_for(lambda: not (self._inbox.empty and self._core.idle))
+            self._changed.wait_for(lambda: not self._inbox.empty or self._core.can_step, self._seconds_to_deadline())
             inbox, self._inbox = self._inbox, _Inbox(closing=self._inbox.closing)
             for number, request, on_event in inbox.arrivals:
                 self._core.add(number, request, on_event)
@@ -197,6 +226,10 @@ class Engine:
         for number in inbox.cancelled:
             self._core.cancel(number)
         return not inbox.closing
+
+    def _seconds_to_deadline(self) -> float | None:
+        deadline = self._core.next_deadline
+        return None if deadline is None else min(max(0.0, deadline - self._clock()), threading.TIMEOUT_MAX)
 
 
 def _runner(model: Transformer, settings: EngineSettings, quantised: ReadQuantised) -> Runner:
@@ -224,4 +257,4 @@ def _completion(event: Event) -> Completion:
         return event.completion
     if isinstance(event, Failed):
         raise event.error
-    raise Overloaded("The engine was closed, or the request passed its deadline.", fix="Ask again.")
+    raise Overloaded("The engine was closed.", fix="Ask again.")

@@ -67,6 +67,11 @@ class KVBlocks:
         return self._blocks_max - self.blocks + len(self._free) + len(self._idle)
 
     @property
+    def tokens_free(self) -> int:
+        """Tokens that the free blocks have room for."""
+        return self.blocks_free * self._tokens
+
+    @property
     def blocks_idle(self) -> int:
         """Blocks kept without an owner, for prompts that begin as theirs did."""
         return len(self._idle)
@@ -93,15 +98,21 @@ class KVBlocks:
 
         Raises EngineError when the pool has not enough, and then has changed nothing.
         """
-        table = self._tables.get(sequence) or _Table()
-        missing = -(-length // self._tokens) - len(table.blocks)
-        if missing > self.blocks_free:
+        if not self.reserve(sequence, length):
             raise EngineError(
                 "The memory for keys and values is full.", fix="Ask again when fewer requests are running."
             )
+        return self._tables[sequence].blocks
+
+    def reserve(self, sequence: SequenceId, length: int) -> bool:
+        """What `extend` does, but says whether there was enough instead of raising."""
+        table = self._tables.get(sequence) or _Table()
+        missing = -(-length // self._tokens) - len(table.blocks)
+        if missing > self.blocks_free or not self._have_memory(missing):
+            return False
         table.blocks += [self._own(self._take()) for _ in range(missing)]
         self._tables[sequence] = table
-        return table.blocks
+        return True
 
     def written(self, sequence: SequenceId, tokens: Many[int]) -> None:
         """Say that the next tokens' keys and values are in the sequence's blocks: the full ones can be shared now."""
@@ -147,9 +158,16 @@ class KVBlocks:
         else:
             self._free.append(block)
 
+    def _have_memory(self, blocks: int) -> bool:
+        """Take memory for so many; where the machine has none left, those kept without an owner have to do."""
+        while len(self._free) < blocks and self.blocks < self._blocks_max:
+            try:
+                self._take_slab()
+            except OSError:
+                break
+        return blocks <= len(self._free) + len(self._idle)
+
     def _take(self) -> int:
-        if not self._free and self.blocks < self._blocks_max:
-            self._take_slab()
         return self._free.pop() if self._free else self._forget_oldest()
 
     def _forget_oldest(self) -> int:

@@ -75,6 +75,16 @@ class KVCache:
     def bytes(self) -> int:
         return sum(lane.keys.nbytes + lane.values.nbytes for lane in self._lanes.values())
 
+    @property
+    def token_bytes(self) -> int:
+        """Of one token in a row."""
+        c = self._config
+        return 2 * c.num_layers * c.num_kv_heads * c.head_dim * self._dtype.itemsize
+
+    def capacity(self, length: int) -> int:
+        """Tokens of the row that `length` of them lie in."""
+        return min(_capacity(length), self._context_max)
+
     def lane(self, sequence: SequenceId) -> Lane:
         return self._lane_of[sequence]
 
@@ -103,7 +113,7 @@ class KVCache:
             lane.close_gaps(self._lengths)
 
     def _lane_for(self, length: int) -> Lane:
-        capacity = min(_capacity(length), self._context_max)
+        capacity = self.capacity(length)
         if capacity not in self._lanes:
             self._lanes[capacity] = Lane(self._config, capacity, self._dtype, self._device)
         return self._lanes[capacity]

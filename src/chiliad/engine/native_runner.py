@@ -58,7 +58,8 @@ class NativeRunner:
         self._decoder = Decoder(*native_weights(model, settings.precision, quantised))
         numbers = self._decoder.block_numbers
         idle = settings.prefix_cache_bytes // (2 * numbers)
-        running = settings.batch_max * -(-settings.context_max // BLOCK_TOKENS)
+        one = -(-settings.context_max // BLOCK_TOKENS)
+        running = max(one, min(settings.kv_cache_bytes // (2 * numbers), settings.batch_max * one))
         self._cache = KVBlocks(tokens=BLOCK_TOKENS, numbers=numbers, blocks_max=running + idle, idle_max=idle)
         self._logits = torch.empty(0, model.config.vocab_size)
         self._bases: WeakValueDictionary[BasisHash, PackedLora] = WeakValueDictionary()
@@ -77,13 +78,20 @@ class NativeRunner:
 
     @property
     def weight_bytes(self) -> int:
-        """What its copy of the base's matrices takes."""
         return self._decoder.packed_bytes
+
+    @property
+    def kv_bytes(self) -> int:
+        return 2 * self._decoder.block_numbers * self._cache.blocks
 
     @property
     def sequences(self) -> int:
         """Sequences that have not been released."""
         return len(self._cache)
+
+    @property
+    def tokens_free(self) -> int:
+        return self._cache.tokens_free
 
     def prepare(self, adapter: Adapter) -> NativeAdapter:
         require_fit(adapter, self._config)
@@ -106,6 +114,9 @@ class NativeRunner:
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
         return self._cache.begin(sequence, adapter.hash if adapter else "", prompt)
+
+    def reserve(self, sequence: SequenceId, length: int) -> bool:
+        return self._cache.reserve(sequence, length)
 
     def run(self, chunks: Many[Chunk]) -> Tensor:
         work = [self._work(chunk) for chunk in chunks]
@@ -137,9 +148,9 @@ def _packed(adapter: PreparedAdapter | None) -> PackedAdapter | None:
 
 def _groups(factors: Pairs, config: TransformerConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
     """What `PackedLora` wants."""
+    sizes = {group: config.group_widths(group) for group in Group}
     for layer in range(config.num_layers):
-        for group in Group:
-            inputs, widths = config.group_widths(group)
+        for group, (inputs, widths) in sizes.items():
             sites = zip(group.sites, widths, strict=True)
             yield inputs, [SiteFactors(width, factors.get((layer, site))) for site, width in sites]
 

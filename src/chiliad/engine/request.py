@@ -60,9 +60,9 @@ class Request:
     share: str = ""
     """whose request it is: those of different shares take turns"""
     priority: int = 0
-    """higher comes first; waiting makes up for it"""
+    """higher comes first; waiting makes up for it. The one of the lowest gives way when memory is short"""
     deadline_s: float | None = None
-    """on the engine's clock (`time.monotonic`): aborted when it passes"""
+    """on the engine's clock (`time.monotonic`): fails with DeadlinePassed when it passes"""
 
     @property
     def answer_tokens_max(self) -> int:
@@ -98,7 +98,6 @@ class FinishReason(StrEnum):
 
 class AbortReason(StrEnum):
     CANCELLED = "cancelled"
-    DEADLINE = "deadline"
     CLOSED = "closed"
 
 

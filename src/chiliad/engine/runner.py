@@ -60,13 +60,30 @@ class Chunk:
 class Runner(Protocol):
     """Runs chunks of sequences, with different adapters, in one step, and remembers each sequence's keys and values.
 
-    A sequence exists from `begin` or its first chunk until `release`; its chunks come in order, without gaps, under one
-    adapter.
-    Adapters are told apart by their hash. Called from one thread at a time.
+    A sequence exists from `begin`, `reserve` or its first chunk until `release`; its chunks come in order, without gaps,
+    under one adapter. Adapters are told apart by their hash. Called from one thread at a time, but for `prepare`.
     """
 
+    @property
+    def tokens_free(self) -> int:
+        """Tokens that there is memory for, beside what sequences have."""
+        ...
+
+    @property
+    def weight_bytes(self) -> int:
+        """What its own copy of the base's matrices takes."""
+        ...
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory taken for keys and values, in use or not."""
+        ...
+
     def prepare(self, adapter: Adapter) -> PreparedAdapter:
-        """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model."""
+        """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model.
+
+        From any thread, also while a step runs.
+        """
         ...
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
@@ -74,6 +91,10 @@ class Runner(Protocol):
 
         Returns how many of the prompt's first tokens need not be run, fewer than all. Without this call all have to be.
         """
+        ...
+
+    def reserve(self, sequence: SequenceId, length: int) -> bool:
+        """Have memory for the sequence's first `length` tokens. Returns False, and has changed nothing, if there is none."""
         ...
 
     def run(self, chunks: Many[Chunk]) -> Tensor:

@@ -63,7 +63,7 @@ class Sequence:
         self.on_event = on_event
         self.adapter: PreparedAdapter | None = None
         self.done = 0
-        self._cached = 0
+        self._cached: int | None = None
         self._tokens = list(request.prompt)
         self._logprobs: list[TokenLogprob] = []
         self._prompt_logprobs: list[TokenLogprob | None] = [None]
@@ -71,8 +71,23 @@ class Sequence:
         self._constraint = constraint
         self._text = text
         self.submitted_s = now
-        self._started_s = now
+        self._started_s: float | None = None
         self._first_token_s = now
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Prompt and answer so far."""
+        return tuple(self._tokens)
+
+    @property
+    def length(self) -> int:
+        """How many they are."""
+        return len(self._tokens)
+
+    @property
+    def patience(self) -> tuple[int, float, int]:
+        """Who gives way when memory is short: the highest. Lower priority before higher, then the youngest."""
+        return -self.request.priority, self.submitted_s, self.id
 
     @property
     def pending(self) -> int:
@@ -87,16 +102,19 @@ class Sequence:
     @property
     def scores_prompt(self) -> bool:
         """Whether log-probabilities of the prompt are still to be computed."""
-        return self.request.prompt_logprobs is not None and self.done < len(self.request.prompt)
+        return self.request.prompt_logprobs is not None and len(self._prompt_logprobs) < len(self.request.prompt)
 
-    def start(self, adapter: PreparedAdapter | None, now: float) -> None:
-        """Admit to the batch."""
-        self.adapter = adapter
-        self._started_s = now
+    def start(self, adapter: PreparedAdapter | None, known: int, now: float) -> None:
+        """Admit to the batch; the first `known` tokens are there from earlier ones and need not be run."""
+        self.adapter, self.done = adapter, known
+        if self._started_s is None:
+            self._started_s, self._cached = now, known
 
-    def skip(self, tokens: int) -> None:
-        """The prompt's first `tokens` are known from earlier ones and need not be run."""
-        self.done = self._cached = tokens
+    def give_way(self) -> None:
+        """Leave the batch. All tokens have to be run again, and the prompt's log-probabilities unless they are complete."""
+        self.adapter, self.done = None, 0
+        if self.scores_prompt:
+            self._prompt_logprobs = [None]
 
     def chunk(self, tokens: int) -> Chunk:
         """The next `tokens` pending tokens as work for a runner."""
@@ -146,8 +164,8 @@ class Sequence:
             logprobs=None if self.request.sampling.logprobs is None else tuple(self._logprobs),
             prompt_logprobs=None if self.request.prompt_logprobs is None else tuple(self._prompt_logprobs),
             prompt_tokens=len(self.request.prompt),
-            cached_tokens=self._cached,
-            timing=Timing(self._started_s - submitted, self._first_token_s - submitted, now - submitted),
+            cached_tokens=self._cached or 0,
+            timing=Timing((self._started_s or submitted) - submitted, self._first_token_s - submitted, now - submitted),
         )
 
     @property

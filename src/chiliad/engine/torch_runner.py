@@ -23,6 +23,8 @@ class TorchRunner:
         self._model = model
         self._device = model.embedding.device
         self._cache = KVCache(model.config, model.dtype, self._device, settings.context_max)
+        self._tokens_max = max(settings.context_max, settings.kv_cache_bytes // self._cache.token_bytes)
+        self._reserved: dict[SequenceId, int] = {}
         self._lora = MixedLora(model)
         self._adapter_of: dict[SequenceId, AdapterHash] = {}
 
@@ -30,6 +32,19 @@ class TorchRunner:
     def sequences(self) -> int:
         """Sequences that have not been released."""
         return len(self._cache)
+
+    @property
+    def tokens_free(self) -> int:
+        return self._tokens_max - sum(self._reserved.values())
+
+    @property
+    def weight_bytes(self) -> int:
+        """It computes with the model's own."""
+        return 0
+
+    @property
+    def kv_bytes(self) -> int:
+        return self._cache.bytes
 
     @property
     def adapters(self) -> int:
@@ -42,6 +57,14 @@ class TorchRunner:
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
         """Nothing is shared here: always 0."""
         return 0
+
+    def reserve(self, sequence: SequenceId, length: int) -> bool:
+        """Counts the whole rows that the tokens lie in."""
+        capacity = self._cache.capacity(length)
+        if capacity - self._reserved.get(sequence, 0) > self.tokens_free:
+            return False
+        self._reserved[sequence] = capacity
+        return True
 
     @torch.inference_mode()
     def run(self, chunks: Many[Chunk]) -> Tensor:
@@ -64,6 +87,7 @@ class TorchRunner:
 
     @torch.inference_mode()
     def release(self, sequence: SequenceId) -> None:
+        self._reserved.pop(sequence, None)
         self._cache.release(sequence)
         adapter = self._adapter_of.pop(sequence, None)
         if adapter is not None:

@@ -96,7 +96,5 @@ def _aborted(reason: AbortReason) -> HttpError:
     match reason:
         case AbortReason.CLOSED:
             return HttpError.shutting_down()
-        case AbortReason.DEADLINE:
-            return HttpError(504, "deadline", "The answer took longer than allowed.", fix="Ask for fewer tokens.")
         case AbortReason.CANCELLED:
             return HttpError(499, "cancelled", "The request was cancelled.", fix="Send it again if it is still wanted.")

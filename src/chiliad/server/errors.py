@@ -16,6 +16,7 @@ from chiliad.errors import (
     AnswerNotFound,
     BaseNotFound,
     ChiliadError,
+    DeadlinePassed,
     EvalError,
     EvalNotFound,
     ExpertNotFound,
@@ -130,6 +131,8 @@ def status_of(error: ChiliadError) -> int:
             return 409
         case Overloaded():
             return 429
+        case DeadlinePassed():
+            return 504
         case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError():
             return 400
         case StoreError():

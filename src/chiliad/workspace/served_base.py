@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from weakref import ref
 
 from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, load_adapter
 from chiliad.adapters.basis import BASIS_FOLDER
@@ -23,7 +24,7 @@ Turns = Sequence[Mapping[str, str]]
 
 
 class ServedBase:
-    """Weights are read at the first use, the engine's thread starts with the first request."""
+    """The engine's thread starts with the first request."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
         self.base = base
@@ -33,14 +34,20 @@ class ServedBase:
         self._settings = settings
         self.basis_folder = BasisFolder(settings.workspace / BASIS_FOLDER)
         self._folders: dict[AdapterHash, Path] = {}
+        self._model: Callable[[], Transformer | None] = lambda: None
 
-    @cached_property
+    @property
     def model(self) -> Transformer:
-        return load_model(self.base.path, self.base.config)
+        """Read when somebody wants it and nobody has it: an engine of compiled code keeps only its own copy."""
+        model = self._model()
+        if model is None:
+            model = load_model(self.base.path, self.base.config)
+            self._model = ref(model)
+        return model
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(
+        engine = Engine(
             self.model,
             self.tokenizer,
             self._load_adapter,
@@ -48,6 +55,8 @@ class ServedBase:
             quantised=self.base.quantised(),
             threads=self._settings.threads,
         )
+        release_freed_memory()
+        return engine
 
     @property
     def context_max(self) -> int:

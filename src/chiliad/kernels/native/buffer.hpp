@@ -2,6 +2,7 @@
 // pages half of its time would go into finding them.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <utility>
@@ -12,6 +13,21 @@ namespace chiliad {
 
 constexpr std::size_t LARGE_PAGE = 2 << 20;
 
+// Memory of its own mapping, aligned to large pages: what is freed goes back to the system at once, whereas the allocator would
+// keep the gaps that adapters of a few megabytes leave.
+inline void *map_large(std::size_t bytes) {
+    const std::size_t all = bytes + LARGE_PAGE;
+    void *const taken = mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (taken == MAP_FAILED) throw std::bad_alloc();
+    const auto begin = reinterpret_cast<std::uintptr_t>(taken);
+    const std::size_t before = (LARGE_PAGE - begin % LARGE_PAGE) % LARGE_PAGE;
+    void *const data = reinterpret_cast<void *>(begin + before);
+    if (before) munmap(taken, before);
+    munmap(static_cast<char *>(data) + bytes, all - before - bytes);
+    madvise(data, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+    return data;
+}
+
 // Room for numbers, whatever they are: growing it does not keep them.
 template <class T>
 class Buffer {
@@ -19,18 +35,15 @@ class Buffer {
     Buffer() = default;
     Buffer(Buffer &&other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
     Buffer &operator=(Buffer &&) = delete;
-    ~Buffer() { std::free(data_); }
+    ~Buffer() { release(); }
 
     // Room for at least `size` numbers. Throws std::bad_alloc, and then has no room.
     void reserve(long size) {
         if (size <= size_) return;
-        std::free(std::exchange(data_, nullptr));
-        size_ = 0;
-        const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
-        const std::size_t alignment = bytes < LARGE_PAGE ? 64 : LARGE_PAGE;
-        void *data = nullptr;
-        if (posix_memalign(&data, alignment, bytes)) throw std::bad_alloc();
-        if (alignment == LARGE_PAGE) madvise(data, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+        release();
+        const std::size_t taken = taken_for(size);
+        void *const data = taken < LARGE_PAGE ? std::aligned_alloc(ALIGNMENT, taken) : map_large(taken);
+        if (!data) throw std::bad_alloc();
         data_ = static_cast<T *>(data);
         size_ = size;
     }
@@ -39,6 +52,25 @@ class Buffer {
     long bytes() const { return size_ * static_cast<long>(sizeof(T)); }
 
   private:
+    static constexpr std::size_t ALIGNMENT = 64, SMALL_PAGE = 4096;
+
+    static std::size_t taken_for(long size) {
+        const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
+        const std::size_t unit = bytes < LARGE_PAGE - SMALL_PAGE ? ALIGNMENT : SMALL_PAGE;
+        return (bytes + unit - 1) / unit * unit;
+    }
+
+    void release() {
+        const std::size_t taken = taken_for(size_);
+        if (taken < LARGE_PAGE) {
+            std::free(data_);
+        } else {
+            munmap(data_, taken);
+        }
+        data_ = nullptr;
+        size_ = 0;
+    }
+
     T *data_ = nullptr;
     long size_ = 0;
 };

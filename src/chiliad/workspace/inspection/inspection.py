@@ -78,16 +78,16 @@ class Inspection:
 
 def inspected(workspace: Workspace, expert: Expert, reporter: Reporter) -> Inspection:
     """Look at a version's adapter as its file has it. Nothing is written. Raises AdapterError."""
-    served = expert.served
+    served, model = expert.served, expert.served.model
     own = served.adapter_in(expert.folder)
     adapter = as_lora(own)
     rows = _dev_rows(workspace, expert)
-    costs = tuple(_costs(Trainer(served.model), adapter, rows, reporter)) if rows and own is adapter else ()
+    costs = tuple(_costs(Trainer(model), adapter, rows, reporter)) if rows and own is adapter else ()
     return Inspection(
         expert=str(expert.ref),
         base=served.base.id,
         rank=adapter.rank,
-        changes=changes_of(adapter, served.model),
+        changes=changes_of(adapter, model),
         costs=costs,
         suggested=suggested_rank(costs),
         dev_rows=len(rows),
