@@ -65,7 +65,8 @@ def _check_fit(base: Base, adapter: Adapter) -> None:
     """Raises WrongBase."""
     shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
     if not isinstance(adapter, Ia3Adapter):
-        return check_fit(base, Deltas(as_lora(adapter)), shapes)
+        check_fit(base, Deltas(as_lora(adapter)), shapes)
+        return
     for (layer, site), scale in adapter.scales.items():
         out, width_in = shapes.get(weight_name(layer, site), (0, 0))
         if len(scale) != (width_in if site == FEEDFORWARD else out):
