@@ -152,7 +152,7 @@ def tiny_shapes_with_tokens(tokens: int) -> dict[str, tuple[int, ...]]:
     return {**shapes(), "token_embd.weight": (tokens, HIDDEN)}
 
 
-@pytest.mark.parametrize("pre", ["gpt-2", "llama-bpe"])
+@pytest.mark.parametrize("pre", ["gpt-2", "llama-bpe", "qwen2"])
 @pytest.mark.parametrize("text", TEXTS)
 def test_other_ways_to_cut_text_are_those_of_transformers(tmp_path: Path, pre: str, text: str) -> None:
     from transformers import AutoTokenizer
@@ -163,6 +163,29 @@ def test_other_ways_to_cut_text_are_those_of_transformers(tmp_path: Path, pre: s
     ours = pulled(tmp_path, vocabulary=vocabulary)
     theirs = AutoTokenizer.from_pretrained(tmp_path, gguf_file="tiny.gguf")
     assert ours.encode(text) == theirs.encode(text, add_special_tokens=False)
+
+
+@pytest.mark.parametrize("add", [True, False, None])
+def test_a_text_begins_with_its_token_where_the_file_says_so_or_its_kind_does(tmp_path: Path, add: bool | None) -> None:
+    def vocabulary(writer: GGUFWriter) -> None:
+        sentencepiece(writer)
+        if add is not None:
+            writer.add_add_bos_token(add)
+
+    tokenizer = pulled(tmp_path, vocabulary=vocabulary, tensors=tiny_shapes_with_tokens(279))
+    begin = [] if add is False else [1]
+    assert tokenizer.encode_text("the rest") == [*begin, *tokenizer.encode("the rest")]
+    assert tokenizer.encode_text("<s>the rest") == [1, *tokenizer.encode("the rest")]
+
+
+def test_byte_level_vocabularies_begin_with_nothing_unless_told(tmp_path: Path) -> None:
+    def told(writer: GGUFWriter) -> None:
+        byte_level_vocabulary(writer)
+        writer.add_add_bos_token(True)
+
+    (tmp_path / "plain").mkdir()
+    assert pulled(tmp_path / "plain").begin == ()
+    assert pulled(tmp_path, vocabulary=told).begin == (1,)
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:

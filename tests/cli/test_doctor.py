@@ -8,7 +8,7 @@ from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.config import Settings
 from chiliad.kernels import path_in_use
 
-CHECKS = ["python", "torch", "kernels", "cache", "base weights", "database", "one token"]
+CHECKS = ["python", "torch", "kernels", "cache", "base weights", "bases", "database", "one token"]
 
 
 def test_a_missing_base_is_named_with_the_command_that_fetches_it(chiliad, tmp_path):

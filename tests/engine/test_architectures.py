@@ -71,7 +71,9 @@ def test_a_mixed_batch_cut_into_chunks_and_a_decoding_step(both):
 
 
 def test_prompts_of_one_step_and_greedy_tokens(both):
-    core = EngineCore(TorchRunner(both.model, SETTINGS), both.tokenizer, lambda _: both.adapter, SETTINGS, time.monotonic)
+    core = EngineCore(
+        TorchRunner(both.model, SETTINGS), both.tokenizer, lambda _: both.adapter, SETTINGS, time.monotonic
+    )
     done = {}
     for i, length in enumerate(LENGTHS):
         asked = request(prompt(i, length), both.adapter.hash if i % 2 else None, max_tokens=12)
@@ -105,7 +107,9 @@ def test_the_compiled_step_is_near_and_its_bits_depend_on_nobody(name, tmp_path)
     rows = []
     for start, stop in ((0, 33), (33, 34), (34, 70)):
         mine = Chunk(SequenceId(1), tokens[start:stop], start, adapters[0], Logits.ALL)
-        others = [Chunk(SequenceId(10 * stop + i), tuple(prompt(i, n)), 0, None, Logits.NONE) for i, n in enumerate(LENGTHS)]
+        others = [
+            Chunk(SequenceId(10 * stop + i), tuple(prompt(i, n)), 0, None, Logits.NONE) for i, n in enumerate(LENGTHS)
+        ]
         rows.append(native.run([*others[:2], mine, *others[2:]]).clone())
     assert torch.equal(torch.cat(rows), alone)
 

@@ -19,7 +19,7 @@ KINDS = {
     "mistral": {},
     "qwen2": {},
     "qwen3": {},
-    "gemma3": {**SIX_LAYERS, "query_pre_attn_scalar": 12},
+    "gemma3": {**SIX_LAYERS, "head_dim": 256, "query_pre_attn_scalar": 256},
 }
 """what llama.cpp can compute of each"""
 

@@ -96,9 +96,7 @@ def in_gguf_order(name: str, values: Values, config: Mapping[str, Any]) -> Value
     return cast(Values, np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(values.shape))
 
 
-def in_gguf_numbers(
-    name: str, values: npt.NDArray[np.float32], config: Mapping[str, Any]
-) -> npt.NDArray[np.float32]:
+def in_gguf_numbers(name: str, values: npt.NDArray[np.float32], config: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     """The values of one tensor as llama.cpp computes with them."""
     theirs = in_gguf_order(name, values, config)
     return theirs + np.float32(1) if _is_one_more(name, config) else theirs

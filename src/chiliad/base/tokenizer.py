@@ -12,7 +12,16 @@ import tokenizers
 from chiliad.errors import BrokenBase
 
 # Tokens that end an answer in the chat formats of these models, beside the tokenizer's own end token.
-_END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>", "</s>")
+_END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "</s>",
+)
 _HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 

@@ -28,12 +28,14 @@ def pull(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A known name (smollm2-135m-q4_1, gemma3-270m-q4-k-m), a GGUF file, a model folder or a Hugging Face id.",
+            metavar="SOURCE",
+            help="A known name (smollm2-135m-q4_1, gemma3-270m-q4-k-m), a GGUF file, a model folder or a Hugging Face id.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What to call it here; made from SOURCE by default.")] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Agree to the terms of a base that has some; without it they are shown.")
+        bool,
+        typer.Option("--accept-licence", help="Agree to the terms of a base that has some; without it they are shown."),
     ] = False,
 ) -> None:
     """Fetch a base model and convert it once."""
@@ -103,7 +105,7 @@ def _details(base: Base) -> dict[str, Any]:
         "source": base.source,
         "note": base.note,
         "licence": base.licence,
-        "terms": [str(path) for path in base.terms],
+        "terms": ", ".join(path.name for path in base.terms),
         "architecture": base.architecture,
         "bytes": sum(file.stat().st_size for file in base.path.iterdir()),
         "fingerprint": base.fingerprint,

@@ -27,7 +27,8 @@ SIDE_FILES = ("chat_template.jinja", "expert.json", "card.json", "card.md", "car
 def export_peft(version: ExpertVersion, source: Path, target: Path, terms: Sequence[Path] = ()) -> Parity:
     """Write `target`, a folder or (named *.zip) an archive, from the version's folder `source`.
 
-    terms: the files of the base's licence that have to go with it. Raises RegistryError when `target` exists or the files are not those that were registered.
+    terms: the files of the base's licence that have to go with it. Raises RegistryError when `target` exists or the files
+    are not those that were registered.
     """
     refuse_existing(target)
     check_unchanged(version, source)
