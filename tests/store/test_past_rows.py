@@ -42,7 +42,8 @@ def has_jobs(database):
 def has_files_and_evals(database):
     file = Uploads(database, Path("files")).get("file-1")
     assert (file.name, file.purpose, file.bytes, file.created_s) == ("train.jsonl", "fine-tune", 3, AT_S)
-    assert Evals(database).get("eval_1").document == {"name": "exact"}
+    kept = Evals(database).get("eval_1")
+    assert (kept.document, {kept.project, file.project}) == ({"name": "exact"}, {"default"})
     (item,) = Evals(database).items("job-e0687ea05371e406")
     assert (item.status, item.document) == (ItemStatus.PASSED, {"item": {"q": "ä"}})
 
