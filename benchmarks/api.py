@@ -11,6 +11,8 @@ its own and is not counted.
   second and of ten kinds, sent as fast as they are answered.
 - overload_p99_ratio: how long the slowest hundredth of admitted answers took when requests came at ten times the rate
   that the server had answered when it was as full as it lets itself be, over the same then.
+- training_p99_ratio: the slowest hundredth of steps from token to token while an expert is trained beside the server
+  over the same without, at the worse of two loads (see api_training.py).
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,19 +29,18 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any
 
+from api_process import CHAT, Served, free_port, good, question, serving
+from api_training import beside_training
 from http_load import Client, Reply, at_once
 
 from chiliad.base import DEFAULT_BASE
 from chiliad.workspace.machine import machine
 
-CHAT = "/v1/chat/completions"
 STREAMS, MANY_STREAMS, SOAK_CLIENTS = 64, 256, 32
 LONG_TOKENS = 64
 QUESTIONS = 32
@@ -52,76 +52,54 @@ UNCACHED = {"CHILIAD_ENGINE__PREFIX_CACHE_BYTES": "0"}
 """or the prefix cache would grow to its size during the soak"""
 
 
-@dataclass(frozen=True)
-class Meter:
-    """Seconds of processor time so far, and MiB of memory now."""
-
-    engine_s: float
-    server_s: float
-    rss_mib: float
-
-
-class Served:
-    """A server in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.port = int(self._line().rpartition(":")[2])
-
-    def meter(self) -> Meter:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return Meter(**json.loads(self._line()))
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-
 def main() -> None:
     options = _arguments()
     result: dict[str, Any] = {}
-    with _serving() as served:
-        result |= asyncio.run(_overhead(served, options.repeats))
-        result |= asyncio.run(_streams(served, options.requests))
-    with _serving(**SMALL, **UNCACHED) as served:
-        result |= asyncio.run(_soak(served, options.soak_requests))
-        result |= asyncio.run(_overload(served, options.overload_seconds))
-    result |= _readiness(options.starts)
+    for part in options.parts:
+        result |= PARTS[part](options)
     about = {"base": DEFAULT_BASE, "load_1min": round(os.getloadavg()[0], 1), "machine": machine()}
     result |= {**vars(options), **about, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     del result["json"]
     print(json.dumps(result, indent=2) if options.json else "\n".join(f"{k:<28} {v}" for k, v in result.items()))
 
 
+def _streaming(options: argparse.Namespace) -> dict[str, Any]:
+    with serving() as served:
+        return asyncio.run(_overhead(served, options.repeats)) | asyncio.run(_streams(served, options.requests))
+
+
+def _lasting(options: argparse.Namespace) -> dict[str, Any]:
+    with serving(**SMALL, **UNCACHED) as served:
+        soak = asyncio.run(_soak(served, options.soak_requests))
+        return soak | asyncio.run(_overload(served, options.overload_seconds))
+
+
+def _starting(options: argparse.Namespace) -> dict[str, Any]:
+    seconds = [_start_s() for _ in range(options.starts)]
+    return {"ready_s": round(statistics.median(seconds), 2)}
+
+
+def _training(options: argparse.Namespace) -> dict[str, Any]:
+    with serving() as served:
+        return asyncio.run(beside_training(served, options.training_seconds))
+
+
+PARTS = {"streaming": _streaming, "lasting": _lasting, "starting": _starting, "training": _training}
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--repeats", type=int, default=4, help="answers of each length for each of the 64 clients")
     parser.add_argument("--requests", type=int, default=10_000, help="streams whose tokens are counted")
     parser.add_argument("--soak-requests", type=int, default=7200)
     parser.add_argument("--overload-seconds", type=float, default=20.0, help="of full load, and again of overload")
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument(
+        "--training-seconds", type=float, default=30.0, help="of each load, without and with a training"
+    )
     return parser.parse_args()
-
-
-@contextlib.contextmanager
-def _serving(**environ: str) -> Iterator[Served]:
-    with tempfile.TemporaryDirectory() as folder:
-        variables = {**os.environ, "CHILIAD_WORKSPACE": f"{folder}/ws", "CHILIAD_SERVER__PORT": str(_port()), **environ}
-        command = [sys.executable, str(Path(__file__).with_name("api_server.py"))]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with subprocess.Popen(command, env=variables, text=True, **pipes) as process:  # type: ignore[call-overload]
-            try:
-                yield Served(process)
-            finally:
-                process.terminate()
-
-
-def _port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def _overhead(served: Served, repeats: int) -> dict[str, float]:
@@ -144,9 +122,9 @@ async def _answered(client: Client, served: Served, times: int, tokens: int) -> 
 
     async def ask(number: int) -> None:
         reply = await client.post(
-            CHAT, _question(f"{number} and {tokens}", tokens, stream_options={"include_usage": True})
+            CHAT, question(f"{number} and {tokens}", tokens, stream_options={"include_usage": True})
         )
-        counts.append([*_good(reply).events()][-1]["usage"]["completion_tokens"])
+        counts.append([*good(reply).events()][-1]["usage"]["completion_tokens"])
 
     before = served.meter().server_s
     await at_once(STREAMS, ask, times)
@@ -155,12 +133,12 @@ async def _answered(client: Client, served: Served, times: int, tokens: int) -> 
 
 async def _streams(served: Served, requests: int) -> dict[str, int]:
     client = Client(served.port)
-    bodies = [_question(f"item {number}", 4 + number % 5, logprobs=True) for number in range(QUESTIONS)]
-    alone = [_tokens(_good(await client.post(CHAT, body))) for body in bodies]
+    bodies = [question(f"item {number}", 4 + number % 5, logprobs=True) for number in range(QUESTIONS)]
+    alone = [_tokens(good(await client.post(CHAT, body))) for body in bodies]
     found: Counter[str] = Counter(dropped=0, duplicated=0)
 
     async def ask(number: int) -> None:
-        got = _tokens(_good(await client.post(CHAT, bodies[number % QUESTIONS])))
+        got = _tokens(good(await client.post(CHAT, bodies[number % QUESTIONS])))
         for kind, a, b, c, d in SequenceMatcher(None, alone[number % QUESTIONS], got, autojunk=False).get_opcodes():
             if kind != "equal":
                 found.update(dropped=b - a, duplicated=d - c)
@@ -195,14 +173,14 @@ def _kinds(client: Client) -> list[Any]:
     whole = {"stream": False}
     schema = {"type": "json_object"}
     return [
-        lambda n: client.post(CHAT, _question(str(n), 4, **whole)),
-        lambda n: client.post(CHAT, _question(str(n), 8)),
-        lambda n: client.post(CHAT, _question(str(n), 8, **whole, logprobs=True, top_logprobs=3)),
-        lambda n: client.post(CHAT, _question("json", 8, **whole, response_format=schema)),
+        lambda n: client.post(CHAT, question(str(n), 4, **whole)),
+        lambda n: client.post(CHAT, question(str(n), 8)),
+        lambda n: client.post(CHAT, question(str(n), 8, **whole, logprobs=True, top_logprobs=3)),
+        lambda n: client.post(CHAT, question("json", 8, **whole, response_format=schema)),
         lambda n: client.post("/v1/completions", {"model": DEFAULT_BASE, "prompt": [f"{n}, "] * 2, "max_tokens": 4}),
         lambda n: client.post("/v1/responses", {"model": DEFAULT_BASE, "input": str(n), "max_output_tokens": 4}),
-        lambda n: client.leave(CHAT, _question(str(n), 64)),
-        lambda n: client.post(CHAT, {**_question(str(n), 4), "model": f"nobody-{n}"}),
+        lambda n: client.leave(CHAT, question(str(n), 64)),
+        lambda n: client.post(CHAT, {**question(str(n), 4), "model": f"nobody-{n}"}),
         lambda n: client.post(CHAT, {"messages": n}),
         lambda n: client.get("/v1/models"),
     ]
@@ -224,7 +202,7 @@ async def _overload(served: Served, seconds: float) -> dict[str, float | int]:
 
     async def busy(number: int) -> None:
         while time.perf_counter() < end:
-            reply = await client.post(CHAT, _question(f"{number} {len(full)}", OVERLOAD_TOKENS))
+            reply = await client.post(CHAT, question(f"{number} {len(full)}", OVERLOAD_TOKENS))
             if reply.status == 200:
                 full.append(reply)
             else:  # it came between the end of an answer and the next step of the engine
@@ -254,8 +232,8 @@ async def _arriving(client: Client, rate: float, seconds: float) -> list[Reply]:
         tasks = []
         for number in range(int(rate * seconds)):
             await asyncio.sleep(started + number / rate - time.perf_counter())
-            question = _question(f"over {number}", OVERLOAD_TOKENS)
-            tasks.append(group.create_task(client.post(CHAT, question)))
+            body = question(f"over {number}", OVERLOAD_TOKENS)
+            tasks.append(group.create_task(client.post(CHAT, body)))
     return [task.result() for task in tasks]
 
 
@@ -263,14 +241,9 @@ def _p99(replies: Sequence[Reply]) -> float:
     return statistics.quantiles((reply.seconds for reply in replies), n=100, method="inclusive")[98]
 
 
-def _readiness(starts: int) -> dict[str, float]:
-    seconds = [_start_s() for _ in range(starts)]
-    return {"ready_s": round(statistics.median(seconds), 2)} if seconds else {}
-
-
 def _start_s() -> float:
     with tempfile.TemporaryDirectory() as folder:
-        port = _port()
+        port = free_port()
         command = [sys.executable, "-m", "chiliad", "serve", "--workspace", f"{folder}/ws", "--port", str(port)]
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -287,16 +260,6 @@ def _is_ready(port: int) -> bool:
     with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ready"):
         return True
     return False
-
-
-def _question(text: str, tokens: int, **more: Any) -> dict[str, Any]:
-    messages = [{"role": "user", "content": f"Write a long story about {text}."}]
-    return {"model": DEFAULT_BASE, "messages": messages, "max_tokens": tokens, "stream": True, **more}
-
-
-def _good(reply: Reply) -> Reply:
-    assert reply.status == 200, (reply.status, reply.body[:500])
-    return reply
 
 
 if __name__ == "__main__":

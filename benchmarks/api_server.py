@@ -6,8 +6,10 @@ server's, and so is what it does on the engine's thread, where it takes each eve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,6 +21,7 @@ from chiliad.engine import Event, OnEvent
 from chiliad.server.process import run
 from chiliad.server.service import AnyService
 from chiliad.workspace import Workspace
+from chiliad.workspace.worker_process import WorkerProcess
 
 ENGINE = "chiliad-engine"
 
@@ -44,24 +47,27 @@ class Metered:
 
 def main() -> None:
     settings = Settings.load()
-    with Workspace.open(settings) as workspace:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Workspace.open(settings) as workspace, contextlib.suppress(KeyboardInterrupt):
         service = Metered(workspace.service())
         threading.Thread(target=_tell, args=(service,), name="meter", daemon=True).start()
-        run(
-            service,
-            settings.server,
-            workspace.accounts,
-            api_key=None,
-            on_listening=lambda address, _: _say(address),
-            workspace=workspace,
-        )
+        with WorkerProcess(workspace.jobs, settings):
+            run(
+                service,
+                settings.server,
+                workspace.accounts,
+                api_key=None,
+                on_listening=lambda address, _: _say(address),
+                workspace=workspace,
+            )
 
 
 def _tell(service: Metered) -> None:
-    """One line out for every line in."""
+    """One line out for every line in; the server ends with whoever asks."""
     for _ in sys.stdin:
         engine_s = _engine_s() - service.events_s
         _say(json.dumps({"engine_s": engine_s, "server_s": time.process_time() - engine_s, "rss_mib": _rss_mib()}))
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _engine_s() -> float:

@@ -47,6 +47,18 @@ class Client:
     async def get(self, path: str) -> Reply:
         return await self._ask("GET", path, b"")
 
+    async def events(self, path: str, body: Any) -> AsyncIterator[float]:
+        """When each event of a stream came, on `time.perf_counter`."""
+        async with self._connection() as (reader, writer):
+            writer.write(_request("POST", path, json.dumps(body).encode()))
+            status, _ = await _head(reader)
+            assert status == 200, status
+            while size := int(await reader.readline(), 16):
+                came, content = time.perf_counter(), await reader.readexactly(size + 2)
+                for _ in range(content.count(b"data: {")):
+                    yield came
+            await reader.readline()
+
     async def leave(self, path: str, body: Any) -> None:
         """Ask, read the first bytes of the answer, and hang up."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)

@@ -101,6 +101,35 @@ def test_each_choice_and_each_stream_is_kept(http):
     assert http.get(f"/v1/review/{newest}").json()["answer"] in {"status", "refund", "damage"}
 
 
+def test_a_continued_text_is_kept_like_a_chat(http):
+    body = {"model": "tickets", "prompt": ["the lid", "box 3"], "n": 2, "max_tokens": 3, "store": True}
+    reply = http.post("/v1/completions", json={**body, "echo": True, "metadata": {"a": "b"}}).json()
+    kept = [http.get(f"/v1/review/{reply['id']}{place}").json() for place in ("", ".1", ".2", ".3")]
+    assert [one["messages"][0]["content"] for one in kept] == ["the lid", "the lid", "box 3", "box 3"]
+    texts = [choice["text"] for choice in reply["choices"]]
+    assert [one["messages"][0]["content"] + one["answer"] for one in kept] == texts
+    assert all(choice["logprobs"] is None for choice in reply["choices"])
+    assert kept[0]["metadata"] == {"a": "b"}
+    assert 0 < kept[0]["certainty"] < 1
+
+
+def test_a_streamed_text_is_kept_and_a_score_of_a_prompt_is_not(http):
+    body = {"model": "tickets", "prompt": "box 3", "store": True}
+    http.post("/v1/completions", json={**body, "max_tokens": 0, "echo": True, "logprobs": 1})
+    assert reviewed(http) == []
+    streamed = http.post("/v1/completions", json={**body, "max_tokens": 3, "stream": True}).text
+    [kept] = reviewed(http)
+    assert kept in streamed
+    assert give(http, kept, boolean=True).status_code == 201
+
+
+@pytest.mark.parametrize(("keep", "store", "kept"), [(False, None, 0), (True, None, 1), (True, False, 0)])
+def test_a_continued_text_follows_the_setting_too(settings, keep, store, kept):
+    with serving(replace(settings, answers=AnswerSettings(keep=keep))) as served, served.http() as http:
+        http.post("/v1/completions", json={"model": "tiny", "prompt": "x", "max_tokens": 2, "store": store})
+        assert len(reviewed(http)) == kept
+
+
 def test_certainty_is_that_of_the_least_certain_token(http):
     reply = ask(http, model="tiny", max_tokens=4, logprobs=True).json()
     [choice] = reply["choices"]

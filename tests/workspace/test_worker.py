@@ -1,16 +1,19 @@
 """Background jobs on a tiny base: done, stopped, continued after kill -9 to the same bits, beside a server or alone."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 
+from chiliad.cli.worker import step_back
 from chiliad.config import WorkerSettings
 from chiliad.errors import JobConflict, UnusableData
-from chiliad.store import JobState
+from chiliad.store import Jobs, JobState
 from chiliad.workspace import TrainOptions, Workspace
 from chiliad.workspace.worker import Worker
 from chiliad.workspace.worker_process import WorkerProcess
@@ -158,3 +161,30 @@ def test_beside_a_server_there_is_a_worker_while_there_is_work_and_again_if_it_i
         wait_for(lambda: workspace.jobs.get(job.id).state is JobState.SUCCEEDED)
     assert workspace.jobs.get(job.id).attempts == 2
     assert beside.pid is None
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system has no idle class")
+def test_the_work_leaves_the_processors_to_others_and_what_locks_the_database_does_not(workspace, monkeypatch):
+    seen = {}
+    tell = Jobs.tell
+
+    def telling(*arguments):
+        seen["telling"] = os.sched_getscheduler(0)
+        tell(*arguments)
+
+    def look(workspace, job):
+        seen["working"] = os.sched_getscheduler(0)
+        workspace.reporter.stage("looking", 1, 2)
+        return {}
+
+    def work():  # a thread of its own, which cannot step forward again
+        front = step_back()
+        Worker(workspace, workspace.jobs, kinds={"look": look}, front=front).run(until_idle=True)
+
+    monkeypatch.setattr(Jobs, "tell", telling)
+    job = workspace.jobs.submit("look", {})
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+    assert texts(workspace, job) == ["Queued.", "Started.", "looking", "Done."]
+    assert seen == {"working": os.SCHED_IDLE, "telling": os.SCHED_OTHER}

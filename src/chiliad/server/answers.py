@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+from starlette.types import Receive
 
 from chiliad.engine import Aborted, AbortReason, Completion, Delta, Event, Failed, Finished, OnEvent
 from chiliad.errors import ChiliadError
@@ -60,6 +63,11 @@ class Answers:
                     del self._unfinished[index]
             yield Step(index, event)
 
+    @property
+    def have_more(self) -> bool:
+        """Whether the next step, or the end, comes without waiting."""
+        return not self._unfinished or not self._events.empty()
+
     async def completions(self) -> list[Completion]:
         """All of them, when they are done. Raises like the iteration."""
         done: dict[int, Completion] = {}
@@ -90,6 +98,22 @@ class Answers:
             case Finished(completion):
                 self.bill.end(index, completion)
         self._events.put_nowait((index, event))
+
+
+@asynccontextmanager
+async def failing_when_gone(receive: Receive, answers: Answers) -> AsyncIterator[None]:
+    """In the block, answers that nobody waits for any more fail; `receive` is what tells that the client left."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        answers.fail(HttpError(499, "client_gone", "The client left.", fix="Nothing is left to do."))
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
 
 
 def _aborted(reason: AbortReason) -> HttpError:

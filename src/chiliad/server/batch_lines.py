@@ -8,22 +8,21 @@ from chiliad.data import read_table
 from chiliad.errors import FileRefused
 from chiliad.server.errors import HttpError
 from chiliad.server.wire.batches import REQUESTS_MAX, Line
-from chiliad.store import Job, Purpose
-from chiliad.workspace import Workspace
+from chiliad.store import Job, Purpose, Uploads
 
 BATCH = "batch"
 """the kind of job that a batch is"""
 WINDOW_S = 24 * 3600.0
 
 
-def lines_of(workspace: Workspace, file_id: str, endpoint: str) -> list[Line]:
+def lines_of(files: Uploads, file_id: str, endpoint: str) -> list[Line]:
     """Raises FileMissing, FileRefused, DataError, and HttpError (400) with the row that is no request to `endpoint`."""
-    file = workspace.files.get(file_id)
+    file = files.get(file_id)
     if file.purpose is not Purpose.BATCH:
         raise FileRefused(
             f"The file {file_id} was uploaded for {file.purpose}.", fix="Upload it with the purpose batch."
         )
-    rows = read_table(workspace.files.path(file)).rows
+    rows = read_table(files.path(file)).rows
     if len(rows) > REQUESTS_MAX:
         raise _wrong(f"The file has {len(rows)} requests; a batch takes {REQUESTS_MAX}.", "Send several batches.")
     lines, seen = [], set[str]()

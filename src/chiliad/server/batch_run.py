@@ -20,7 +20,7 @@ from chiliad.server.batch_lines import lines_of, output_ids
 from chiliad.server.inside import Inside, some_at_once
 from chiliad.server.wire.batches import Line
 from chiliad.server.wire.responses import ResponsesUsage, responses_usage
-from chiliad.store import Document, Job, Purpose, Wish
+from chiliad.store import Document, Job, Purpose, Wish, scope_of
 from chiliad.store.files import folder_lock, remove_folder
 from chiliad.workspace import Workspace
 from chiliad.workspace.worker import Stopped
@@ -30,7 +30,7 @@ ANSWERS_FILE = "answers.jsonl"
 
 def do_batch(workspace: Workspace, job: Job, clock: Callable[[], float] = time.time) -> Document:
     """Answer what is not answered yet, until the batch expires. One that is cancelled still writes its files."""
-    lines = lines_of(workspace, job.document["input_file"], job.document["endpoint"])
+    lines = lines_of(workspace.files, job.document["input_file"], job.document["endpoint"])
     folder = workspace.folder / "runs" / f"batch-{job.id}"
     with folder_lock(folder, wait=False):
         answers = Answers(folder / ANSWERS_FILE)
@@ -133,7 +133,7 @@ def _answered(line: Line, *, response: Document | None = None, error: Document |
 def _write_files(workspace: Workspace, job: Job, answers: Answers) -> None:
     for failed, file_id in zip((False, True), output_ids(job), strict=True):
         if answers.failed if failed else answers.done - answers.failed:
-            workspace.files.add(
+            workspace.files.of(scope_of(job.project)).add(
                 f"{job.id}_{'error' if failed else 'output'}.jsonl",
                 Purpose.BATCH_OUTPUT,
                 answers.lines(failed=failed),

@@ -9,11 +9,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
-from starlette.types import Scope
+from starlette.types import Scope as Connection
 
 from chiliad.errors import KeyNotFound
 from chiliad.ledger import Accounts
-from chiliad.store import DEFAULT_PROJECT, Key, Limits, Role
+from chiliad.store import DEFAULT_PROJECT, Key, Limits, Role, Scope
 
 COOKIE = "chiliad_session"
 UNLIMITED = Limits()
@@ -33,6 +33,11 @@ class Caller:
     def sees(self) -> str | None:
         """The project whose feedback, traffic and spend it may see; None stands for all."""
         return None if self.role is Role.ADMIN else self.project
+
+    @property
+    def scope(self) -> Scope:
+        """Of the files, jobs and evals that it makes and sees."""
+        return Scope(self.project, sees_all=self.role is Role.ADMIN)
 
 
 ANYBODY = Caller("anybody", "anybody on this machine", Role.MEMBER, DEFAULT_PROJECT)
@@ -124,7 +129,7 @@ def _bearer(headers: Headers) -> str | None:
     )
 
 
-def remember(scope: Scope, caller: Caller) -> None:
+def remember(scope: Connection, caller: Caller) -> None:
     scope.setdefault("state", {})["caller"] = caller
 
 

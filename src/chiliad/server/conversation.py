@@ -11,7 +11,7 @@ from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller
 from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
-from chiliad.server.service import AnyService, ServedModel
+from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.state import ServerState
 from chiliad.server.wire.chat import ChatBody
 
@@ -29,16 +29,22 @@ class Prepared:
 async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: Caller) -> Prepared:
     """Find the model, render the prompt and open the bill. Raises ExpertNotFound, BaseNotFound, BadRequest, HttpError."""
     turns = body.turns()
-    model = await state.resolve(body.model)
-    prompt = await asyncio.to_thread(state.service.render, model, turns)
-    if body.grammar is not None:
-        await asyncio.to_thread(state.service.compile, model, body.grammar)
-    keepsake = state.keepsake(body, answer_id, model, turns, caller)
+    model, prompt = await asyncio.to_thread(_read, state.service, body, turns)
+    keepsake = state.keepsake(body, answer_id, model, [turns] * body.choices, caller)
     samplings = [_sampling(model, prompt, body, keepsake, choice) for choice in range(body.choices)]
     starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
     tokens_max = sum(sampling.max_tokens for sampling in samplings)
     order = Order(answer_id, model.root, len(prompt), tokens_max, body.choices)
     return Prepared(model, starts, await state.open_bill(order, caller), keepsake)
+
+
+def _read(service: AnyService, body: ChatBody, turns: Turns) -> tuple[ServedModel, tuple[int, ...]]:
+    """All that has to happen on a worker thread, in one visit: going there and back costs more than most of it."""
+    model = service.resolve(body.model)
+    prompt = service.render(model, turns)
+    if body.grammar is not None:
+        service.compile(model, body.grammar)
+    return model, prompt
 
 
 def _sampling(

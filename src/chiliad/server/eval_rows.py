@@ -7,32 +7,31 @@ from pydantic import ValidationError
 from chiliad.data import read_table
 from chiliad.errors import EvalError, FileRefused
 from chiliad.server.wire.evals import Completions, FileContent, FileId, Jsonl, Row
-from chiliad.store import Purpose
-from chiliad.workspace import Workspace
+from chiliad.store import Purpose, Uploads
 
 EVAL_RUN = "eval_run"
 """the kind of job that a run is"""
 
 
-def rows_of(workspace: Workspace, source: Jsonl | Completions) -> list[Row]:
+def rows_of(files: Uploads, source: Jsonl | Completions) -> list[Row]:
     """The rows of a run. Raises FileMissing, FileRefused, DataError, EvalError."""
     match source.source:
         case FileContent(content=content):
             return content
         case FileId(id=file_id):
-            return _read(workspace, file_id)
+            return _read(files, file_id)
         case _:
             raise EvalError("This server has no such source of rows.", fix="Give file_id or file_content.")
 
 
-def _read(workspace: Workspace, file_id: str) -> list[Row]:
-    file = workspace.files.get(file_id)
+def _read(files: Uploads, file_id: str) -> list[Row]:
+    file = files.get(file_id)
     if file.purpose is not Purpose.EVALS:
         raise FileRefused(
             f"The file {file_id} was uploaded for {file.purpose}.", fix="Upload it with the purpose evals."
         )
     rows = []
-    for number, line in enumerate(read_table(workspace.files.path(file)).rows, start=1):
+    for number, line in enumerate(read_table(files.path(file)).rows, start=1):
         try:
             rows.append(Row.model_validate(line))
         except ValidationError:

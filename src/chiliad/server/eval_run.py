@@ -28,7 +28,7 @@ def do_eval_run(workspace: Workspace, job: Job) -> Document:
     """Answer and grade what is not done yet; the whole result."""
     source = _SOURCE.validate_python(job.document["data_source"])
     criteria = _CRITERIA.validate_python(job.document["testing_criteria"])
-    rows = rows_of(workspace, source)
+    rows = rows_of(workspace.files, source)
     try:
         asyncio.run(_do(workspace, job, source, criteria, rows))
     finally:

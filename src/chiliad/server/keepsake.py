@@ -1,18 +1,17 @@
-"""The answers to a chat, kept with what was asked if the client or the workspace wants that."""
+"""Answers, kept with what was asked if the client or the workspace wants that."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chiliad.engine import Completion
 from chiliad.errors import StoreError
 from chiliad.server.caller import Caller
 from chiliad.server.service import ServedModel, Turns
-from chiliad.server.wire.chat import ChatBody
 from chiliad.store import AnswerToKeep, KeptAnswers
 
 log = logging.getLogger("chiliad.server")
@@ -28,14 +27,14 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Keepsake:
-    """Of one request. kept: where its answers go; None keeps nothing"""
+    """Of one request. kept: where its answers go, None keeps nothing; asked: the conversation before each of them"""
 
     kept: KeptAnswers | None
     id: str
     model: ServedModel
-    turns: Turns
+    asked: Sequence[Turns]
     caller: Caller
-    body: ChatBody
+    metadata: Mapping[str, str]
 
     @property
     def logprobs_top(self) -> int | None:
@@ -45,17 +44,23 @@ class Keepsake:
     async def keep(self, completions: Sequence[Completion]) -> None:
         """Keep the whole answers before the client has the last of them, so that it can give feedback at once.
 
-        An answer that the database does not take is answered all the same.
+        A request for no answer, such as one that only scores its prompt, leaves nothing to keep. An answer that the
+        database does not take is answered all the same.
         """
         if self.kept is None:
             return
-        answers = [self._answer(index, completion) for index, completion in enumerate(completions)]
+        answered = zip(self.asked, completions, strict=True)
+        answers = [
+            self._answer(index, turns, completion)
+            for index, (turns, completion) in enumerate(answered)
+            if completion.tokens
+        ]
         try:
             await asyncio.to_thread(self.kept.keep, answers)
         except StoreError as error:
             log.warning("The answer %s is not kept: %s", self.id, error)
 
-    def _answer(self, index: int, completion: Completion) -> AnswerToKeep:
+    def _answer(self, index: int, turns: Turns, completion: Completion) -> AnswerToKeep:
         root = self.model.root
         return AnswerToKeep(
             id=answer_id(self.id, index),
@@ -63,10 +68,10 @@ class Keepsake:
             project=self.caller.project,
             model=root,
             expert=root.partition("@")[0] if self.model.parent else None,
-            turns=self.turns,
+            turns=turns,
             text=completion.text,
             certainty=certainty(completion),
-            metadata=self.body.metadata or {},
+            metadata=self.metadata,
         )
 
 

@@ -13,6 +13,7 @@ from chiliad.errors import ConfigError
 from chiliad.ledger import Accounts
 from chiliad.server.admin_link import AdminLink
 from chiliad.server.app import create_app
+from chiliad.server.connection import Connection
 from chiliad.server.middleware.origin import is_loopback
 from chiliad.server.service import AnyService
 from chiliad.server.state import state_of
@@ -59,6 +60,8 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: ServerSettings, *, on_listening: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, cast
 
@@ -14,7 +13,7 @@ from chiliad.engine import Completion
 from chiliad.errors import ChiliadError
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.admin_link import AdminLink
-from chiliad.server.answers import Answers, Start
+from chiliad.server.answers import Answers, Start, failing_when_gone
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller, Callers
 from chiliad.server.errors import HttpError, code_of
@@ -22,7 +21,7 @@ from chiliad.server.keepsake import Keeping, Keepsake
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.meters import Meters
 from chiliad.server.service import AnyService, ServedModel, Turns
-from chiliad.server.wire.chat import ChatBody
+from chiliad.server.wire.request import GenerationBody
 
 
 class ServerState:
@@ -63,11 +62,17 @@ class ServerState:
                 raise
         return bill
 
-    def keepsake(self, body: ChatBody, response_id: str, model: ServedModel, turns: Turns, caller: Caller) -> Keepsake:
-        """What keeps the answers to a request, if they are to be kept: the request has the last word."""
+    def keepsake(
+        self, body: GenerationBody, answer_id: str, model: ServedModel, asked: Sequence[Turns], caller: Caller
+    ) -> Keepsake:
+        """What keeps the answers to a request, if they are to be kept: the request has the last word.
+
+        `asked` is what stands before each of them.
+        """
         keeping = self._keeping
         wanted = keeping is not None and (keeping.always if body.store is None else body.store)
-        return Keepsake(keeping.answers if keeping and wanted else None, response_id, model, turns, caller, body)
+        kept = keeping.answers if keeping and wanted else None
+        return Keepsake(kept, answer_id, model, asked, caller, body.metadata or {})
 
     def begin(self, starts: list[Start], bill: Bill) -> Answers:
         """Start answers that `end` must be called for. Raises HttpError (503) from `close` on, and what a start raises."""
@@ -92,7 +97,7 @@ class ServerState:
         """Start answers and wait for all of them, but not longer than the client does."""
         answers = self.begin(starts, bill)
         try:
-            async with _failing_when_gone(request, answers):
+            async with failing_when_gone(request.receive, answers):
                 return await answers.completions()
         finally:
             self.end(answers)
@@ -114,20 +119,6 @@ class ServerState:
     @cached_property
     def _mailbox(self) -> Mailbox:
         return Mailbox(asyncio.get_running_loop())
-
-
-@asynccontextmanager
-async def _failing_when_gone(request: Request, answers: Answers) -> AsyncIterator[None]:
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        answers.fail(HttpError(499, "client_gone", "The client left.", fix="Nothing is left to do."))
-
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watcher.cancel()
 
 
 def attach(app: FastAPI, state: ServerState) -> None:

@@ -10,6 +10,7 @@ from chiliad.store.feedback import Feedback, FeedbackLog, Said
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
 from chiliad.store.keys import DEFAULT_PROJECT, Key, Keys, Limits, NewKey, Role
 from chiliad.store.ledger import Entry, GroupBy, Ledger, Period, Settled, Sum
+from chiliad.store.scope import EVERYTHING, Scope, scope_of
 from chiliad.store.sessions import Session, Sessions
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
@@ -18,6 +19,7 @@ from chiliad.store.votes import Tally, Votes, Winner
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "EVERYTHING",
     "AnswerToKeep",
     "AuditEntry",
     "AuditLog",
@@ -56,6 +58,7 @@ __all__ = [
     "ReviewOrder",
     "Role",
     "Said",
+    "Scope",
     "Session",
     "Sessions",
     "Settled",
@@ -69,5 +72,6 @@ __all__ = [
     "Votes",
     "Winner",
     "Wish",
+    "scope_of",
     "sqlite_url",
 ]

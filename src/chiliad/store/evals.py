@@ -16,6 +16,7 @@ from chiliad.errors import EvalNotFound
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.paging import PAGE_MAX, page
+from chiliad.store.scope import Scoped
 from chiliad.store.tables import eval_items, evals
 
 
@@ -30,6 +31,7 @@ class Eval:
     """What is measured and how, as the client wrote it down. created_s, updated_s: seconds since 1970."""
 
     id: str
+    project: str
     created_s: float
     updated_s: float
     document: Mapping[str, Any]
@@ -45,7 +47,7 @@ class EvalItem:
     document: Mapping[str, Any]
 
 
-class Evals:
+class Evals(Scoped):
     """Safe to share between threads and processes. `clock` gives seconds since 1970."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
@@ -54,7 +56,7 @@ class Evals:
 
     def create(self, document: Mapping[str, Any]) -> Eval:
         now = self._clock()
-        made = Eval(f"eval_{secrets.token_hex(12)}", now, now, dict(document))
+        made = Eval(f"eval_{secrets.token_hex(12)}", self._scope.project, now, now, dict(document))
         with self._database.write(Writers.EVALS) as connection:
             connection.execute(evals.insert().values(**vars(made)))
         return made
@@ -62,27 +64,28 @@ class Evals:
     def get(self, eval_id: str) -> Eval:
         """Raises EvalNotFound."""
         with self._database.read() as connection:
-            return _eval(_find(connection, eval_id))
+            return _eval(self._find(connection, eval_id))
 
     def page(self, *, after: str | None = None, limit: int = PAGE_MAX, newest_first: bool = True) -> list[Eval]:
         """Evals in the order of their making, those beyond `after`. Raises EvalNotFound for an unknown `after`."""
         with self._database.read() as connection:
-            last = None if after is None else _find(connection, after)
-            query = page(select(evals), evals, after=last, limit=limit, newest_first=newest_first)
+            last = None if after is None else self._find(connection, after)
+            query = select(evals).where(self._scope.covers(evals))
+            query = page(query, evals, after=last, limit=limit, newest_first=newest_first)
             return [_eval(row) for row in connection.execute(query)]
 
     def update(self, eval_id: str, changes: Mapping[str, Any]) -> Eval:
         """Replace fields of its document. Raises EvalNotFound."""
         with self._database.write(Writers.EVALS) as connection:
-            document = {**_find(connection, eval_id).document, **changes}
+            document = {**self._find(connection, eval_id).document, **changes}
             row = evals.update().where(evals.c.id == eval_id)
             connection.execute(row.values(document=document, updated_s=self._clock()))
-            return _eval(_find(connection, eval_id))
+            return _eval(self._find(connection, eval_id))
 
     def delete(self, eval_id: str) -> None:
         """Its runs and their items stay until they are deleted. Raises EvalNotFound."""
         with self._database.write(Writers.EVALS) as connection:
-            _find(connection, eval_id)
+            self._find(connection, eval_id)
             connection.execute(evals.delete().where(evals.c.id == eval_id))
 
     def put_items(self, run_id: str, items: Sequence[tuple[int, ItemStatus, Mapping[str, Any]]]) -> None:
@@ -137,12 +140,12 @@ class Evals:
         with self._database.write(Writers.EVALS) as connection:
             connection.execute(eval_items.delete().where(eval_items.c.run_id == run_id))
 
-
-def _find(connection: Connection, eval_id: str) -> Row[Any]:
-    row = connection.execute(select(evals).where(evals.c.id == eval_id)).one_or_none()
-    if row is None:
-        raise EvalNotFound(f"There is no eval {eval_id!r}.", fix="GET /v1/evals lists the evals that there are.")
-    return row
+    def _find(self, connection: Connection, eval_id: str) -> Row[Any]:
+        query = select(evals).where(evals.c.id == eval_id, self._scope.covers(evals))
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise EvalNotFound(f"There is no eval {eval_id!r}.", fix="GET /v1/evals lists the evals that there are.")
+        return row
 
 
 def _eval(row: Row[Any]) -> Eval:

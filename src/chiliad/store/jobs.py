@@ -23,6 +23,7 @@ from chiliad.errors import JobConflict, JobNotFound
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.paging import PAGE_MAX, page
+from chiliad.store.scope import Scoped
 from chiliad.store.tables import job_events, jobs
 
 LEASE_S = 30.0
@@ -53,6 +54,7 @@ class Job:
     """created_s, started_s, finished_s: seconds since 1970; error: cause, fix and code"""
 
     id: str
+    project: str
     kind: str
     state: JobState
     document: Mapping[str, Any]
@@ -81,7 +83,7 @@ class LeaseLost(Exception):
     """The job is no longer this worker's: it was silent for too long, and another one has it."""
 
 
-class Jobs:
+class Jobs(Scoped):
     """Safe to share between threads and processes. `clock` gives seconds since 1970."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
@@ -107,7 +109,7 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
         with self._database.read() as connection:
-            return _find(connection, job_id)
+            return self._find(connection, job_id)
 
     def by_key(self, key: str) -> Job | None:
         """The job that was submitted with `key`."""
@@ -129,13 +131,15 @@ class Jobs:
 
         Only those of one `kind`, in one `state`, and those whose documents have the texts of `holding` at its paths.
         """
-        query = select(jobs) if kind is None else select(jobs).where(jobs.c.kind == kind)
+        query = select(jobs).where(self._scope.covers(jobs))
+        if kind is not None:
+            query = query.where(jobs.c.kind == kind)
         if state is not None:
             query = query.where(jobs.c.state == state)
         for path, text in (holding or {}).items():
             query = query.where(jobs.c.document[path].as_string() == text)
         with self._database.read() as connection:
-            last = None if after is None else _row(connection, after)
+            last = None if after is None else self._row(connection, after)
             query = page(query, jobs, after=last, limit=limit, newest_first=newest_first)
             return [_job(row) for row in connection.execute(query)]
 
@@ -148,7 +152,7 @@ class Jobs:
         """What happened after event number `after`, oldest first. Raises JobNotFound."""
         query = select(job_events).where(job_events.c.job_id == job_id, job_events.c.number > after)
         with self._database.read() as connection:
-            _find(connection, job_id)
+            self._find(connection, job_id)
             rows = connection.execute(query.order_by(job_events.c.number).limit(limit))
             return [JobEvent(row.number, row.at_s, row.kind, row.text, row.data) for row in rows]
 
@@ -158,7 +162,7 @@ class Jobs:
         if before is not None:
             query = query.where(job_events.c.number < before)
         with self._database.read() as connection:
-            _find(connection, job_id)
+            self._find(connection, job_id)
             rows = connection.execute(query.order_by(job_events.c.number.desc()).limit(limit))
             return [JobEvent(row.number, row.at_s, row.kind, row.text, row.data) for row in rows]
 
@@ -173,7 +177,7 @@ class Jobs:
     def resume(self, job_id: str) -> Job:
         """Queue a paused job again. Raises JobNotFound, JobConflict."""
         with self._database.write(Writers.JOBS) as connection:
-            job = _find(connection, job_id)
+            job = self._find(connection, job_id)
             if job.state is JobState.RUNNING and job.wish is Wish.PAUSE:
                 _set(connection, job_id, wish=None)
             elif job.state is JobState.PAUSED:
@@ -181,12 +185,12 @@ class Jobs:
             else:
                 raise _wrong_state(job, "resumed")
             self._tell(connection, job_id, "message", "Resumed.")
-            return _find(connection, job_id)
+            return self._find(connection, job_id)
 
     def delete(self, job_id: str) -> None:
         """Forget a job that has ended. Raises JobNotFound, JobConflict."""
         with self._database.write(Writers.JOBS) as connection:
-            job = _find(connection, job_id)
+            job = self._find(connection, job_id)
             if job.state in OPEN:
                 raise _wrong_state(job, "deleted")
             connection.execute(job_events.delete().where(job_events.c.job_id == job_id))
@@ -209,7 +213,7 @@ class Jobs:
         """A heartbeat: keep the lease, and learn what is wished for. Raises LeaseLost."""
         with self._database.write(Writers.JOBS) as connection:
             _set_held(connection, job_id, worker, lease_until_s=self._clock() + lease_s)
-            return _find(connection, job_id).wish
+            return self._find(connection, job_id).wish
 
     def tell(self, job_id: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """Record progress (with `data`) or a message."""
@@ -232,14 +236,14 @@ class Jobs:
     def _queued(
         self, connection: Connection, kind: str, document: Mapping[str, Any], key: str | None, job_id: str
     ) -> Job:
-        values = {"id": job_id, "kind": kind, "document": dict(document), "key": key, "created_s": self._clock()}
-        connection.execute(jobs.insert().values(**values, state=JobState.QUEUED, attempts=0))
+        values = {"id": job_id, "project": self._scope.project, "kind": kind, "document": dict(document), "key": key}
+        connection.execute(jobs.insert().values(**values, created_s=self._clock(), state=JobState.QUEUED, attempts=0))
         self._tell(connection, job_id, "message", "Queued.")
-        return _find(connection, job_id)
+        return self._find(connection, job_id)
 
     def _ask(self, job_id: str, wish: Wish, state: JobState, *, waiting: tuple[JobState, ...]) -> Job:
         with self._database.write(Writers.JOBS) as connection:
-            job = _find(connection, job_id)
+            job = self._find(connection, job_id)
             if job.state in waiting:
                 finished = self._clock() if state not in OPEN else None
                 _set(connection, job_id, state=state, finished_s=finished)
@@ -249,7 +253,7 @@ class Jobs:
                 self._tell(connection, job_id, "message", f"Asked to {wish}.")
             elif job.state is not state and job.wish is not wish:
                 raise _wrong_state(job, f"{wish}d" if wish is Wish.PAUSE else "cancelled")
-            return _find(connection, job_id)
+            return self._find(connection, job_id)
 
     def _buried(self, connection: Connection, job: Job) -> bool:
         """End a job whose worker died after it was asked to stop, or whose workers keep dying."""
@@ -276,7 +280,7 @@ class Jobs:
             attempts=job.attempts + 1 if again else 1, started_s=job.started_s or now,
         )  # fmt: skip
         self._tell(connection, job.id, "message", "Its worker died; another one continues." if again else "Started.")
-        return _find(connection, job.id)
+        return self._find(connection, job.id)
 
     def _end(self, job_id: str, worker: str, state: JobState, text: str, **values: Any) -> None:
         finished = None if state in OPEN else self._clock()
@@ -291,6 +295,16 @@ class Jobs:
         number = (connection.scalar(last.limit(1)) or 0) + 1
         row = {"job_id": job_id, "number": number, "at_s": self._clock(), "kind": kind, "text": text}
         connection.execute(job_events.insert().values(**row, data=dict(data) if data is not None else None))
+
+    def _find(self, connection: Connection, job_id: str) -> Job:
+        return _job(self._row(connection, job_id))
+
+    def _row(self, connection: Connection, job_id: str) -> Row[Any]:
+        query = select(jobs).where(jobs.c.id == job_id, self._scope.covers(jobs))
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise JobNotFound(f"There is no job {job_id!r}.", fix="`chiliad jobs list` shows the jobs that there are.")
+        return row
 
 
 def new_job_id() -> str:
@@ -315,17 +329,6 @@ def _free(now_s: float) -> Select[Any]:
     return query.order_by(jobs.c.created_s, jobs.c.id).limit(1)
 
 
-def _find(connection: Connection, job_id: str) -> Job:
-    return _job(_row(connection, job_id))
-
-
-def _row(connection: Connection, job_id: str) -> Row[Any]:
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
-    if row is None:
-        raise JobNotFound(f"There is no job {job_id!r}.", fix="`chiliad jobs list` shows the jobs that there are.")
-    return row
-
-
 def _set(connection: Connection, job_id: str, **values: Any) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 
@@ -345,6 +348,7 @@ def _wrong_state(job: Job, done: str) -> JobConflict:
 def _job(row: Row[Any]) -> Job:
     return Job(
         id=row.id,
+        project=row.project,
         kind=row.kind,
         state=JobState(row.state),
         document=row.document,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
-SCHEMA = 6
+SCHEMA = 7
 """the number of the newest step; an older program refuses a database with a higher one"""
 
 metadata = MetaData()
@@ -66,6 +66,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", String, primary_key=True),
+    Column("project", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("state", String, nullable=False, index=True),
     Column("document", JSON, nullable=False),
@@ -96,6 +97,7 @@ files = Table(
     "files",
     metadata,
     Column("id", String, primary_key=True),
+    Column("project", String, nullable=False),
     Column("name", String, nullable=False),
     Column("purpose", String, nullable=False),
     Column("bytes", BigInteger, nullable=False),
@@ -108,6 +110,7 @@ evals = Table(
     "evals",
     metadata,
     Column("id", String, primary_key=True),
+    Column("project", String, nullable=False),
     Column("created_s", Double, nullable=False),
     Column("updated_s", Double, nullable=False),
     Column("document", JSON, nullable=False),

@@ -23,6 +23,7 @@ from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.files import orphaned_stages, remove_folder, remove_stage, staged_folder
 from chiliad.store.paging import PAGE_MAX, page
+from chiliad.store.scope import Scoped
 from chiliad.store.tables import files
 
 NAME_LENGTH_MAX = 255
@@ -45,6 +46,7 @@ class UploadedFile:
     """created_s, expires_s: seconds since 1970"""
 
     id: str
+    project: str
     name: str
     purpose: Purpose
     bytes: int
@@ -53,7 +55,7 @@ class UploadedFile:
     expires_s: float | None
 
 
-class Uploads:
+class Uploads(Scoped):
     """Safe to share between threads and processes. `clock` gives seconds since 1970."""
 
     def __init__(self, database: Database, root: Path, clock: Callable[[], float] = time.time) -> None:
@@ -91,7 +93,7 @@ class Uploads:
                 check(path)
         now = self._clock()
         expires_s = None if expires_after_s is None else now + expires_after_s
-        file = UploadedFile(file_id, name, purpose, size, digest, now, expires_s)
+        file = UploadedFile(file_id, self._scope.project, name, purpose, size, digest, now, expires_s)
         with self._database.write(Writers.FILES) as connection:
             connection.execute(files.insert().values(**vars(file)))
         return file
@@ -117,7 +119,9 @@ class Uploads:
         purpose: str | None = None,
     ) -> list[UploadedFile]:
         """Files in the order of their making, those beyond `after`. Raises FileMissing for an unknown `after`."""
-        query = select(files).where((files.c.expires_s > self._clock()) | files.c.expires_s.is_(None))
+        query = select(files).where(
+            self._scope.covers(files), (files.c.expires_s > self._clock()) | files.c.expires_s.is_(None)
+        )
         if purpose is not None:
             query = query.where(files.c.purpose == purpose)
         with self._database.read() as connection:
@@ -138,7 +142,8 @@ class Uploads:
         return _file(row) if row else None
 
     def _find(self, connection: Connection, file_id: str) -> Row[Any]:
-        row = connection.execute(select(files).where(files.c.id == file_id)).one_or_none()
+        query = select(files).where(files.c.id == file_id, self._scope.covers(files))
+        row = connection.execute(query).one_or_none()
         if row is None or (row.expires_s is not None and row.expires_s <= self._clock()):
             raise FileMissing(f"There is no file {file_id!r}.", fix="GET /v1/files lists the files that there are.")
         return row

@@ -20,6 +20,7 @@ from chiliad.store import (
     KeptAnswers,
     ReviewOrder,
     Said,
+    scope_of,
 )
 from chiliad.store.jobs import OPEN, new_job_id
 from chiliad.workspace.assignment import Assignment
@@ -160,7 +161,7 @@ class WorkspaceFeedback:
         if queued is not None and queued.state in OPEN and queued.document["dataset"] == document["dataset"]:
             return queued
         self._corrections.take(name, job_id, project=project)
-        return self._workspace.jobs.submit(CORRECT, document, job_id=job_id)
+        return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
 
     def set_rule(self, name: str, *, project: str, after: int | None) -> None:
         """Retrain an expert by itself after so many corrections of a project; None ends that. Raises ExpertNotFound."""
@@ -202,7 +203,7 @@ class WorkspaceFeedback:
             return None
         if not self._corrections.take(name, job_id, project=project, at_least=after):
             return None
-        return self._workspace.jobs.submit(CORRECT, document, job_id=job_id)
+        return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
 
     def _latest(self, name: str) -> Job | None:
         return next(iter(self._workspace.jobs.page(kind=CORRECT, holding={("name",): name}, limit=1)), None)

@@ -13,7 +13,7 @@ from chiliad.data import Table, learned_turns, read_table
 from chiliad.errors import FileRefused
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import PREFIX, FineTunedName
-from chiliad.store import Document, Job, Purpose
+from chiliad.store import EVERYTHING, Document, Job, Purpose, Scope, Uploads, scope_of
 from chiliad.store.jobs import key_conflict, new_job_id
 from chiliad.workspace.jobs import to_document, train
 from chiliad.workspace.options import TrainOptions
@@ -55,14 +55,16 @@ class FineTuning:
         )
 
 
-def submit(workspace: Workspace, asked: FineTuning, *, key: str | None = None) -> Job:
+def submit(workspace: Workspace, asked: FineTuning, *, scope: Scope = EVERYTHING, key: str | None = None) -> Job:
     """Read, check and freeze the files, and queue the training. They are not needed any more after.
 
-    The same `key` again gives the same job. Raises FileMissing, FileRefused, DataError, RegistryError (of these,
-    ExpertNotFound for a fine-tuned model that there is not), BaseModelError, JobConflict.
+    The files have to be there in `scope`, and the job is its own. The same `key` again gives the same job. Raises
+    FileMissing, FileRefused, DataError, RegistryError (of these, ExpertNotFound for a fine-tuned model that there is not),
+    BaseModelError, JobConflict.
     """
-    key = key and f"{KIND}:{key}"
-    known = workspace.jobs.by_key(key) if key else None
+    key = key and f"{KIND}:{scope.project}:{key}"
+    jobs, files = workspace.jobs.of(scope), workspace.files.of(scope)
+    known = jobs.by_key(key) if key else None
     if known is not None:
         if known.document.get("asked") != asdict(asked):
             raise key_conflict(known)
@@ -70,20 +72,20 @@ def submit(workspace: Workspace, asked: FineTuning, *, key: str | None = None) -
     job_id = new_job_id()
     parent = workspace.registry.get(asked.model) if asked.model.startswith(PREFIX) else None
     name = _name(workspace, asked, parent.base_id if parent else workspace.base_called(asked.model), job_id)
-    rows, group = _rows(workspace, asked.training_file)
-    tests = _rows(workspace, asked.validation_file)[0] if asked.validation_file else None
+    rows, group = _rows(files, asked.training_file)
+    tests = _rows(files, asked.validation_file)[0] if asked.validation_file else None
     assignment = workspace.assign(
         name.expert, rows, test=tests, group=group, base=name.base, options=asked.options, parent=parent
     )
     document = {**to_document(assignment), "fine_tuned_model": str(name), "asked": asdict(asked)}
-    return workspace.jobs.submit(KIND, document, key=key, job_id=job_id)
+    return jobs.submit(KIND, document, key=key, job_id=job_id)
 
 
 def fine_tune(workspace: Workspace, job: Job) -> Document:
     """Train, evaluate and gate, and write the metrics into a file for the client."""
     trained = train(workspace, job)
     version = workspace.registry.get(trained["expert"])
-    results = workspace.files.add(
+    results = workspace.files.of(scope_of(job.project)).add(
         f"{job.id}.csv",
         Purpose.FINE_TUNE_RESULTS,
         iter([_metrics(version).encode()]),
@@ -115,13 +117,13 @@ def _name(workspace: Workspace, asked: FineTuning, base: str, job_id: str) -> Fi
     )
 
 
-def _rows(workspace: Workspace, file_id: str) -> tuple[Table, str | None]:
-    file = workspace.files.get(file_id)
+def _rows(files: Uploads, file_id: str) -> tuple[Table, str | None]:
+    file = files.get(file_id)
     if file.purpose is not Purpose.FINE_TUNE:
         raise FileRefused(
             f"The file {file_id} was uploaded for {file.purpose}.", fix="Upload it with the purpose fine-tune."
         )
-    return learned_turns(read_table(workspace.files.path(file)))
+    return learned_turns(read_table(files.path(file)))
 
 
 def _metrics(version: ExpertVersion) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chiliad.data.example import normalise
 from chiliad.feedback import kinds_of_request, last_request
-from chiliad.store import Document, Job, JobState, KeptAnswer
+from chiliad.store import Document, Job, JobState, KeptAnswer, scope_of
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
@@ -38,7 +38,7 @@ class Suggestion:
 
 
 def submit(workspace: Workspace, project: str | None) -> Job:
-    return workspace.jobs.submit(SUGGEST, {"project": project})
+    return workspace.jobs.of(scope_of(project)).submit(SUGGEST, {"project": project})
 
 
 def suggest(workspace: Workspace, job: Job) -> Document:

@@ -7,13 +7,15 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from chiliad.errors import ChiliadError, StoreError
-from chiliad.store import Job, Jobs, LeaseLost, Wish
+from chiliad.store import Document, Job, Jobs, LeaseLost, Wish
 from chiliad.store.jobs import LEASE_S
 from chiliad.workspace.job_kinds import KINDS, Kinds, carry_out
 
@@ -21,18 +23,29 @@ if TYPE_CHECKING:
     from chiliad.training import StepEvent
     from chiliad.workspace.workspace import Workspace
 
-NICE = 19
-"""the lowest priority: a server on the same cores gets them whenever it wants them"""
 POLL_S = 1.0
 TELL_EVERY_S = 2.0
 """between two events about progress"""
 
+Progress: TypeAlias = dict[str, float | int | None]
+
 
 class Worker:
-    """lease_s: a job whose worker says nothing for so long is given to another one; kinds: what it knows how to do"""
+    """lease_s: a job whose worker says nothing for so long is given to another one; kinds: what it knows how to do;
+    front: what is said about a job in hand is written there; for a worker that steps back, a thread that does not
+    """
 
-    def __init__(self, workspace: Workspace, jobs: Jobs, *, lease_s: float = LEASE_S, kinds: Kinds = KINDS) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        jobs: Jobs,
+        *,
+        lease_s: float = LEASE_S,
+        kinds: Kinds = KINDS,
+        front: Executor | None = None,
+    ) -> None:
         self._workspace, self._jobs, self._lease_s, self._kinds = workspace, jobs, lease_s, kinds
+        self._front = front or ThreadPoolExecutor(1, "front")
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def run(self, *, until_idle: bool) -> None:
@@ -47,10 +60,9 @@ class Worker:
                 time.sleep(POLL_S)
 
     def _work(self, job: Job) -> None:
-        with suppress(LeaseLost), Hold(self._jobs, job, self.name, self._lease_s) as hold:
-            self._workspace.report_to(JobReporter(self._jobs, job, hold))
+        with suppress(LeaseLost):
             try:
-                result = carry_out(self._workspace, job, self._kinds)
+                result = self._carried_out(job)
             except Stopped as stopped:
                 self._jobs.stop(job.id, self.name, stopped.wish)
             except ChiliadError as error:
@@ -65,26 +77,32 @@ class Worker:
             else:
                 self._jobs.succeed(job.id, self.name, result)
 
+    def _carried_out(self, job: Job) -> Document:
+        with Hold(self._jobs, job, self.name, self._lease_s, self._front) as hold:
+            self._workspace.report_to(JobReporter(hold))
+            return carry_out(self._workspace, job, self._kinds)
+
 
 class Hold:
-    """Keeps the lease of a job with a heartbeat from a thread of its own, and hears what is wished for."""
+    """Keeps the lease of a job with a heartbeat from `front`, which hears what is wished for, and writes how it goes."""
 
-    def __init__(self, jobs: Jobs, job: Job, worker: str, lease_s: float) -> None:
+    def __init__(self, jobs: Jobs, job: Job, worker: str, lease_s: float, front: Executor) -> None:
         self._jobs, self._job, self._worker, self._lease_s = jobs, job, worker, lease_s
+        self._front = front
+        self._told: SimpleQueue[tuple[str, Progress]] = SimpleQueue()
         self._done = Event()
-        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
         self._wish: Wish | None = None
         self._lost = False
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._beating = self._front.submit(self._beat)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        self._thread.join()
+        self._beating.result()
 
     def check(self) -> None:
         """Raises Stopped if the job is to be laid down, LeaseLost if it is somebody else's by now."""
@@ -93,14 +111,21 @@ class Hold:
         if self._wish is not None:
             raise Stopped(self._wish)
 
+    def tell(self, doing: str, progress: Progress) -> None:
+        """Have it written with the next heartbeat, or the end."""
+        self._told.put((doing, progress))
+
     def _beat(self) -> None:
         pause_s = min(self._lease_s / 4, 1.0)
-        while not self._done.wait(pause_s):
+        ended = False
+        while not (ended or self._lost):
+            ended = self._done.wait(pause_s)
             try:
                 self._wish = self._jobs.keep(self._job.id, self._worker, self._lease_s)
+                while not self._told.empty():
+                    self._jobs.tell(self._job.id, *self._told.get())
             except LeaseLost:
                 self._lost = True
-                return
             except StoreError:  # the database is away; the lease lasts for a while
                 continue
 
@@ -116,8 +141,8 @@ class Stopped(Exception):
 class JobReporter:
     """Progress goes into the job's events, now and then; each report is also where a job can be stopped."""
 
-    def __init__(self, jobs: Jobs, job: Job, hold: Hold, clock: Callable[[], float] = time.monotonic) -> None:
-        self._jobs, self._job, self._hold, self._clock = jobs, job, hold, clock
+    def __init__(self, hold: Hold, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hold, self._clock = hold, clock
         self._told_at = float("-inf")
         self._doing = ""
 
@@ -136,13 +161,8 @@ class JobReporter:
     def stage(self, doing: str, done: int, total: int) -> None:
         self._tell(doing, {"done": done, "total": total}, always=doing != self._doing)
 
-    def _tell(self, doing: str, data: dict[str, float | int | None], *, always: bool) -> None:
+    def _tell(self, doing: str, data: Progress, *, always: bool) -> None:
         self._hold.check()
         if always or self._clock() - self._told_at >= TELL_EVERY_S:
             self._doing, self._told_at = doing, self._clock()
-            self._jobs.tell(self._job.id, doing, data)
-
-
-def step_back() -> None:
-    """Give this process the lowest priority."""
-    os.nice(NICE)
+            self._hold.tell(doing, data)

@@ -44,30 +44,31 @@ async def create_batch(body: wire.BatchBody, workspace: Opened, caller: From) ->
 
 
 @router.get("")
-async def list_batches(workspace: Opened, after: After = None, limit: Limit = 20) -> Page[wire.Batch]:
+async def list_batches(workspace: Opened, caller: From, after: After = None, limit: Limit = 20) -> Page[wire.Batch]:
     """The newest first."""
     beyond = None if after is None else job_id(PREFIX, after)
-    found = await asyncio.to_thread(partial(workspace.jobs.page, after=beyond, limit=limit + 1, kind=BATCH))
+    jobs = workspace.jobs.of(caller.scope)
+    found = await asyncio.to_thread(partial(jobs.page, after=beyond, limit=limit + 1, kind=BATCH))
     told = [await asyncio.to_thread(_on_wire, workspace, job) for job in found]
     return page_of(told, limit, lambda batch: batch, lambda batch: batch["id"])
 
 
 @router.get("/{batch_id}")
-async def retrieve_batch(batch_id: InPath, workspace: Opened) -> wire.Batch:
-    job = await asyncio.to_thread(find_job, workspace.jobs, BATCH, PREFIX, batch_id)
+async def retrieve_batch(batch_id: InPath, workspace: Opened, caller: From) -> wire.Batch:
+    job = await asyncio.to_thread(find_job, workspace.jobs.of(caller.scope), BATCH, PREFIX, batch_id)
     return await asyncio.to_thread(_on_wire, workspace, job)
 
 
 @router.post("/{batch_id}/cancel")
-async def cancel_batch(batch_id: InPath, workspace: Opened) -> wire.Batch:
+async def cancel_batch(batch_id: InPath, workspace: Opened, caller: From) -> wire.Batch:
     """What is answered by then is in the output file."""
-    job = await asyncio.to_thread(find_job, workspace.jobs, BATCH, PREFIX, batch_id)
+    job = await asyncio.to_thread(find_job, workspace.jobs.of(caller.scope), BATCH, PREFIX, batch_id)
     return await asyncio.to_thread(lambda: _on_wire(workspace, workspace.jobs.cancel(job.id)))
 
 
 def _submitted(workspace: Workspace, body: wire.BatchBody, caller: Caller) -> Job:
     try:
-        lines = lines_of(workspace, body.input_file_id, body.endpoint)
+        lines = lines_of(workspace.files.of(caller.scope), body.input_file_id, body.endpoint)
     except (DataError, FileMissing, FileRefused) as error:
         raise HttpError(400, "invalid_batch_file", error.cause, fix=error.fix, param="input_file_id") from error
     kept = body.output_expires_after
@@ -81,7 +82,7 @@ def _submitted(workspace: Workspace, body: wire.BatchBody, caller: Caller) -> Jo
         "expires_s": time.time() + WINDOW_S,
         "output_expires_after_s": None if kept is None else kept.seconds,
     }
-    return workspace.jobs.submit(BATCH, document)
+    return workspace.jobs.of(caller.scope).submit(BATCH, document)
 
 
 def _on_wire(workspace: Workspace, job: Job) -> wire.Batch:

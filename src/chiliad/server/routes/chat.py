@@ -37,7 +37,8 @@ async def create_chat_completion(body: wire.ChatBody, request: Request, state: S
         await asked.keepsake.keep(completions)
         return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
     answers = state.begin(asked.starts, bill)
-    return EventStream(writer.chunks(answers, asked.keepsake), on_end=partial(state.end, answers), headers=bill.limits)
+    chunks = writer.chunks(answers, asked.keepsake)
+    return EventStream(chunks, answers, on_end=partial(state.end, answers), headers=bill.limits)
 
 
 class _Writer:

@@ -17,8 +17,9 @@ from chiliad.server.answers import Answers, Start
 from chiliad.server.bill import Order
 from chiliad.server.caller import From
 from chiliad.server.errors import HttpError
+from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
-from chiliad.server.service import AnyService, ServedModel
+from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
 from chiliad.server.tokens import check_ids, completion_logprobs
@@ -39,19 +40,19 @@ class _Prompt:
 async def create_completion(body: wire.CompletionBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
     _check(body)
-    model = await state.resolve(body.model)
-    prompts = await asyncio.to_thread(_read_prompts, body, model)
-    if body.grammar is not None:
-        await asyncio.to_thread(state.service.compile, model, body.grammar)
-    asked = [(prompt, _sampling(model, prompt, body, n)) for prompt in prompts for n in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for prompt, sampling in asked]
+    model, prompts = await asyncio.to_thread(_read, state.service, body)
     writer = _Writer(model, body, prompts)
+    keepsake = state.keepsake(body, writer.id, model, _turns(body, prompts), caller)
+    asked = [(prompt, _sampling(model, prompt, body, keepsake, n)) for prompt in prompts for n in range(body.choices)]
+    starts = [_start(state.service, model, prompt, body, sampling) for prompt, sampling in asked]
     bill = await state.open_bill(_order(writer.id, model, body, prompts, asked), caller)
     if not body.stream:
         completions = await state.complete(starts, bill, request)
+        await keepsake.keep(completions)
         return JSONResponse(writer.whole(completions, bill.usage()), headers=bill.headers)
     answers = state.begin(starts, bill)
-    return EventStream(writer.chunks(answers), on_end=partial(state.end, answers), headers=bill.limits)
+    chunks = writer.chunks(answers, keepsake)
+    return EventStream(chunks, answers, on_end=partial(state.end, answers), headers=bill.limits)
 
 
 def _check(body: wire.CompletionBody) -> None:
@@ -65,11 +66,15 @@ def _check(body: wire.CompletionBody) -> None:
         raise HttpError.unsupported("stream", "Streaming an echoed prompt's log-probabilities")
 
 
-def _read_prompts(body: wire.CompletionBody, model: ServedModel) -> tuple[_Prompt, ...]:
+def _read(service: AnyService, body: wire.CompletionBody) -> tuple[ServedModel, tuple[_Prompt, ...]]:
+    """All that has to happen on a worker thread."""
+    model = service.resolve(body.model)
     prompts = tuple(_read_prompt(prompt, model) for prompt in body.prompts)
     if not all(prompt.tokens for prompt in prompts):
         raise HttpError.bad_value("prompt", "A prompt has no tokens.", fix="Give every prompt at least one character.")
-    return prompts
+    if body.grammar is not None:
+        service.compile(model, body.grammar)
+    return model, prompts
 
 
 def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
@@ -91,13 +96,20 @@ def _order(
     return Order(answer_id, model.root, prompt_tokens, tokens_max, body.choices)
 
 
-def _sampling(model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, choice: int) -> SamplingParams:
+def _turns(body: wire.CompletionBody, prompts: Sequence[_Prompt]) -> list[Turns]:
+    """What stands before each answer, as a conversation: the prompt as it came, in one turn."""
+    return [({"role": "user", "content": prompt.text},) for prompt in prompts for _ in range(body.choices)]
+
+
+def _sampling(
+    model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, keepsake: Keepsake, choice: int
+) -> SamplingParams:
     return sampling_params(
         body,
         choice=choice,
         tokens_max=body.answer_tokens_max,
         room=model.context_max - len(prompt.tokens),
-        logprobs=body.logprobs,
+        logprobs=keepsake.logprobs_top if body.logprobs is None else body.logprobs,
     )
 
 
@@ -129,9 +141,10 @@ class _Writer:
     def whole(self, completions: Sequence[Completion], used: Usage) -> wire.TextCompletion:
         return self._frame([self._choice(index, completion) for index, completion in enumerate(completions)], used)
 
-    async def chunks(self, answers: Answers) -> AsyncIterator[wire.TextCompletion]:
+    async def chunks(self, answers: Answers, keepsake: Keepsake) -> AsyncIterator[wire.TextCompletion]:
         """The prompts, if they are to be echoed, then the texts in pieces, and why each ended; last the usage."""
         lengths = [0] * len(self._prompts)
+        done: dict[int, Completion] = {}
         for index, prompt in enumerate(self._prompts if self._body.echo else ()):
             yield self._piece(index, prompt.text)
         async for step in answers:
@@ -142,6 +155,9 @@ class _Writer:
                     if text or logprobs is not None:
                         yield self._piece(step.index, text, logprobs=logprobs)
                 case Finished(completion):
+                    done[step.index] = completion
+                    if len(done) == len(self._prompts):
+                        await keepsake.keep([done[index] for index in sorted(done)])
                     yield self._piece(step.index, "", finish_reason=completion.finish_reason.value)
         if self._body.include_usage:
             yield self._frame([], answers.bill.usage())

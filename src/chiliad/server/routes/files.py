@@ -1,4 +1,4 @@
-"""`/v1/files`: what clients upload for other routes to work on, and what those wrote for them."""
+"""`/v1/files`: what clients upload for other routes to work on, and what those wrote for them; each project has its own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from starlette.exceptions import HTTPException
 
 from chiliad.data import check_json_lines
 from chiliad.errors import DataError
+from chiliad.server.caller import From
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.wire import files as wire
 from chiliad.server.wire.listing import ID_PATTERN, After, InPath, Order, Page, page_of
-from chiliad.store import UploadedFile
+from chiliad.store import Scope, UploadedFile
 from chiliad.workspace import Workspace
 
 PATH = "/v1/files"
@@ -48,12 +49,12 @@ router = APIRouter(prefix=PATH, tags=["files"])
 @router.post(
     "", openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 )
-async def create_file(request: Request, workspace: Opened) -> wire.File:
+async def create_file(request: Request, workspace: Opened, caller: From) -> wire.File:
     """Upload a JSONL file in UTF-8. It is checked line by line, and kept whole or not at all."""
     try:
         form = request.form(max_files=1, max_fields=FORM_FIELDS_MAX, max_part_size=FORM_FIELD_BYTES_MAX)
         async with form as fields:
-            return wire.file_on_wire(await asyncio.to_thread(_kept, workspace, fields))
+            return wire.file_on_wire(await asyncio.to_thread(_kept, workspace, caller.scope, fields))
     except HTTPException as error:
         cause = f"The form cannot be read: {error.detail}."
         raise HttpError(400, "invalid_form", cause, fix="Send multipart/form-data with file and purpose.") from error
@@ -62,25 +63,26 @@ async def create_file(request: Request, workspace: Opened) -> wire.File:
 @router.get("")
 async def list_files(
     workspace: Opened,
+    caller: From,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = LIST_MAX,
     order: Order = "desc",
     purpose: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
 ) -> Page[wire.File]:
-    look = partial(workspace.files.page, after=after, newest_first=order == "desc", purpose=purpose)
+    look = partial(workspace.files.of(caller.scope).page, after=after, newest_first=order == "desc", purpose=purpose)
     found = await asyncio.to_thread(look, limit=limit + 1)
     return page_of(found, limit, wire.file_on_wire, lambda file: file.id)
 
 
 @router.get("/{file_id}")
-async def retrieve_file(file_id: InPath, workspace: Opened) -> wire.File:
-    return wire.file_on_wire(await asyncio.to_thread(workspace.files.get, file_id))
+async def retrieve_file(file_id: InPath, workspace: Opened, caller: From) -> wire.File:
+    return wire.file_on_wire(await asyncio.to_thread(workspace.files.of(caller.scope).get, file_id))
 
 
 @router.get("/{file_id}/content", response_class=FileResponse)
-async def file_content(file_id: InPath, workspace: Opened) -> FileResponse:
+async def file_content(file_id: InPath, workspace: Opened, caller: From) -> FileResponse:
     """The bytes as they were uploaded, for no browser to make a page of."""
-    file = await asyncio.to_thread(workspace.files.get, file_id)
+    file = await asyncio.to_thread(workspace.files.of(caller.scope).get, file_id)
     headers = {"X-Content-Type-Options": "nosniff"}
     return FileResponse(
         workspace.files.path(file), filename=file.name, media_type="application/octet-stream", headers=headers
@@ -88,18 +90,18 @@ async def file_content(file_id: InPath, workspace: Opened) -> FileResponse:
 
 
 @router.delete("/{file_id}")
-async def delete_file(file_id: InPath, workspace: Opened) -> wire.FileDeleted:
-    await asyncio.to_thread(workspace.files.delete, file_id)
+async def delete_file(file_id: InPath, workspace: Opened, caller: From) -> wire.FileDeleted:
+    await asyncio.to_thread(workspace.files.of(caller.scope).delete, file_id)
     return wire.FileDeleted(id=file_id, object="file", deleted=True)
 
 
-def _kept(workspace: Workspace, form: FormData) -> UploadedFile:
+def _kept(workspace: Workspace, scope: Scope, form: FormData) -> UploadedFile:
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
         raise HttpError(400, "missing_required_parameter", "`file` is missing.", fix="Add `file`.", param="file")
     name = upload.filename or ""
     try:
-        return workspace.files.add(
+        return workspace.files.of(scope).add(
             name,
             wire.purpose_of(_text(form, "purpose")),
             _chunks(upload.file),

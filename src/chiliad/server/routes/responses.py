@@ -28,4 +28,5 @@ async def create_response(body: wire.ResponsesBody, request: Request, state: Sta
         [completion] = await state.complete(asked.starts, bill, request)
         return JSONResponse(writer.whole(completion, bill.usage()), headers=bill.headers)
     answers = state.begin(asked.starts, bill)
-    return EventStream(writer.events(answers), on_end=partial(state.end, answers), headers=bill.limits, named=True)
+    end = partial(state.end, answers)
+    return EventStream(writer.events(answers), answers, on_end=end, headers=bill.limits, named=True)

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from chiliad.server.caller import From
 from chiliad.server.opened import Opened
 from chiliad.server.web.figures import training_curve
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page
 from chiliad.server.wire.listing import ID_PATTERN, InPath
-from chiliad.store import Job, JobState
+from chiliad.store import Job, Jobs, JobState
 from chiliad.store.jobs import OPEN
-from chiliad.workspace import Workspace
 
 PAGE = 50
 MESSAGES_SHOWN_MAX = 20
@@ -26,28 +26,31 @@ router = APIRouter(prefix="/jobs", include_in_schema=False, dependencies=OUR_FOR
 
 @router.get("")
 async def jobs(
-    request: Request, workspace: Opened, after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None
+    request: Request, workspace: Opened, caller: From, after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None
 ) -> HTMLResponse:
     """The newest first."""
-    found = await asyncio.to_thread(workspace.jobs.page, after=after, limit=PAGE + 1)
+    found = await asyncio.to_thread(workspace.jobs.of(caller.scope).page, after=after, limit=PAGE + 1)
     content: dict[str, Any] = {"jobs": found[:PAGE], "older": found[PAGE - 1].id if len(found) > PAGE else None}
     return page(request, "jobs.html", **content, about=about, states=JobState)
 
 
 @router.get("/{job_id}")
-async def job(request: Request, workspace: Opened, job_id: InPath) -> HTMLResponse:
-    return page(request, "job.html", **await asyncio.to_thread(_told, workspace, job_id))
+async def job(request: Request, workspace: Opened, caller: From, job_id: InPath) -> HTMLResponse:
+    return page(request, "job.html", **await asyncio.to_thread(_told, workspace.jobs.of(caller.scope), job_id))
 
 
 @router.get("/{job_id}/progress")
-async def progress(request: Request, workspace: Opened, job_id: InPath) -> HTMLResponse:
+async def progress(request: Request, workspace: Opened, caller: From, job_id: InPath) -> HTMLResponse:
     """The part of the page that changes; it asks for itself again for as long as the job has not ended."""
-    return page(request, "_progress.html", **await asyncio.to_thread(_told, workspace, job_id))
+    return page(request, "_progress.html", **await asyncio.to_thread(_told, workspace.jobs.of(caller.scope), job_id))
 
 
 @router.post("/{job_id}/{move}")
-async def steer(workspace: Opened, job_id: InPath, move: Literal["pause", "resume", "cancel"]) -> RedirectResponse:
-    moves = {"pause": workspace.jobs.pause, "resume": workspace.jobs.resume, "cancel": workspace.jobs.cancel}
+async def steer(
+    workspace: Opened, caller: From, job_id: InPath, move: Literal["pause", "resume", "cancel"]
+) -> RedirectResponse:
+    jobs = workspace.jobs.of(caller.scope)
+    moves = {"pause": jobs.pause, "resume": jobs.resume, "cancel": jobs.cancel}
     moved = await asyncio.to_thread(moves[move], job_id)
     return RedirectResponse(f"/jobs/{moved.id}", 303)
 
@@ -58,9 +61,8 @@ def about(job: Job) -> str:
     return str(named) if isinstance(named, str) else ""
 
 
-def _told(workspace: Workspace, job_id: str) -> dict[str, Any]:
-    found = workspace.jobs.get(job_id)
-    events = workspace.jobs.latest_events(job_id)
+def _told(jobs: Jobs, job_id: str) -> dict[str, Any]:
+    found, events = jobs.get(job_id), jobs.latest_events(job_id)
     messages = [event for event in events if event.data is None]
     now: Mapping[str, Any] = next((event.data for event in events if event.data is not None), {})
     return {

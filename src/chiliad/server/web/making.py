@@ -20,6 +20,7 @@ from chiliad.base import DEFAULT_BASE
 from chiliad.data import Columns, Report, Table, check, find_columns, read_table, to_examples
 from chiliad.data.read import READERS
 from chiliad.errors import BaseModelError, ColumnsNotFound, DataError, RegistryError
+from chiliad.server.caller import From
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.web.origin import OUR_FORMS
@@ -94,11 +95,11 @@ async def look(request: Request, workspace: Opened, given: Filled) -> HTMLRespon
 
 
 @router.post(PATH)
-async def train(request: Request, workspace: Opened, given: Filled) -> Response:
+async def train(request: Request, workspace: Opened, caller: From, given: Filled) -> Response:
     """Freeze the data and queue the training; then its page, which shows how it goes."""
 
     def submit() -> Job:
-        return workspace.jobs.train(
+        return workspace.jobs.of(caller.scope).train(
             given.name,
             _table(given.file),
             base=given.base,

@@ -11,7 +11,6 @@ from typing_extensions import TypedDict
 from chiliad.engine import Grammar
 from chiliad.server.errors import HttpError
 from chiliad.server.tool_calls import Toolbox, call_text, result_text, toolbox
-from chiliad.server.wire.listing import Metadata
 from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing
 from chiliad.server.wire.structure import ResponseFormat, only_one, schema_grammar
 from chiliad.server.wire.text import Text
@@ -83,9 +82,6 @@ class ChatBody(GenerationBody):
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX)] | None = None
     tool_choice: ToolChoice | None = None
-    store: bool | None = None
-    """whether the answer is kept for feedback; None leaves it to the workspace"""
-    metadata: Metadata | None = None
 
     @property
     def toolbox(self) -> Toolbox | None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chiliad.engine import Grammar
 from chiliad.server.errors import HttpError
+from chiliad.server.wire.listing import Metadata
 from chiliad.server.wire.structure import GuidedFields, only_one
 from chiliad.server.wire.text import Text
 
@@ -82,6 +83,9 @@ class GenerationBody(RequestBody, GuidedFields):
     seed: int | None = Field(default=None, ge=-SEED_MAX - 1, le=SEED_MAX)
     stop: StopString | Annotated[list[StopString], Field(max_length=STOPS_MAX)] | None = None
     n: int | None = Field(default=None, ge=1, le=CHOICES_MAX)
+    store: bool | None = None
+    """whether the answer is kept for feedback; None leaves it to the workspace"""
+    metadata: Metadata | None = None
 
     @property
     def grammar(self) -> Grammar | None:

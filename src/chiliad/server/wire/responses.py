@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 
 from chiliad.server.errors import HttpError
 from chiliad.server.wire.chat import MESSAGES_MAX, PARTS_MAX, ChatBody, Message
-from chiliad.server.wire.listing import Metadata
 from chiliad.server.wire.request import MISSING_EVERYWHERE, TOKENS_MAX, GenerationBody, Missing
 from chiliad.server.wire.structure import NamedSchema, ResponseFormat, Schema
 from chiliad.server.wire.text import Text
@@ -130,7 +129,6 @@ class ResponsesBody(GenerationBody):
     input: Text | Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_MAX)]
     instructions: Text | None = None
     max_output_tokens: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
-    metadata: Metadata | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     tools: Annotated[list[FlatTool], Field(max_length=TOOLS_MAX)] | None = None
