@@ -23,7 +23,7 @@ from chiliad.errors import BaseModelError, ColumnsNotFound, DataError, RegistryE
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.web.origin import OUR_FORMS
-from chiliad.server.web.render import page
+from chiliad.server.web.render import page, to_page
 from chiliad.store import Job
 from chiliad.workspace import Workspace
 
@@ -108,8 +108,7 @@ async def train(request: Request, workspace: Opened, given: Filled) -> Response:
         )
 
     job = await asyncio.to_thread(_explained, submit)
-    to = "HX-Redirect" if "hx-request" in request.headers else "Location"
-    return Response(status_code=200 if to == "HX-Redirect" else 303, headers={to: f"/jobs/{job.id}"})
+    return to_page(request, f"/jobs/{job.id}")
 
 
 def _table(file: UploadFile) -> Table:
