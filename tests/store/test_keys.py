@@ -7,32 +7,12 @@ import pytest
 from sqlalchemy import text
 
 from chiliad.errors import BadKey, KeyNotFound, StoreError
-from chiliad.store import AuditLog, Database, Keys, Limits, Role, Sessions
+from chiliad.store import AuditLog, Keys, Limits, Role, Sessions
 from chiliad.store.audit import acting_as
 from chiliad.store.backend import Writers
 from chiliad.store.sessions import LIVES_S
 
 HOUR_S = 3600.0
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_800_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database.open(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
