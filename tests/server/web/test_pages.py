@@ -86,7 +86,11 @@ def test_links_are_those_that_may_be_followed(shop, role):
         assert {http.get(path).status_code for path in shown} == {200}
 
 
-FORMS = ["/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke"]
+FORMS = [
+    "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke",
+    "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain", "/review/experts/evil/rule",
+    "/suggestions", "/suggestions/odd-0",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FORMS)

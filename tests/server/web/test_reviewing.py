@@ -1,41 +1,29 @@
 """From an answer that is marked in a browser to a version that has learned it, and to an expert that was missing."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from chiliad.store import AnswerToKeep
-from chiliad.workspace.jobs import _assignment
+from chiliad.store import AnswerToKeep, Decision
+from chiliad.workspace.jobs import train
 from chiliad.workspace.worker import Worker
 from tests.server.web.conftest import EVIL
 from tests.tiny import QUICK, write_table
 
-PATTERN = "crate {} fell down"
-THOROUGH = replace(QUICK, rank=8, epochs=6, learning_rate=5e-3)
-"""enough for a tiny random base to learn its three labels"""
-
 
 @pytest.fixture(scope="module")
 def desk(shop, tmp_path_factory):
-    """An expert that never saw the pattern."""
     table = write_table(tmp_path_factory.mktemp("desk") / "desk.csv")
-    return shop.workspace.train("desk", table, base="tiny", options=THOROUGH)
+    return shop.workspace.train("desk", table, base="tiny", options=QUICK)
 
 
 def learn(workspace, job):
-    expert = workspace.run(replace(_assignment(workspace, job.document), options=THOROUGH))
-    refusal = expert.refusal.cause if expert.refusal else None
-    return {
-        "expert": str(expert.ref),
-        "live": refusal is None,
-        "refusal": refusal,
-        "comparison": str(expert.comparison),
-    }
+    return train(workspace, replace(job, document={**job.document, "options": asdict(QUICK)}))
 
 
 def work(shop):
-    Worker(shop.workspace, shop.workspace.jobs, kinds={"correct": learn, "train": learn}).run(until_idle=True)
+    Worker(shop.workspace, shop.workspace.jobs, kinds={"correct": learn}).run(until_idle=True)
 
 
 def keep(shop, texts, *, model="desk@1", expert="desk", answer="status", name="kept"):
@@ -44,30 +32,28 @@ def keep(shop, texts, *, model="desk@1", expert="desk", answer="status", name="k
     shop.workspace.feedback.answers.keep([replace(one, id=key, turns=turns) for key, turns in asked.items()])
 
 
-def test_twenty_corrections_by_keyboard_make_a_version_that_knows_unseen_cases(opened, shop, desk):
-    unseen = [PATTERN.format(n) for n in range(100, 120)]
-    before = [desk(text) for text in unseen]
-    old = shop.workspace.own_dataset(desk).test
-    keep(shop, [PATTERN.format(n) for n in range(20)])
+def test_twenty_corrections_make_the_next_version_and_the_page_tells_the_gates_verdict(opened, shop, desk):
+    keep(shop, [f"crate {n} fell down" for n in range(20)])
+    for n in range(3, 20):
+        shop.workspace.feedback.decide(f"kept-{n}", Decision.CORRECT, "damage", by="k", project=None)
     page = opened()
     page.goto(shop.running.url + "/review?expert=desk")
     page.locator("[data-item]").first.focus()
-    for left in range(20, 0, -1):
-        assert page.locator("[data-item]").count() == left
+    for corrected in range(3):
         page.keyboard.press("c")
         page.keyboard.type("damage")
         page.keyboard.press("Enter")
-        page.get_by_text("Corrected: damage").nth(20 - left).wait_for()
+        page.get_by_text("Corrected: damage").nth(corrected).wait_for()
     page.get_by_text("Not yet learned: 20.").wait_for()
     page.locator(".gathered", has_text="desk").get_by_role("button", name="Make the next version").click()
     page.wait_for_url("**/jobs/job-*")
     work(shop)
-    page.get_by_text("desk@2 is live.").wait_for()  # with what the gate has measured
-    assert page.get_by_text(re.compile(r"accuracy .* against .* on \d+ rows")).is_visible()
-    now = shop.workspace.expert("desk")
-    after = [now(text) for text in unseen]
-    assert after.count("damage") > max(before.count("damage"), 17)
-    assert shop.workspace.score(now, old) >= shop.workspace.score(desk, old) - 0.1
+    page.get_by_text(re.compile(r"desk@2 is (live|done)\.")).wait_for()
+    assert page.get_by_text(re.compile(r"accuracy .* against .* on \d+ rows")).count() >= 1
+    made, before = (shop.workspace.own_dataset(shop.workspace.expert(f"desk@{number}")) for number in (2, 1))
+    learned = {one.input for one in made.train} - {one.input for one in before.train}
+    assert learned == {f"crate {n} fell down" for n in range(20)}
+    assert made.test == before.test
 
 
 def test_one_key_keeps_one_skips_and_the_arrows_move(opened, shop, desk):
@@ -148,6 +134,8 @@ def test_a_missing_expert_is_made_from_the_requests_and_pasted_rows(opened, shop
     page.get_by_role("link", name="Make this expert").click()
     page.get_by_label(EVIL[:40]).first.fill("odd")
     page.get_by_label("Name").fill("made")
+    page.get_by_text("More choices").click()
+    page.get_by_label("Base model").select_option("tiny")
     page.get_by_role("button", name="Train it").click()
     page.get_by_role("alert").wait_for()  # one row is not enough
     rows = "\n".join(f"how many days {n}\tleave\nwhat is my pay {n}\tpay" for n in range(15))

@@ -29,7 +29,7 @@ NAME_MAX = 300
 ASKED_MAX = 4
 """side by side"""
 
-AnswerId = Annotated[str, Form(pattern=r"^$|" + ID_PATTERN)]
+AnswerId = Annotated[str, Form(pattern=f"^$|{ID_PATTERN}")]
 
 router = APIRouter(include_in_schema=False, dependencies=OUR_FORMS)
 

@@ -67,13 +67,8 @@ Filled = Annotated[Given, Depends(_given)]
 
 @router.get(PATH)
 async def form(request: Request, workspace: Opened) -> HTMLResponse:
-    bases = await asyncio.to_thread(workspace.bases.ids)
-    content: dict[str, Any] = {
-        "bases": sorted({*bases, DEFAULT_BASE}),
-        "default_base": DEFAULT_BASE,
-        "endings": ",".join(READERS),
-    }
-    return page(request, "train.html", **content)
+    bases = await asyncio.to_thread(bases_to_choose, workspace)
+    return page(request, "train.html", endings=",".join(READERS), **bases)
 
 
 @router.post(CHECK_PATH)
@@ -109,6 +104,11 @@ async def train(request: Request, workspace: Opened, given: Filled) -> Response:
 
     job = await asyncio.to_thread(_explained, submit)
     return to_page(request, f"/jobs/{job.id}")
+
+
+def bases_to_choose(workspace: Workspace) -> dict[str, Any]:
+    """What the form's further choices show."""
+    return {"bases": sorted({*workspace.bases.ids(), DEFAULT_BASE}), "default_base": DEFAULT_BASE}
 
 
 def _table(file: UploadFile) -> Table:

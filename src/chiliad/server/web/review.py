@@ -28,7 +28,8 @@ AFTER_FIRST = 50
 
 router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=OUR_FORMS)
 
-OfExpert = Annotated[str | None, Query(pattern=ID_PATTERN)]
+OfExpert = Annotated[str, Query(pattern=f"^$|{ID_PATTERN}")]
+"""by its name; none stands for all of them, as a form sends it"""
 
 
 @router.get("")
@@ -37,12 +38,12 @@ async def review(
     workspace: Opened,
     caller: From,
     order: ReviewOrder = ReviewOrder.USEFULNESS,
-    expert: OfExpert = None,
+    expert: OfExpert = "",
 ) -> HTMLResponse:
     """Those that nobody has decided about, of one expert or of all, and what is gathered by now."""
 
     def look() -> dict[str, Any]:
-        queue = partial(workspace.feedback.queue, project=caller.sees, order=order, expert=expert)
+        queue = partial(workspace.feedback.queue, project=caller.sees, order=order, expert=expert or None)
         found = queue(limit=SHOWN_MAX + 1)
         return {
             "items": found[:SHOWN_MAX],

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import Field
 
+from chiliad.base import DEFAULT_BASE
 from chiliad.data import table_from_rows
 from chiliad.errors import BaseModelError, DataError, RegistryError
 from chiliad.feedback import last_request
 from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
+from chiliad.server.web.making import bases_to_choose
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page, to_page
 from chiliad.server.wire.feedback import TEXT_CHARS_MAX
@@ -43,7 +46,7 @@ async def suggestion(request: Request, workspace: Opened, caller: From, answer_i
     def look() -> dict[str, Any]:
         found = _holding(workspace, caller, answer_id)
         rows = [(one, last_request(one)) for one in found.typical[:ROWS_SHOWN_MAX]]
-        return {"rows": rows, "total": found.different}
+        return {"rows": rows, "total": found.different, **bases_to_choose(workspace)}
 
     return page(request, "suggestion.html", answer_id=answer_id, **await asyncio.to_thread(look))
 
@@ -56,8 +59,10 @@ async def make(
     answer_id: InPath,
     name: Annotated[str, Form(max_length=NAME_CHARS_MAX)],
     asked: Annotated[list[Id], Form(max_length=ROWS_SHOWN_MAX)],
-    wanted: Annotated[list[Annotated[str, Form(max_length=TEXT_CHARS_MAX)]], Form(max_length=ROWS_SHOWN_MAX)],
+    wanted: Annotated[list[Annotated[str, Field(max_length=TEXT_CHARS_MAX)]], Form(max_length=ROWS_SHOWN_MAX)],
     more: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = "",
+    instruction: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = "",
+    base: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = DEFAULT_BASE,
 ) -> Response:
     """Train an expert on the requests that were given an answer, and on `more`: lines of input, tab, output."""
 
@@ -67,7 +72,8 @@ async def make(
         pasted = (line.partition("\t")[::2] for line in more.splitlines())
         rows = [{INPUT: text, OUTPUT: right} for text, right in (*answered, *pasted) if text.strip() and right.strip()]
         table = table_from_rows(rows, source=f"requests like {answer_id}")
-        return workspace.jobs.train(name.strip(), table, input=INPUT, output=OUTPUT)
+        told = instruction.strip() or None
+        return workspace.jobs.train(name.strip(), table, base=base, input=INPUT, output=OUTPUT, instruction=told)
 
     try:
         job = await asyncio.to_thread(submit)
