@@ -179,7 +179,7 @@ async function judge(column, said, words) {
 }
 
 function compare(form) {
-  const vote = one("[data-vote]"), answers = one("[data-answers]"), problem = one("[data-problem]", form), keep = one("[data-keep]", form);
+  const vote = one("[data-vote]"), answers = one("[data-answers]"), problem = one("[data-problem]", form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const pair = all("[data-expert]", form).map((select) => select.value), text = one("#input", form).value;
@@ -191,13 +191,13 @@ function compare(form) {
     vote.hidden = true;
     answers.hidden = false;
     one("[data-send]", form).disabled = true;
-    const sides = ["left", "right"];
+    const sides = ["left", "right"], store = one("[data-keep]", form).checked;
     const took = await Promise.all(sides.map((side, n) =>
-      answer(pair[n], text, one(`[data-answer=${side}]`), {empty: form.dataset.empty, store: keep?.checked})));
+      answer(pair[n], text, one(`[data-answer=${side}]`), {empty: form.dataset.empty, store})));
     one("[data-send]", form).disabled = false;
     sides.forEach((side, n) => {
       vote.elements[side].value = pair[n];
-      vote.elements[`${side}_answer`].value = keep?.checked && took[n] ? took[n].id : "";
+      vote.elements[`${side}_answer`].value = store && took[n] ? took[n].id : "";
     });
     vote.hidden = took.includes(null);
   });
@@ -212,7 +212,10 @@ const DECISIONS = {k: "[value=accept]", s: "[value=dismiss]", c: "[data-correct]
 function review(list) {
   const items = () => all("[data-item]", list);
   let place = null;
-  const focus = (n) => (items()[Math.min(n, items().length - 1)] ?? one("[data-next]") ?? one("#queue")).focus();
+  const focus = (n) => {
+    const here = [...list.children].slice(n).find((line) => line.matches("[data-item]"));
+    (here ?? items().at(-1) ?? one("[data-next]") ?? one("#queue"))?.focus();
+  };
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest("[data-item]"), field = event.target.matches("input, textarea, select");
     if (field && event.key === "Escape") { one("[data-correct]", item).open = false; item.focus(); }
@@ -221,12 +224,12 @@ function review(list) {
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key], pressed = one(DECISIONS[event.key.toLowerCase()] ?? "none", item);
     if (!step && !pressed) return;
     event.preventDefault();
-    if (step) focus(Math.max(0, items().indexOf(item) + step));
+    if (step) items()[items().indexOf(item) + step]?.focus();
     else pressed.click();
   });
   list.addEventListener("toggle", ({target}) => { if (target.open) one("input:not([type=hidden]), textarea", target).focus(); }, true);
-  list.addEventListener("htmx:beforeRequest", ({target}) => { place = items().indexOf(target.closest("[data-item]")); });
-  list.addEventListener("htmx:afterSettle", () => { if (place !== null) focus(Math.max(0, place)); place = null; });
+  list.addEventListener("htmx:beforeRequest", ({target}) => { place = [...list.children].indexOf(target.closest("li")); });
+  list.addEventListener("htmx:afterSettle", () => { if (place !== null) focus(place); place = null; });
 }
 
 // Dropping a file
