@@ -55,7 +55,7 @@ def report(accounts):
     return make
 
 
-def tested(share):
+def by_test(share):
     return RightShare(share, 8, Evidence.TEST, "its card")
 
 
@@ -71,8 +71,8 @@ def test_an_empty_ledger_makes_no_cost(report):
 
 def test_a_correct_answer_costs_more_the_rarer_it_is(ledger, report):
     record(ledger, {}, {"model": "base"}, {"model": "never@1"}, {"model": "cut@1", "answers": 0})
-    scores = {name: tested(0.25) for name in ("tickets@1", "cut@1")}
-    told = {one.of: one for one in report({**scores, "never@1": tested(0)}).experts}
+    scores = {name: by_test(0.25) for name in ("tickets@1", "cut@1")}
+    told = {one.of: one for one in report({**scores, "never@1": by_test(0)}).experts}
     assert (told["tickets@1"].cost_per_answer, told["tickets@1"].cost_per_correct) == (0.25, 1.0)
     assert (told["base"].cost_per_answer, told["base"].cost_per_correct, told["base"].score) == (0.25, None, None)
     assert told["never@1"].cost_per_correct is None, "it is never right"
@@ -123,10 +123,10 @@ def keep(database, count, *, right, project="default"):
 def test_outcomes_count_before_test_rows_once_there_are_enough(ledger, report, database):
     record(ledger, {"answers": 10, "cost": 1.0, "wait_s": 5.0})
     keep(database, OUTCOMES_MIN - 1, right=5)
-    (few,) = report({"tickets@1": tested(0.25)}).experts
+    (few,) = report({"tickets@1": by_test(0.25)}).experts
     assert few.score.by is Evidence.TEST
     keep(database, 1, right=0, project="shop")
-    (enough,) = report({"tickets@1": tested(0.25)}).experts
+    (enough,) = report({"tickets@1": by_test(0.25)}).experts
     assert (enough.score.by, enough.score.share, enough.score.rows) == (Evidence.OUTCOMES, 5 / 20, 20)
     assert enough.cost_per_correct == pytest.approx(1.0 / (10 * 5 / 20))
     assert enough.wait_per_correct_s == pytest.approx(5.0 / (10 * 5 / 20))

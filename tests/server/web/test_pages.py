@@ -151,6 +151,22 @@ def test_what_is_wrong_with_a_file_is_told_to_whoever_dropped_it(admin, file, st
     assert "<html" not in reply.text
 
 
+def test_too_few_answered_requests_make_no_expert_and_it_is_told(shop, admin):
+    before = len(shop.workspace.jobs.page())
+    filled = {"name": "made", "asked": ["odd-0"], "wanted": ["right"], "base": "tiny", "more": "a\tb"}
+    reply = admin.post("/suggestions/odd-0", data=filled, headers={"HX-Request": "true"})
+    assert reply.status_code == 400
+    assert 'role="alert"' in reply.text
+    assert admin.get("/suggestions/evil-0").status_code == 404
+    assert len(shop.workspace.jobs.page()) == before
+
+
+def test_a_correction_without_an_answer_is_told_beside_its_field(shop, admin):
+    page = admin.post("/review/evil-2", data={"decision": "correct"}, headers={"HX-Request": "true"}).text
+    assert 'aria-invalid="true"' in page or 'role="alert"' in page
+    assert shop.workspace.feedback.answers.get("evil-2", project=None).decision is None
+
+
 def test_a_name_that_cannot_be_is_refused_and_nothing_is_queued(shop, admin):
     before = len(shop.workspace.jobs.page())
     reply = admin.post("/train", files={"file": ("a.csv", TABLE)}, data={"name": "../x", "base": "tiny"})

@@ -62,8 +62,10 @@ async def review(
 async def one(request: Request, workspace: Opened, caller: From, answer_id: InPath) -> HTMLResponse:
     """One answer to decide about, or to decide about once more: a part of the page, or a page of its own."""
     item = await asyncio.to_thread(workspace.feedback.item, answer_id, project=caller.sees)
-    template = "_review_item.html" if is_part(request) else "review_one.html"
-    return page(request, template, item=item, problem=None)
+    if is_part(request):
+        return page(request, "_review_item.html", item=item, problem=None)
+    gathered = await asyncio.to_thread(_gathered, workspace, caller)
+    return page(request, "review_one.html", item=item, problem=None, **gathered)
 
 
 @router.post("/{answer_id}")

@@ -207,7 +207,7 @@ function compare(form) {
 
 // Reviewing: one key for each decision, while the focus is in an answer and not in a field
 
-const DECISIONS = {k: "[value=accept]", s: "[value=dismiss]", c: "[data-correct] > summary"};
+const DECISIONS = {k: "[value=accept]", s: "[value=dismiss]"};
 
 function review(list) {
   const items = () => all("[data-item]", list);
@@ -216,18 +216,21 @@ function review(list) {
     const here = [...list.children].slice(n).find((line) => line.matches("[data-item]"));
     (here ?? items().at(-1) ?? one("[data-next]") ?? one("#queue"))?.focus();
   };
+  const write = (correction) => one("input:not([type=hidden]), textarea", correction).focus();
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest("[data-item]"), field = event.target.matches("input, textarea, select");
     if (field && event.key === "Escape") { one("[data-correct]", item).open = false; item.focus(); }
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && field) event.target.form.requestSubmit();
     if (!item || field || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key], pressed = one(DECISIONS[event.key.toLowerCase()] ?? "none", item);
-    if (!step && !pressed) return;
+    const correction = event.key.toLowerCase() === "c" && one("[data-correct]", item);
+    if (!step && !pressed && !correction) return;
     event.preventDefault();
-    if (step) items()[items().indexOf(item) + step]?.focus();
+    if (correction) { correction.open = true; write(correction); }
+    else if (step) items()[items().indexOf(item) + step]?.focus();
     else pressed.click();
   });
-  list.addEventListener("toggle", ({target}) => { if (target.open) one("input:not([type=hidden]), textarea", target).focus(); }, true);
+  list.addEventListener("toggle", ({target}) => { if (target.open) write(target); }, true);
   list.addEventListener("htmx:beforeRequest", ({target}) => { place = [...list.children].indexOf(target.closest("li")); });
   list.addEventListener("htmx:afterSettle", () => { if (place !== null) focus(place); place = null; });
 }
