@@ -26,7 +26,7 @@ from chiliad.workspace import Workspace
 
 IMAGES = Path(__file__).parent / "images"
 TABLE = Path(__file__).parents[1] / "examples" / "support_desk" / "triage.csv"
-ASKED = 40
+ASKED = 24
 """texts, whose answers are there to be reviewed"""
 SIZE = {"width": 1100, "height": 680}
 

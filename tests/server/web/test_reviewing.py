@@ -11,7 +11,6 @@ from chiliad.workspace.worker import Worker
 from tests.server.web.conftest import EVIL
 from tests.tiny import QUICK, write_table
 
-
 FOCUSED = "[data-item]:focus"
 
 
