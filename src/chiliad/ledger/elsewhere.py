@@ -6,6 +6,7 @@ workspace's own figures.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chiliad.config import ElsewhereSettings
@@ -44,10 +45,9 @@ def hosted_cost(model: str, total: Sum, settings: ElsewhereSettings) -> HostedCo
     from genai_prices import Usage, calc_price
 
     usage = Usage(input_tokens=total.prompt_tokens, output_tokens=total.answer_tokens)
-    try:
+    cost: float | None = None
+    with suppress(LookupError):
         cost = float(calc_price(usage, model_ref=model).total_price)
-    except LookupError:
-        cost = None
     if not total.answers:
         return HostedCost(model, cost, None, None)
     seconds = settings.hosted_wait_seconds + total.answer_tokens / total.answers / settings.hosted_tokens_per_second
