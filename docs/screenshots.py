@@ -1,17 +1,21 @@
 """Take the pictures of docs/pages.md: `python docs/screenshots.py WORKSPACE`, with a workspace such as `make demo` leaves.
 
-Needs Chromium (`make browser`) and what `make test` installs. The workspace is only looked at.
+Needs Chromium (`make browser`) and what `make test` installs. It asks the experts, in a copy of the workspace.
 """
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from chiliad.config import Settings
@@ -22,6 +26,8 @@ from chiliad.workspace import Workspace
 
 IMAGES = Path(__file__).parent / "images"
 TABLE = Path(__file__).parents[1] / "examples" / "support_desk" / "triage.csv"
+ASKED = 24
+"""texts, whose answers are there to be reviewed"""
 SIZE = {"width": 1100, "height": 680}
 
 
@@ -29,7 +35,8 @@ def main(workspace: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("There is no chromium on this machine: `make browser` installs Debian's.")
-    with serving(Settings.load(workspace=workspace)) as address, sync_playwright() as playwright:
+    with copied(workspace) as copy, serving(Settings.load(workspace=copy)) as address, sync_playwright() as playwright:
+        use(address)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, locale="en-GB", color_scheme="light")
         page.goto(address)
@@ -40,7 +47,34 @@ def main(workspace: Path) -> None:
         page.get_by_label("Examples").set_input_files(TABLE)
         page.get_by_text("An expert can be trained on this").wait_for()
         save(page, "train")
+        page.goto(f"{address}/review")
+        page.locator("[data-item]").first.focus()
+        page.keyboard.press("c")
+        save(page, "review")
+        page.goto(f"{address}/ledger?days=7")
+        save(page, "ledger")
         browser.close()
+
+
+def use(address: str) -> None:
+    """Ask each expert some of the table's texts, keep the answers, and say something about a few of them."""
+    with httpx.Client(base_url=address, timeout=120, headers={"Origin": address}) as http, TABLE.open() as table:
+        texts = [row["message"] for row in islice(csv.DictReader(table), ASKED)]
+        experts = [model["id"] for model in http.get("/v1/models").json()["data"] if model["parent"]]
+        for n, text in enumerate(texts):
+            body = {"model": experts[n % len(experts)], "messages": [{"role": "user", "content": text}], "store": True}
+            answered = http.post("/v1/chat/completions", json=body).raise_for_status().json()
+            if n % 5 == 0:
+                given = {"answer_id": answered["id"], "boolean": False, "comment": "This was about something else."}
+                http.post("/v1/feedback", json=given).raise_for_status()
+            if n % 7 == 0:
+                http.post(f"/v1/review/{answered['id']}", json={"decision": "accept"}).raise_for_status()
+
+
+@contextmanager
+def copied(workspace: Path) -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(workspace, Path(folder) / "ws"))
 
 
 def save(page: Page, name: str) -> None:

@@ -115,6 +115,26 @@ class PriceSettings:
 
 
 @dataclass(frozen=True)
+class ElsewhereSettings:
+    """What the same answers take elsewhere, which the ledger compares with. The defaults are nothing but assumptions."""
+
+    person_per_hour: float = 25.0
+    """what an hour of a person costs who would answer instead, in the currency of the prices"""
+    person_seconds: float = 60.0
+    """what that person takes for one answer"""
+    hosted_wait_seconds: float = 0.6
+    """what a hosted model takes to begin an answer, with the way there and back"""
+    hosted_tokens_per_second: float = 80.0
+    """how fast it goes on then"""
+
+    def __post_init__(self) -> None:
+        if self.hosted_tokens_per_second == 0:
+            raise ConfigError(
+                "elsewhere.hosted_tokens_per_second is no speed.", fix="Give how many come in a second, such as 80."
+            )
+
+
+@dataclass(frozen=True)
 class AnswerSettings:
     """Whether answers are kept together with what was asked, so that people can correct them."""
 
@@ -144,6 +164,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    elsewhere: ElsewhereSettings = field(default_factory=ElsewhereSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
 
     def hosted(self, model: str) -> str | None:

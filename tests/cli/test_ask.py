@@ -69,3 +69,18 @@ def test_the_end_of_the_reader_is_no_error(live, chiliad, monkeypatch):
     with pytest.raises(SystemExit) as end:
         main(["ask", "tickets", "hello"])
     assert end.value.code == 1
+
+
+def test_an_answer_without_a_server_is_in_the_ledger_too(chiliad, live):
+    chiliad("ask", "tickets", "where is box 3")
+    told = json.loads(chiliad("costs", "--json").out)
+    assert [one["of"] for one in told["keys"]] == ["by-hand"]
+    (expert,) = told["experts"]
+    assert (expert["of"], expert["answers"]) == ("tickets@1", 1)
+    assert expert["machine_s"] > 0
+    assert expert["cost"] > 0
+    first = told["trainings"][0]["first"]
+    assert first["cost"] == pytest.approx(first["machine_s"] * told["machine_per_hour"] / 3600, rel=0.2)
+    told = chiliad("costs").out
+    assert "a person" in told
+    assert "tickets: the first training took" in told

@@ -1,9 +1,10 @@
 import pytest
 
-from chiliad.config import PriceSettings, Settings
+from chiliad.config import ElsewhereSettings, PriceSettings, Settings
 from chiliad.errors import ConfigError
 from chiliad.ledger import MachinePrice
-from chiliad.ledger.hosted import HOSTED, hosted_cost
+from chiliad.ledger.elsewhere import HOSTED, hosted_cost
+from chiliad.store import Sum
 
 
 def hourly(**figures):
@@ -49,12 +50,23 @@ def test_figures_come_from_the_environment():
     assert Settings.load(environ={"CHILIAD_PRICES__MACHINE_PER_HOUR": "1.5"}).prices.machine_per_hour == 1.5
 
 
+def hosted(model, times=1):
+    total = Sum("total", times, times, 1000 * times, 0, 100 * times, 1.0, 1.0, 1.0)
+    return hosted_cost(model, total, ElsewhereSettings())
+
+
 @pytest.mark.parametrize("model", HOSTED)
 def test_the_hosted_models_that_we_compare_with_have_prices(model):
-    once = hosted_cost(model, prompt_tokens=1000, answer_tokens=100)
-    assert once.cost is not None
-    assert hosted_cost(model, prompt_tokens=2000, answer_tokens=200).cost == pytest.approx(2 * once.cost)
+    once, twice = hosted(model), hosted(model, times=2)
+    assert twice.cost == pytest.approx(2 * once.cost)
+    assert twice.cost_per_answer == pytest.approx(once.cost)
+    assert twice.seconds_per_answer == once.seconds_per_answer > 0
 
 
 def test_a_model_that_nobody_sells_has_none():
-    assert hosted_cost("no-such-model", prompt_tokens=1, answer_tokens=1).cost is None
+    assert hosted("no-such-model").cost is None
+
+
+def test_a_hosted_model_has_some_speed():
+    with pytest.raises(ConfigError, match="no speed"):
+        Settings.load(environ={"CHILIAD_ELSEWHERE__HOSTED_TOKENS_PER_SECOND": "0"})

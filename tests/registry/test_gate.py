@@ -1,5 +1,6 @@
 """The gate: only a significantly worse version is refused, and refused with its numbers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -35,6 +36,17 @@ def test_significantly_worse_is_refused_with_numbers_and_fix():
     assert "0.680 against 0.800 on 100 rows" in refused.value.cause
     assert "p = 0.003" in refused.value.cause
     assert "--force" in refused.value.fix
+
+
+def test_losses_too_small_to_be_seen_do_not_add_up():
+    little, much = compared(4, 3, delta=-0.09, p_value=0.2), compared(4, 1, delta=-0.14, p_value=0.01)
+    candidate = ExpertRef("tickets", 4)
+    judge(candidate, 3, little)
+    judge(candidate, 3, little, compared(4, 1, delta=-0.1, p_value=0.2))
+    with pytest.raises(PromotionRefused) as refused:
+        judge(candidate, 3, little, much)
+    assert "version 1, the best so far" in refused.value.cause
+    assert "added up" in refused.value.fix
 
 
 @pytest.mark.parametrize(
@@ -88,6 +100,48 @@ def test_rollback_walks_back_through_what_was_live(moves, live, previous):
 
 def test_rollback_passes_over_deleted_versions():
     assert steps((P, 1), (P, 2), (P, 3)).previous({1, 3}) == 1
+
+
+def scored(*moves):
+    """An alias by (action, version, live before, scores of both, rows); FORCED is a promotion past the gate."""
+    alias = Alias()
+    for action, number, *against in moves:
+        found = None
+        if against:
+            live, score, live_score, rows = against
+            plain = compared(number, live, delta=score - live_score, p_value=1.0, n=rows)
+            found = replace(plain, candidate_score=score, live_score=live_score)
+        forced = action == FORCED
+        alias = alias.moved(Promotion(P if forced else action, number, NOON, forced, found))
+    return alias
+
+
+FORCED = "forced"
+ONE, TWO, THREE = (P, 1), (P, 2, 1, 0.73, 0.78, 50), (P, 3, 2, 0.64, 0.73, 50)
+
+
+@pytest.mark.parametrize(
+    ("moves", "best"),
+    [
+        ([], None),
+        ([ONE], 1),
+        ([ONE, TWO], 1),
+        ([ONE, TWO, THREE], 1),
+        ([ONE, (P, 2, 1, 0.78, 0.78, 50)], 2),
+        ([ONE, (P, 2, 1, 0.9, 0.78, 50), (P, 3, 2, 0.85, 0.9, 50)], 2),
+        ([ONE, (P, 2, 1, 0.9, 0.78, 50), (R, 1)], 1),
+        ([ONE, TWO, (FORCED, 3, 2, 0.64, 0.73, 50)], 3),
+        ([ONE, TWO, (FORCED, 3, 2, 0.64, 0.73, 50), (P, 4, 3, 0.6, 0.64, 50)], 3),
+        ([ONE, TWO, (P, 3, 2, 0.3, 0.4, 60)], 2),
+    ],
+    ids=["none", "one", "a loss", "losses", "equal", "a gain", "rolled back", "forced", "after force", "other rows"],
+)
+def test_the_best_is_what_scored_highest_on_the_same_rows(moves, best):
+    assert scored(*moves).best({1, 2, 3, 4}) == best
+
+
+def test_the_best_is_one_that_still_exists():
+    assert scored(ONE, TWO, THREE).best({2, 3}) == 2
 
 
 def test_alias_file(tmp_path):

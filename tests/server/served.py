@@ -14,7 +14,7 @@ from chiliad.base import Base, ChatTemplate, Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine import Delta, Engine, Event, Grammar, Handle, OnEvent, Request, RequestId, SamplingParams
 from chiliad.errors import BrokenAdapter, ExpertNotFound
-from chiliad.ledger import TestScore
+from chiliad.ledger import Evidence, RightShare, Training
 from chiliad.models import SITES, Llama, LlamaConfig
 from chiliad.server import Turns
 
@@ -74,8 +74,11 @@ class EngineService:
     def compile(self, model: Served, grammar: Grammar) -> None:
         self.engine.compile(grammar)
 
-    def score(self, model_id: str) -> TestScore | None:
-        return TestScore(0.5, 4, "four rows") if model_id == "tickets@2" else None
+    def score(self, model_id: str) -> RightShare | None:
+        return RightShare(0.5, 4, Evidence.TEST, "four rows") if model_id == "tickets@2" else None
+
+    def trainings(self) -> Sequence[Training]:
+        return [Training("tickets", 1, 1e9, 40.0, 40.0), Training("tickets", 2, 2e9, 10.0, 10.0)]
 
     def start(
         self,

@@ -116,10 +116,12 @@ def test_the_report_has_cost_per_correct_answer_where_there_is_a_score_and_says_
         later = http.get("/v1/costs", params={"since": 4e9}).json()
     untested, tickets = report["experts"]
     assert (untested["of"], untested["cost_per_correct"], untested["score"]) == ("endless@1", None, None)
-    assert tickets["score"] == {"share": 0.5, "rows": 4, "source": "four rows"}
+    assert tickets["score"] == {"share": 0.5, "rows": 4, "by": "test", "source": "four rows"}
     assert tickets["cost_per_correct"] == pytest.approx(2 * tickets["cost_per_answer"])
     assert report["machine_per_hour"] == 3600
     gpt, unknown = report["hosted"]
     assert gpt["cost"] > 0
-    assert unknown == {"model": "no-such-model", "cost": None}
+    assert (unknown["model"], unknown["cost"], unknown["cost_per_answer"]) == ("no-such-model", None, None)
+    (trained,) = report["trainings"]
+    assert (trained["expert"], trained["first"]["cost"], trained["newest"]["cost"]) == ("tickets", 40.0, 10.0)
     assert later["total"]["requests"] == 0

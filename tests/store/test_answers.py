@@ -9,7 +9,6 @@ from chiliad.store import (
     AnswerToKeep,
     AuditLog,
     Corrections,
-    Database,
     Decision,
     FeedbackLog,
     KeptAnswers,
@@ -18,6 +17,7 @@ from chiliad.store import (
 )
 from chiliad.store.answers import DAY_S
 from chiliad.store.feedback import FEEDBACK_MAX
+from tests.store.conftest import NOON
 
 ONE = AnswerToKeep(
     id="a",
@@ -30,25 +30,6 @@ ONE = AnswerToKeep(
     certainty=0.9,
     metadata={"k": "v"},
 )
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database.open(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -80,7 +61,7 @@ def test_an_answer_is_kept_as_it_was_and_seen_by_its_project_alone(answers):
     assert (found.turns, found.metadata, found.created_s) == (
         [{"role": "user", "content": "where is my box\0"}],
         {"k": "v"},
-        1000,
+        NOON,
     )
     assert found.text == "a\N{REPLACEMENT CHARACTER}b", "PostgreSQL keeps no NUL in a text"
     assert answers.get("b", project=None).expert is None

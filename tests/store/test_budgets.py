@@ -6,28 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chiliad.store import Budgets, Database, Entry, GroupBy, Keys, Ledger, Limit, Limits, Period, Refusal, Role, Settled
-
-NOON = datetime(2026, 11, 23, 12, 0, 10, tzinfo=UTC).timestamp()
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOON
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database.open(database_url)
-    yield database
-    database.close()
+from tests.store.conftest import NOON
 
 
 @pytest.fixture

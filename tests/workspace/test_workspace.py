@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -109,6 +110,21 @@ def test_a_significantly_worse_version_does_not_go_live(workspace, expert, table
     assert workspace.expert("tickets").ref.number == 1
     workspace.registry.promote("tickets", worse.ref.number, bad, force=True)
     assert workspace.registry.history("tickets")[-1].forced
+
+
+def test_a_version_is_compared_with_the_best_one_before_too(workspace, expert, table):
+    second, third = (workspace.train("tickets", table, base="tiny", options=QUICK) for _ in range(2))
+    workspace.registry.rollback("tickets")
+    workspace.registry.rollback("tickets")
+    slightly = replace(
+        third.comparison, candidate=2, live=1, candidate_score=0.7, live_score=0.8, delta=-0.1, p_value=0.5
+    )
+    workspace.registry.promote("tickets", second.ref.number, slightly)
+    assert workspace.registry.best("tickets") == 1
+    workspace.promote("tickets@3")
+    with_best = workspace.registry.comparison("tickets", 3, 1)
+    assert (with_best.delta, with_best.n) == (0.0, len(workspace.own_dataset(expert).test))
+    assert workspace.expert("tickets").ref.number == 3
 
 
 def test_a_bad_name_is_refused_before_anything_is_trained(workspace, table):

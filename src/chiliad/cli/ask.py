@@ -25,12 +25,15 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask an expert. Works while `chiliad serve` and `chiliad train` run on the same workspace."""
+    from chiliad.engine import SamplingParams
     from chiliad.workspace import Workspace
+    from chiliad.workspace.asking import asked
 
     question = _standard_input() if text == "-" else text
     with Workspace.open(existing(workspace)) as ws:
         found = ws.expert(expert)
-        answer = found(question, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        sampling = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+        answer = asked(ws, found, question, sampling)
     if as_json:
         typer.echo(json.dumps({"expert": str(found.ref), "answer": answer}, ensure_ascii=False))
     else:

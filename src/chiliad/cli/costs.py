@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,18 +33,17 @@ def costs(
     The settings under `prices` say what the machine costs; without them an ordinary desktop computer is assumed.
     """
     from chiliad.cli.experts import open_registry
-    from chiliad.ledger import MachinePrice, cost_report
-    from chiliad.ledger.hosted import HOSTED
-    from chiliad.store import Keys, Ledger, Period
-    from chiliad.workspace.scores import score_of
+    from chiliad.ledger import Accounts, cost_report
+    from chiliad.ledger.elsewhere import HOSTED
+    from chiliad.store import Period
+    from chiliad.workspace.records import ExpertRecords
 
     settings = existing(workspace)
     with open_registry(settings) as registry:
+        accounts = Accounts(registry.database, settings.prices, elsewhere=settings.elsewhere)
         report = cost_report(
-            Ledger(registry.database),
-            Keys(registry.database),
-            MachinePrice.of(settings.prices),
-            lambda model: score_of(registry, model),
+            accounts,
+            ExpertRecords(registry, accounts.price),
             period=Period(_seconds(since), _seconds(until)),
             project=project,
             hosted=hosted or HOSTED,
@@ -72,12 +71,36 @@ def _print(report: CostReport) -> None:
     for key in report.keys:
         if key.name is not None:
             typer.echo(f"{key.of} is {key.name}.")
+    typer.echo()
     for expert in report.experts:
         typer.echo(_correct(expert, report.currency))
-    tokens = f"{report.total.prompt_tokens} prompt and {report.total.answer_tokens} answer tokens"
+    for line in (*_elsewhere(report), *_trainings(report)):
+        typer.echo(line)
+
+
+def _elsewhere(report: CostReport) -> Iterator[str]:
+    total, person, currency = report.total, report.person, report.currency
+    if report.people_served is not None:
+        yield f"While it works, the machine writes for {report.people_served:.0f} people who read a word a second."
+    yield f"\nThe same {total.answers} answers, in money and in seconds of waiting for each:"
+    yield _alternative("here", f"{total.cost:.6f} {currency}", total.wait_per_answer_s)
     for one in report.hosted:
-        told = "has no known price" if one.cost is None else f"would have been {one.cost:.6f} USD"
-        typer.echo(f"The same {tokens} at {one.model} {told}.")
+        price = "no known price" if one.cost is None else f"{one.cost:.6f} USD"
+        yield _alternative(one.model, price, one.seconds_per_answer)
+    yield _alternative("a person", f"{person.cost:.2f} {currency}", person.seconds_per_answer) + f"   ({person.told})"
+
+
+def _alternative(who: str, price: str, seconds: float | None) -> str:
+    return f"{who:<28} {price:>20} " + ("-".rjust(8) if seconds is None else f"{seconds:>6.2f} s")
+
+
+def _trainings(report: CostReport) -> Iterator[str]:
+    for one in report.trainings:
+        first, newest = one.first, one.newest
+        line = f"{one.expert}: the first training took {first.machine_s:.0f} s and {first.cost:.6f} {report.currency}"
+        if one.trainings > 1:
+            line += f", version {newest.version} {newest.machine_s:.0f} s and {newest.cost:.6f} {report.currency}"
+        yield f"{line}."
 
 
 def _print_table(title: str, rows: Sequence[Cost]) -> None:
@@ -92,8 +115,9 @@ def _print_table(title: str, rows: Sequence[Cost]) -> None:
 
 def _correct(expert: ExpertCost, currency: str) -> str:
     if expert.score is None:
-        return f"{expert.of}: no test score, so nothing is said about correct answers."
+        return f"{expert.of}: neither outcomes nor a test score, so nothing is said about correct answers."
     share, source = f"{expert.score.share:.0%} right", expert.score.source
     if expert.cost_per_correct is None:
         return f"{expert.of}: {share} ({source})."
-    return f"{expert.of}: {expert.cost_per_correct:.8f} {currency} per correct answer, if {share} ({source})."
+    took = f"{expert.cost_per_correct:.8f} {currency} and {expert.wait_per_correct_s:.2f} s"
+    return f"{expert.of}: {took} per correct answer, if {share} ({source})."

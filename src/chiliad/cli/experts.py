@@ -79,7 +79,7 @@ def promote(
     force: Annotated[bool, typer.Option("--force", help="Go past the gate; this is recorded.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Make a version live, unless it is significantly worse on the frozen test rows than the one that is."""
+    """Make a version live, unless it is significantly worse than the live one, or the best before, on the test rows."""
     from chiliad.workspace import RichReporter, Workspace
 
     with Workspace.open(existing(workspace), RichReporter()) as ws:

@@ -164,6 +164,8 @@ def _tell(expert: Expert) -> None:
         typer.echo(f"Against version {expert.comparison.live}: {expert.comparison}")
     if card:
         typer.echo(f"Card: {expert.folder / 'card.html'}")
+    if expert.warning:
+        typer.echo(f"Beware: {expert.warning}")
     if expert.refusal is None:
         typer.echo(f'It is live. Try: chiliad ask {expert.ref.name} "..."')
 
@@ -176,5 +178,6 @@ def _document(expert: Expert) -> dict[str, Any]:
         "training": dict(expert.version.training),
         "card": json.loads(card.to_json()) if card else None,
         "comparison": comparison.to_document() if comparison else None,
+        "warning": expert.warning,
         "refusal": expert.refusal.cause if expert.refusal else None,
     }

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chiliad.data import Dataset, TaskKind
 from chiliad.errors import UnreadableFile
+from chiliad.evals.baselines.frequent import MAJORITY
 from chiliad.evals.card_html import to_html
 from chiliad.evals.card_markdown import to_markdown
 from chiliad.evals.mistakes import (
@@ -114,6 +115,17 @@ class Card:
     @property
     def best_row(self) -> ScoreRow:
         return next(row for row in self.baselines if row.name == self.best)
+
+    @property
+    def warning(self) -> str | None:
+        """That it may be no better than always giving the commonest answer, unless the interval of its score lies above."""
+        commonest = next((row for row in self.baselines if row.name == MAJORITY), None)
+        if commonest is None or self.expert.low > commonest.score:
+            return None
+        return (
+            f"Not shown to be better than always giving the commonest answer: {percent(self.expert.score)} "
+            f"({percent(self.expert.low)} to {percent(self.expert.high)}) against {percent(commonest.score)}."
+        )
 
     def to_json(self) -> str:
         return _CARD.dump_json(self).decode() + "\n"

@@ -1,28 +1,20 @@
-"""What answers cost: per expert, per key, per day, and against hosted models."""
+"""What answers cost: per expert, key and day, per right answer, and beside hosted models and a person."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from chiliad.ledger.hosted import HOSTED, HostedCost, hosted_cost
-from chiliad.ledger.prices import MachinePrice
-from chiliad.store import GroupBy, Keys, Ledger, Period, Sum
+from chiliad.ledger.accounts import Accounts
+from chiliad.ledger.elsewhere import HOSTED, HostedCost, PersonCost, hosted_cost, person_cost
+from chiliad.ledger.records import Evidence, Records, RightShare, Training
+from chiliad.store import GroupBy, Outcome, Period, Sum
 
-
-@dataclass(frozen=True)
-class TestScore:
-    """How often an expert's answers are right, as its test rows tell: share of 1, over so many rows, from `source`."""
-
-    __test__ = False  # pytest collects what is called Test…
-
-    share: float
-    rows: int
-    source: str
-
-
-ScoreOf = Callable[[str], TestScore | None]
-"""the score of `tickets@3`; None for what was never tested"""
+OUTCOMES_MIN = 20
+"""outcomes that count for more than test rows; fewer say too little"""
+WORDS_PER_TOKEN = 0.75
+"""of English text; of others somewhat less"""
 
 
 @dataclass(frozen=True)
@@ -40,19 +32,35 @@ class Cost:
     cost: float
     cost_per_answer: float | None
     """None without an answer"""
+    wait_per_answer_s: float | None
+    """how long clients waited for a whole answer"""
 
 
 @dataclass(frozen=True)
 class ExpertCost(Cost):
     cost_per_correct: float | None
-    """None without a test score, or if none of the test rows was answered right"""
-    score: TestScore | None
+    """None if nothing tells how many answers are right, or none is"""
+    wait_per_correct_s: float | None
+    score: RightShare | None
+    """what says so: outcomes of its answers if there are enough, or else its test rows"""
 
 
 @dataclass(frozen=True)
 class KeyCost(Cost):
     name: str | None
     """None for whoever asked without a key of the database"""
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What it took to train an expert the first time and the last time, and all in all."""
+
+    expert: str
+    trainings: int
+    first: Training
+    newest: Training
+    machine_s: float
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -67,18 +75,21 @@ class CostReport:
     period: Period
     project: str | None
     total: Cost
+    people_served: float | None
+    """how many people can read at one word a second what the machine writes, answers being batched as they were"""
     experts: tuple[ExpertCost, ...]
     keys: tuple[KeyCost, ...]
     days: tuple[Cost, ...]
     hosted: tuple[HostedCost, ...]
-    """the same tokens at public prices, in US dollars, without any discount for cached ones"""
+    """the same tokens at public prices, without any discount for cached ones"""
+    person: PersonCost
+    trainings: tuple[TrainingCost, ...]
+    """of every expert of the workspace, whatever the period and the project"""
 
 
 def cost_report(
-    ledger: Ledger,
-    keys: Keys,
-    price: MachinePrice,
-    score_of: ScoreOf,
+    accounts: Accounts,
+    records: Records,
     *,
     period: Period | None = None,
     project: str | None = None,
@@ -86,10 +97,11 @@ def cost_report(
 ) -> CostReport:
     """Costs of one project, or of all. An answer that was recorded keeps the price of its own day."""
     period = period or Period()
+    ledger, price, elsewhere = accounts.ledger, accounts.price, accounts.elsewhere
     experts = ledger.sums(GroupBy.MODEL, period=period, project=project)
-    total = _total(experts)
-    names = {key.id: key.name for key in keys.all()}
-    tokens = {"prompt_tokens": total.prompt_tokens, "answer_tokens": total.answer_tokens}
+    total = Sum.over(experts)
+    outcomes = accounts.outcomes.by_model(period=period, project=project)
+    names = {key.id: key.name for key in accounts.keys.all()}
     return CostReport(
         currency=price.currency,
         machine_per_hour=price.per_second * 3600,
@@ -97,35 +109,58 @@ def cost_report(
         period=period,
         project=project,
         total=_cost(total),
-        experts=tuple(_expert(one, score_of(one.of)) for one in experts),
+        people_served=WORDS_PER_TOKEN * total.answer_tokens / total.machine_s if total.machine_s else None,
+        experts=tuple(_expert(one, _right(one.of, outcomes, records)) for one in experts),
         keys=tuple(_key(one, names) for one in ledger.sums(GroupBy.KEY, period=period, project=project)),
         days=tuple(map(_cost, ledger.sums(GroupBy.DAY, period=period, project=project))),
-        hosted=tuple(hosted_cost(model, **tokens) for model in hosted),
+        hosted=tuple(hosted_cost(model, total, elsewhere) for model in hosted),
+        person=person_cost(total, elsewhere),
+        trainings=tuple(_trainings(records.trainings())),
     )
 
 
 def _cost(one: Sum) -> Cost:
-    return Cost(**vars(one), cost_per_answer=one.cost / one.answers if one.answers else None)
+    each = 1 / one.answers if one.answers else None
+    return Cost(
+        **vars(one),
+        cost_per_answer=each and one.cost * each,
+        wait_per_answer_s=each and one.wait_s * each,
+    )
 
 
 def _key(one: Sum, names: Mapping[str, str]) -> KeyCost:
     return KeyCost(**vars(_cost(one)), name=names.get(one.of))
 
 
-def _expert(one: Sum, score: TestScore | None) -> ExpertCost:
+def _expert(one: Sum, score: RightShare | None) -> ExpertCost:
     correct = one.answers * score.share if score else 0
-    return ExpertCost(**vars(_cost(one)), cost_per_correct=one.cost / correct if correct else None, score=score)
-
-
-def _total(sums: Sequence[Sum]) -> Sum:
-    return Sum(
-        of="total",
-        requests=sum(one.requests for one in sums),
-        answers=sum(one.answers for one in sums),
-        prompt_tokens=sum(one.prompt_tokens for one in sums),
-        cached_tokens=sum(one.cached_tokens for one in sums),
-        answer_tokens=sum(one.answer_tokens for one in sums),
-        machine_s=sum(one.machine_s for one in sums),
-        wait_s=sum(one.wait_s for one in sums),
-        cost=sum(one.cost for one in sums),
+    return ExpertCost(
+        **vars(_cost(one)),
+        cost_per_correct=one.cost / correct if correct else None,
+        wait_per_correct_s=one.wait_s / correct if correct else None,
+        score=score,
     )
+
+
+def _right(model: str, outcomes: Mapping[str, Outcome], records: Records) -> RightShare | None:
+    found = outcomes.get(model)
+    if found is None or found.told < OUTCOMES_MIN:
+        return records.score(model)
+    source = f"{found.told} answers in use whose outcome was told"
+    return RightShare(found.right / found.told, found.told, Evidence.OUTCOMES, source)
+
+
+def _trainings(trained: Sequence[Training]) -> list[TrainingCost]:
+    by_expert = groupby(trained, key=lambda one: one.expert)
+    found = [(expert, list(trainings)) for expert, trainings in by_expert]
+    return [
+        TrainingCost(
+            expert=expert,
+            trainings=len(trainings),
+            first=trainings[0],
+            newest=trainings[-1],
+            machine_s=sum(one.machine_s for one in trainings),
+            cost=sum(one.cost for one in trainings),
+        )
+        for expert, trainings in found
+    ]

@@ -39,6 +39,27 @@ class Alias:
         below = stack if self.live is None else stack[:-1]
         return next((number for number in reversed(below) if number in existing and number != self.live), None)
 
+    def best(self, existing: Collection[int]) -> int | None:
+        """Of what was live, still exists and was not rolled back: the version with the highest score on the test rows.
+
+        Scores are those of the comparisons that promotions were judged by; among equals the newest counts. A promotion by
+        force, and one on other test rows, begins anew: from then on it is what versions are measured by.
+        """
+        scores: dict[int, float] = {}
+        measure: tuple[str, int] | None = None
+        for step in self.history:
+            if step.action is not Action.PROMOTE:
+                continue
+            found = step.comparison
+            if step.forced or found is None or measure not in (None, found.measure):
+                scores.clear()
+            measure = found.measure if found else None
+            if found and not step.forced:
+                scores[found.live] = found.live_score
+            scores[step.version] = found.candidate_score if found else float("-inf")
+        standing = [number for number in self._stack() if number in existing and number in scores]
+        return max(reversed(standing), key=scores.__getitem__, default=None)
+
     def number_max(self) -> int:
         """The highest version number that it knows of."""
         return max((self.deleted_max, *(step.version for step in self.history)))

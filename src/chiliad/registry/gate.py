@@ -1,4 +1,5 @@
-"""The promotion gate: a version becomes live only if it is not significantly worse than the live one."""
+"""The promotion gate: a version becomes live only if it is not significantly worse than the live one, nor than the best
+one that was live before."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ class Comparison:
 
     candidate: int
     live: int
+    """the version that is compared with: the live one, or the best one before it"""
     dataset_hash: str
     metric: str
     candidate_score: float
@@ -32,6 +34,11 @@ class Comparison:
     """the interval of `delta` at 95 %"""
     n: int
     """test rows"""
+
+    @property
+    def measure(self) -> tuple[str, int]:
+        """Scores by the same measure on as many rows are comparable."""
+        return self.metric, self.n
 
     @property
     def significantly_worse(self) -> bool:
@@ -85,8 +92,14 @@ class Promotion:
         )
 
 
-def judge(candidate: ExpertRef, live: int | None, comparison: Comparison | None) -> None:
-    """Raises PromotionRefused unless `candidate` may take the place of version `live`."""
+def judge(
+    candidate: ExpertRef, live: int | None, comparison: Comparison | None, with_best: Comparison | None = None
+) -> None:
+    """Raises PromotionRefused unless `candidate` may take the place of version `live`.
+
+    `with_best`: its comparison with the best version before, so that losses that are each too small to be seen do not add
+    up. The first version of all takes nobody's place, whatever it is worth.
+    """
     if live is None:
         return
     if comparison is None:
@@ -102,7 +115,17 @@ def judge(candidate: ExpertRef, live: int | None, comparison: Comparison | None)
         )
     if comparison.significantly_worse:
         raise PromotionRefused(
-            f"{candidate} is significantly worse than the live version {live}: {comparison}.",
-            fix="Look at its card for the mistakes, mend the data and train again, or promote it with --force "
-            "(which is recorded).",
+            f"{candidate} is significantly worse than the live version {live}: {comparison}.", fix=_MEND
         )
+    if with_best is not None and with_best.significantly_worse:
+        raise PromotionRefused(
+            f"{candidate} is not significantly worse than the live version {live}, but it is than version "
+            f"{with_best.live}, the best so far: {with_best}.",
+            fix=f"Small losses have added up. {_MEND}",
+        )
+
+
+_MEND = (
+    "Look at its card for the mistakes, mend the data and train again, or promote it with --force (which is recorded, "
+    "and makes it what later versions are measured by)."
+)

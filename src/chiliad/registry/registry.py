@@ -27,6 +27,8 @@ from chiliad.store.files import explain_disk_errors, folder_lock, remove_folder,
 
 Clock = Callable[[], datetime]
 DATABASE_FILE = "chiliad.db"
+RUN = "run"
+"""what names the very training that made a version, among the facts of it"""
 
 
 def utc_now() -> datetime:
@@ -139,6 +141,10 @@ class Registry:
         """All versions that have a name of their own as fine-tuned models."""
         return [ExpertVersion.from_document(row.document) for row in self._store.versions_trained_with(RECORDED_AS)]
 
+    def trained(self) -> list[ExpertVersion]:
+        """All versions that a training of this workspace has made, by expert and number."""
+        return [ExpertVersion.from_document(row.document) for row in self._store.versions_trained_with(RUN)]
+
     def folder(self, ref: ExpertRef) -> Path:
         """Where a version's files are."""
         name, number = _key(ref)
@@ -161,8 +167,9 @@ class Registry:
     ) -> Promotion:
         """Make a version live, if the gate lets it.
 
-        The first version needs no comparison; a later one is judged by `comparison`, or by the one on record. `force`
-        goes past the gate and is recorded. Raises PromotionRefused, and then what was live stays live.
+        The first version needs no comparison; a later one is judged by `comparison`, or by the one on record, and by the one
+        on record with the best version before, if there is such. `force` goes past the gate and is recorded. Raises
+        PromotionRefused, and then what was live stays live.
         """
         candidate = ExpertRef(ExpertName(name), number)
         with self._alias(candidate) as alias:
@@ -170,8 +177,14 @@ class Registry:
                 return alias.history[-1]
             evidence = comparison or (self.comparison(name, number, alias.live) if alias.live else None)
             if not force:
-                judge(candidate, alias.live, evidence)
+                best = alias.best({version.number for version in self.versions(name)})
+                judge(candidate, alias.live, evidence, self.comparison(name, number, best) if best else None)
             return self._move(candidate, alias, Action.PROMOTE, forced=force, comparison=evidence)
+
+    def best(self, name: str) -> int | None:
+        """The version that later ones are measured by besides the live one (see `Alias.best`). Raises ExpertNotFound."""
+        numbers = {version.number for version in self.versions(name)}
+        return Alias.read(self.experts_root / name).best(numbers)
 
     def rollback(self, name: str) -> Promotion:
         """Make the previously live version live again. Raises RegistryError if there is none."""

@@ -44,6 +44,8 @@ from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
 from chiliad.server.web import answer, asking, datasets, experts, jobs, ledger, making, settings, shell
 from chiliad.server.web import keys as keys_page
+from chiliad.server.web import review as review_page
+from chiliad.server.web import suggestions as suggestions_page
 from chiliad.server.wire.errors import ErrorBody
 from chiliad.workspace import Workspace
 
@@ -52,7 +54,7 @@ WORKSPACE_ROUTES = (
     *(files, fine_tuning, fine_tuned_models, lora_adapters, embeddings, evals, batches),
     *(feedback, review, corrections, suggestions),
 )
-PAGES = (experts, making, asking, datasets, jobs, ledger, keys_page, settings)
+PAGES = (experts, making, asking, review_page, suggestions_page, datasets, jobs, ledger, keys_page, settings)
 
 
 def create_app(

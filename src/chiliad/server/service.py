@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, OnEvent, SamplingParams
-from chiliad.ledger import TestScore
+from chiliad.ledger import Records
 
 Turns = Sequence[Mapping[str, str]]
 """a conversation: `role` (system, user or assistant) and `content` of each turn, a system turn only in the first place"""
@@ -66,7 +66,7 @@ class Handle(Protocol):
         """Stop working on it. From any thread, any number of times, also after its end. Does not block."""
 
 
-class Service(Protocol[M]):
+class Service(Records, Protocol[M]):
     """Answers under names.
 
     `start` is called on the event loop and must return at once. The other methods may read files or the database: the
@@ -90,9 +90,6 @@ class Service(Protocol[M]):
 
     def compile(self, model: M, grammar: Grammar) -> None:
         """Make ready for answers that follow a grammar, which may take a second. Raises BadRequest."""
-
-    def score(self, model_id: str) -> TestScore | None:
-        """How often `tickets@3` is right, as its own test rows tell; None for what was never tested, or is gone."""
 
     def start(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -70,6 +70,12 @@ class Sum:
     wait_s: float
     cost: float
 
+    @classmethod
+    def over(cls, sums: Sequence[Sum]) -> Sum:
+        """All of them in one line."""
+        names = (field.name for field in fields(cls) if field.name != "of")
+        return cls(of="total", **{name: sum(getattr(one, name) for one in sums) for name in names})
+
 
 @dataclass(frozen=True)
 class Period:
@@ -77,6 +83,11 @@ class Period:
 
     since_s: float | None = None
     until_s: float | None = None
+
+    def bounds(self, at_s: ColumnElement[float]) -> list[ColumnElement[bool]]:
+        """What a column of times keeps to."""
+        since = [] if self.since_s is None else [at_s >= self.since_s]
+        return since if self.until_s is None else [*since, at_s < self.until_s]
 
 
 class Ledger:
@@ -108,23 +119,14 @@ class Ledger:
         column = ledger.c[by]
         added = [func.sum(ledger.c[name]).label(name) for name in _ADDED]
         query = select(column.label("of"), func.count().label("requests"), *added)
-        query = query.where(*_within(period or Period(), project)).group_by(column).order_by(column)
+        query = query.where(*(period or Period()).bounds(ledger.c.at_s)).group_by(column).order_by(column)
+        if project is not None:
+            query = query.where(ledger.c.project == project)
         with self._database.read() as connection:
             return [Sum(**row) for row in connection.execute(query).mappings()]
 
 
 _ADDED = ("answers", "prompt_tokens", "cached_tokens", "answer_tokens", "machine_s", "wait_s", "cost")
-
-
-def _within(period: Period, project: str | None) -> list[ColumnElement[bool]]:
-    bounds: list[ColumnElement[bool]] = []
-    if period.since_s is not None:
-        bounds.append(ledger.c.at_s >= period.since_s)
-    if period.until_s is not None:
-        bounds.append(ledger.c.at_s < period.until_s)
-    if project is not None:
-        bounds.append(ledger.c.project == project)
-    return bounds
 
 
 def _day(at_s: float) -> str:

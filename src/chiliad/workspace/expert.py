@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chiliad.base import ChatTemplate
-from chiliad.engine import Aborted, Event, Failed, Finished, Request, SamplingParams
+from chiliad.engine import Aborted, Completion, Event, Failed, Finished, Request, SamplingParams
 from chiliad.errors import Overloaded, PromotionRefused
 from chiliad.evals import Card
 from chiliad.registry import Comparison, ExpertRef, ExpertVersion
@@ -41,10 +41,19 @@ class Expert:
         except FileNotFoundError:
             return None
 
+    @property
+    def warning(self) -> str | None:
+        """What whoever relies on this version should know first, by its card."""
+        card = self.card
+        return card.warning if card else None
+
     def __call__(self, text: str, *, max_tokens: int = 256, temperature: float = 0.0, seed: int | None = None) -> str:
         """Answer one input. Raises PromptTooLong, Overloaded, and what loading the adapter raises."""
-        sampling = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
-        return self.served.engine.generate([self.request(text, sampling)])[0].text
+        return self.complete(text, SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)).text
+
+    def complete(self, text: str, sampling: SamplingParams) -> Completion:
+        """The answer to one input, with what it took."""
+        return self.served.engine.generate([self.request(text, sampling)])[0]
 
     async def acall(
         self, text: str, *, max_tokens: int = 256, temperature: float = 0.0, seed: int | None = None

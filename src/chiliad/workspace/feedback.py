@@ -42,7 +42,7 @@ class ReviewItem:
 
     answer: KeptAnswer
     feedback: tuple[Feedback, ...]
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class WorkspaceFeedback:
         """Answers to decide about."""
         found = self.answers.to_review(order, project=project, expert=expert, limit=limit)
         said = self._log.about([answer.id for answer in found])
-        return [ReviewItem(answer, tuple(said.get(answer.id, ()))) for answer in found]
+        choices = {answer.model: self._choices(answer) for answer in {one.model: one for one in found}.values()}
+        return [ReviewItem(one, tuple(said.get(one.id, ())), choices[one.model]) for one in found]
 
     def item(self, answer_id: str, *, project: str | None) -> ReviewItem:
         """Raises AnswerNotFound."""

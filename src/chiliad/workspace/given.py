@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chiliad.data import Table, read_table, table_from_frame, table_from_rows
+from chiliad.data import (
+    Columns,
+    Example,
+    Table,
+    find_columns,
+    read_table,
+    table_from_frame,
+    table_from_rows,
+    to_examples,
+)
 
 Data = str | Path | Any
 """a file, a pandas DataFrame, a list of dicts, or a table that was read already"""
@@ -20,6 +30,18 @@ def table_of(data: Data) -> Table:
     if isinstance(data, list):
         return table_from_rows(data)
     return table_from_frame(data)
+
+
+def examples_of(
+    data: Data,
+    input: str | Sequence[str] | None,  # noqa: A002 - the word for it everywhere
+    output: str | None,
+    group: str | None,
+) -> tuple[Columns, list[Example]]:
+    """The examples, and the columns that they were found in. Raises DataError."""
+    table = table_of(data)
+    columns = find_columns(table, input=input, output=output, group=group)
+    return columns, to_examples(table, columns)
 
 
 def source_of(data: Data) -> str:

@@ -76,7 +76,14 @@ def train(workspace: Workspace, job: Job) -> Document:
     """A version afresh, or one that continues from another with corrections, as the document says."""
     expert = workspace.run(_assignment(workspace, job.document))
     refusal = expert.refusal.cause if expert.refusal else None
-    return {"expert": str(expert.ref), "live": refusal is None, "refusal": refusal}
+    compared = f"Against version {expert.comparison.live}: {expert.comparison}." if expert.comparison else None
+    return {
+        "expert": str(expert.ref),
+        "live": refusal is None,
+        "refusal": refusal,
+        "comparison": compared,
+        "warning": expert.warning,
+    }
 
 
 def evaluate(workspace: Workspace, job: Job) -> Document:

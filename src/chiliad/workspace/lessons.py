@@ -20,6 +20,7 @@ from chiliad.adapters import (
 from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
+from chiliad.ledger import MachinePrice
 from chiliad.registry import DatasetHash, ExpertFacts
 from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.training import Course, FitResult, Recipe, Row, choose_recipe
@@ -127,9 +128,14 @@ def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe
 
 
 def facts_of(
-    assignment: Assignment, served: ServedBase, lessons: Lessons, recipe: Recipe, result: FitResult
+    assignment: Assignment,
+    served: ServedBase,
+    lessons: Lessons,
+    recipe: Recipe,
+    result: FitResult,
+    price: MachinePrice,
 ) -> ExpertFacts:
-    """What the registry and the card record about a training."""
+    """What the registry and the card record about a training, its cost at today's price among it."""
     dataset, columns, parent = assignment.dataset, assignment.columns, assignment.parent
     progress = result.progress
     training: dict[str, Any] = {
@@ -144,6 +150,8 @@ def facts_of(
         "seed": recipe.seed,
         "tokens": progress.tokens,
         "seconds": round(progress.seconds, 1),
+        "cost": price.cost(progress.seconds),
+        "currency": price.currency,
         "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9)),
         "machine": machine(),
         "run": result.identity,

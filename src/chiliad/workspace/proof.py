@@ -68,13 +68,22 @@ def write_card(folder: Path, card: Card) -> None:
     write_atomic(folder / CARD_FILE, card.to_json())
 
 
-def compare_versions(candidate: Expert, live: Expert, dataset: Dataset, reporter: Reporter) -> Comparison:
-    """Let both versions answer the same frozen test rows. The live one answers by its own contract."""
-    new, old = (scores_on(expert, dataset.test, dataset, reporter) for expert in (candidate, live))
+def compare_versions(
+    candidate: Expert, others: Sequence[Expert], dataset: Dataset, reporter: Reporter
+) -> list[Comparison]:
+    """Let all of them answer the same frozen test rows, each by its own contract; the candidate against each other one."""
+    new = scores_on(candidate, dataset.test, dataset, reporter)
+    return [
+        _comparison(candidate, new, other, scores_on(other, dataset.test, dataset, reporter), dataset)
+        for other in others
+    ]
+
+
+def _comparison(candidate: Expert, new: Scores, other: Expert, old: Scores, dataset: Dataset) -> Comparison:
     test = paired_test(new.per_example, old.per_example)
     return Comparison(
         candidate=candidate.version.number,
-        live=live.version.number,
+        live=other.version.number,
         dataset_hash=dataset.hash,
         metric=new.name,
         candidate_score=new.value,

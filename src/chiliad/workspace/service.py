@@ -13,11 +13,11 @@ from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, Handle, OnEvent, SamplingParams
 from chiliad.errors import BaseModelError, DataError, ExpertNotFound, WrongBase
-from chiliad.ledger import TestScore
+from chiliad.ledger import RightShare, Training
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.workspace.expert import Expert
-from chiliad.workspace.scores import score_of
+from chiliad.workspace.records import ExpertRecords
 from chiliad.workspace.served_base import ServedBase
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class WorkspaceService:
     ) -> None:
         self._workspace = workspace
         self._any_base = any_base
+        self._records = ExpertRecords(workspace.registry, workspace.accounts.price)
         self._numbers = count()
         self._told: dict[tuple[ExpertRef, AdapterHash], Told] = {}
         self._loaded: set[str] = set()
@@ -140,8 +141,11 @@ class WorkspaceService:
     def compile(self, model: Model, grammar: Grammar) -> None:
         model.served.engine.compile(grammar)
 
-    def score(self, model_id: str) -> TestScore | None:
-        return score_of(self._workspace.registry, model_id)
+    def score(self, model_id: str) -> RightShare | None:
+        return self._records.score(model_id)
+
+    def trainings(self) -> Sequence[Training]:
+        return self._records.trainings()
 
     def start(
         self,

@@ -26,14 +26,19 @@ class Suggestion:
     @property
     def different(self) -> int:
         """How many of the requests differ in their words."""
-        return len(self.examples)
+        return len(self.typical)
 
     @property
     def examples(self) -> tuple[str, ...]:
         """The requests, those with the same words once."""
-        by_words: dict[str, str] = {}
-        for request in map(last_request, self.answers):
-            by_words.setdefault(normalise(request), request)
+        return tuple(map(last_request, self.typical))
+
+    @property
+    def typical(self) -> tuple[KeptAnswer, ...]:
+        """The answers, one for all requests with the same words."""
+        by_words: dict[str, KeptAnswer] = {}
+        for answer in self.answers:
+            by_words.setdefault(normalise(last_request(answer)), answer)
         return tuple(by_words.values())
 
 

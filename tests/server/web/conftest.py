@@ -16,7 +16,7 @@ from chiliad.evals.card import Cost, Leaks, Provenance, ScoreRow, Subject
 from chiliad.evals.mistakes import Mistake
 from chiliad.evals.verdict import Outcome, Verdict
 from chiliad.metrics import PairedTest
-from chiliad.store import Entry, Role, Settled
+from chiliad.store import AnswerToKeep, Decision, Entry, Role, Said, Settled
 from chiliad.workspace import Workspace
 from chiliad.workspace.expert import CARD_FILE
 from tests.server.conftest import Running, running
@@ -24,6 +24,8 @@ from tests.tiny import QUICK
 
 EVIL = """</b></textarea><script>alert(1)</script><img src=x onerror='alert(2)'>"{{7777*7777}}\""""
 ADMIN = "sk-of-the-pages"
+DESKTOP = {"width": 1200, "height": 850}
+WAIT_MS = 120_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Shop:
         return [
             "/", "/experts/evil", "/experts/evil?version=1", "/train", "/playground", "/compare", "/datasets",
             f"/datasets/{self.dataset}", f"/datasets/{self.dataset}?part=test", "/jobs", f"/jobs/{self.job}",
-            f"/jobs/{self.job}/progress", "/ledger", "/keys", "/settings", "/admin",
+            f"/jobs/{self.job}/progress", "/review", "/review?expert=evil&order=newest", "/review/odd-0",
+            "/suggestions/odd-0", "/ledger", "/keys", "/settings", "/admin",
         ]  # fmt: skip
 
     def admin(self, **headers):
@@ -71,6 +74,7 @@ def train(workspace, name):
 def fill(workspace):
     """A job that failed, a key and an answer, with texts of the same kind."""
     jobs, accounts = workspace.jobs, workspace.accounts
+    keep(workspace)
     jobs.submit("train", {"name": EVIL})
     job = jobs.lease("worker")
     jobs.tell(job.id, EVIL, {"step": 1, "steps": 2, "loss": 1.0, "epoch": 1, "epochs": 1, "seconds_left": 5})
@@ -79,6 +83,23 @@ def fill(workspace):
     key = accounts.keys.create(EVIL, role=Role.APP).key
     entry = Entry("a", accounts.clock(), key.id, "default", "evil@1", 1, 9, 0, 1, 0.01, 0.02, 1e-7)
     accounts.ledger.record([Settled(entry), Settled(replace(entry, id="b", model=EVIL, key_id=EVIL))], {})
+
+
+def keep(workspace):
+    """Answers to review, one of them corrected; and a kind of request that a search has found."""
+    feedback = workspace.feedback
+    asked = [{"role": "system", "content": EVIL}, {"role": "user", "content": EVIL}]
+    about = {"key_id": "k", "project": "default", "text": EVIL, "certainty": 0.4, "metadata": {}}
+    for name, model, expert in (("evil", "evil@1", "evil"), ("odd", "tiny", None)):
+        one = AnswerToKeep(name, model=model, expert=expert, turns=asked, **about)
+        feedback.answers.keep([replace(one, id=f"{name}-{n}") for n in range(6)])
+    said = Said(boolean=False, score=0.5, comment=EVIL, demonstration=EVIL + "!", outcome=True)
+    feedback.give("evil-0", said, by="k", project=None, trusted=False)
+    feedback.decide("evil-1", Decision.CORRECT, EVIL + "?", by="k", project=None)
+    feedback.set_rule("evil", project="default", after=50)
+    feedback.suggest(project=None)
+    job = workspace.jobs.lease("worker")
+    workspace.jobs.succeed(job.id, "worker", {"looked_at": 6, "kinds": [[f"odd-{n}" for n in range(6)]]})
 
 
 def card() -> Card:
@@ -123,3 +144,35 @@ def chromium():
         browser = running_playwright.chromium.launch(executable_path=str(Path(path)), args=sandbox)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def opened(chromium, shop):
+    """Opens pages of somebody who has signed in; none of them may complain, ask for a foreign address or show a box."""
+    complaints, contexts = [], []
+
+    def foreign(url):
+        return [] if url.startswith((shop.running.url, "data:")) else [url]
+
+    def wrong(told):
+        return [f"{told.text} {told.location}"] if told.type == "error" else []
+
+    def open_page(**options):
+        context = chromium.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        context.request.post(f"{shop.running.url}/v1/session", data={"key": ADMIN})
+        page = context.new_page()
+        page.on("console", lambda told: complaints.extend(wrong(told)))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on(
+            "request",
+            lambda sent: None if sent.url.startswith((shop.running.url, "data:")) else complaints.append(sent.url),
+        )
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -9,45 +9,11 @@ from chiliad.server.admin_link import AdminLink
 from chiliad.workspace.jobs import _assignment
 from chiliad.workspace.worker import Worker
 from tests.server.conftest import running
-from tests.server.web.conftest import ADMIN
+from tests.server.web.conftest import ADMIN, DESKTOP, WAIT_MS
 from tests.tiny import QUICK, write_table
 
 PHONE = {"width": 360, "height": 740}
-DESKTOP = {"width": 1200, "height": 850}
-WAIT_MS = 120_000
 TOOK = re.compile(r"\d+ tokens, all in")
-
-
-@pytest.fixture
-def opened(chromium, shop):
-    """Opens pages of somebody who has signed in; none of them may complain, ask for a foreign address or show a box."""
-    complaints, contexts = [], []
-
-    def foreign(url):
-        return [] if url.startswith((shop.running.url, "data:")) else [url]
-
-    def wrong(told):
-        return [f"{told.text} {told.location}"] if told.type == "error" else []
-
-    def open_page(**options):
-        context = chromium.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
-        context.set_default_timeout(WAIT_MS)
-        contexts.append(context)
-        context.request.post(f"{shop.running.url}/v1/session", data={"key": ADMIN})
-        page = context.new_page()
-        page.on("console", lambda told: complaints.extend(wrong(told)))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.on(
-            "request",
-            lambda sent: None if sent.url.startswith((shop.running.url, "data:")) else complaints.append(sent.url),
-        )
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 @pytest.mark.parametrize(

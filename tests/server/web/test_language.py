@@ -11,7 +11,7 @@ from chiliad.data.task import TaskKind
 from chiliad.server.web import language
 from chiliad.server.web.cards import TONES
 from chiliad.server.web.navigation import LINKS
-from chiliad.store import JobState, Role
+from chiliad.store import JobState, ReviewOrder, Role
 
 WEB = Path(language.__file__).parent
 LITERAL = r"""\b(?:t|words)\(\s*(?:"([^"]*)"|'([^']*)')"""
@@ -22,12 +22,13 @@ def said():
     """Every English text that is looked up: those in templates and code, and those that are values of our own."""
     sources = [*WEB.glob("templates/*.html"), *WEB.glob("*.py")]
     literal = {a or b for path in sources for a, b in re.findall(LITERAL, path.read_text("utf-8"))}
-    values = {value for kind in (JobState, Role, TaskKind, PersonalKind) for value in kind}
+    values = {value for kind in (JobState, ReviewOrder, Role, TaskKind, PersonalKind) for value in kind}
     kinds = re.findall(
         r'"\w+": "([^"]+)"', (WEB / "templates" / "_macros.html").read_text("utf-8").split("kind_title")[1]
     )
     badges = {badge for _, badge in TONES.values()} | {"Not evaluated"}
-    return literal | values | badges | {link.title for link in LINKS} | set(kinds)
+    speakers = {"system", "user", "assistant"}
+    return literal | values | badges | speakers | {link.title for link in LINKS} | set(kinds)
 
 
 @pytest.mark.parametrize("code", [code for code in language.LANGUAGES if code != language.DEFAULT])

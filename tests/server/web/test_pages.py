@@ -86,7 +86,11 @@ def test_links_are_those_that_may_be_followed(shop, role):
         assert {http.get(path).status_code for path in shown} == {200}
 
 
-FORMS = ["/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke"]
+FORMS = [
+    "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke",
+    "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain", "/review/experts/evil/rule",
+    "/suggestions", "/suggestions/odd-0",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FORMS)
@@ -145,6 +149,22 @@ def test_what_is_wrong_with_a_file_is_told_to_whoever_dropped_it(admin, file, st
     assert reply.status_code == status
     assert told in reply.text
     assert "<html" not in reply.text
+
+
+def test_too_few_answered_requests_make_no_expert_and_it_is_told(shop, admin):
+    before = len(shop.workspace.jobs.page())
+    filled = {"name": "made", "asked": ["odd-0"], "wanted": ["right"], "base": "tiny", "more": "a\tb"}
+    reply = admin.post("/suggestions/odd-0", data=filled, headers={"HX-Request": "true"})
+    assert reply.status_code == 400
+    assert 'role="alert"' in reply.text
+    assert admin.get("/suggestions/evil-0").status_code == 404
+    assert len(shop.workspace.jobs.page()) == before
+
+
+def test_a_correction_without_an_answer_is_told_beside_its_field(shop, admin):
+    page = admin.post("/review/evil-2", data={"decision": "correct"}, headers={"HX-Request": "true"}).text
+    assert 'aria-invalid="true"' in page or 'role="alert"' in page
+    assert shop.workspace.feedback.answers.get("evil-2", project=None).decision is None
 
 
 def test_a_name_that_cannot_be_is_refused_and_nothing_is_queued(shop, admin):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.evals.baselines.baseline import Baseline
 
+MAJORITY = "majority"
+
 
 def most_frequent(dataset: Dataset) -> Baseline:
     """The majority class of a labelling task. Of equally frequent answers, the first in alphabetical order."""
@@ -18,4 +20,4 @@ def most_frequent(dataset: Dataset) -> Baseline:
         return [answer] * len(examples)
 
     title = "Majority class" if dataset.kind is TaskKind.LABELS else "Most frequent answer"
-    return Baseline("majority", title, predict)
+    return Baseline(MAJORITY, title, predict)

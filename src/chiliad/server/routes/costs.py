@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from chiliad.ledger import CostReport, cost_report
-from chiliad.ledger.hosted import HOSTED
+from chiliad.ledger.elsewhere import HOSTED
 from chiliad.server.caller import From
 from chiliad.server.state import State
 from chiliad.server.wire.text import Text
@@ -35,7 +35,5 @@ async def costs(
     """Of all projects for an admin who names none, and otherwise of the caller's own. Times are seconds since 1970."""
     accounts = state.accounts
     await asyncio.to_thread(accounts.recorder.flush)
-    report = partial(cost_report, accounts.ledger, accounts.keys, accounts.price, state.service.score)
-    return await asyncio.to_thread(
-        report, period=Period(since, until), project=caller.sees or project, hosted=hosted or HOSTED
-    )
+    report = partial(cost_report, accounts, state.service, period=Period(since, until), hosted=hosted or HOSTED)
+    return await asyncio.to_thread(report, project=caller.sees or project)

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse
 
 from chiliad.metrics import Interval, bootstrap_interval
-from chiliad.server.caller import From
+from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.service import ServedModel
 from chiliad.server.state import ServerState, State
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page
-from chiliad.store import Tally, Winner
+from chiliad.server.wire.listing import ID_PATTERN
+from chiliad.store import Said, Tally, Winner
 from chiliad.workspace import Workspace
 
 NAME_MAX = 300
 ASKED_MAX = 4
 """side by side"""
+
+AnswerId = Annotated[str, Form(pattern=f"^$|{ID_PATTERN}")]
 
 router = APIRouter(include_in_schema=False, dependencies=OUR_FORMS)
 
@@ -53,32 +57,53 @@ async def playground(
     """`expert` names those that stand there already."""
     choices = await _choices(state, workspace)
     asked = [name for name in expert or () if name in choices.names] or choices.names[:1]
-    return page(request, "playground.html", choices=choices, asked=asked, asked_max=ASKED_MAX)
+    return page(request, "playground.html", choices=choices, asked=asked, asked_max=ASKED_MAX, **_keeping(workspace))
 
 
 @router.get("/compare")
 async def compare(request: Request, state: State, workspace: Opened) -> HTMLResponse:
     choices = await _choices(state, workspace)
-    return page(request, "compare.html", choices=choices, asked=choices.names[:2])
+    return page(request, "compare.html", choices=choices, asked=choices.names[:2], **_keeping(workspace))
 
 
 @router.post("/compare")
 async def vote(
     request: Request,
     state: State,
+    workspace: Opened,
     caller: From,
     left: Annotated[str, Form(max_length=NAME_MAX)],
     right: Annotated[str, Form(max_length=NAME_MAX)],
     winner: Annotated[Winner, Form()],
+    left_answer: AnswerId = "",
+    right_answer: AnswerId = "",
 ) -> HTMLResponse:
-    """Keep a vote on what was shown left and right, and tell who they were. It counts for the versions that answered."""
+    """Keep a vote on what was shown left and right, and tell who they were. It counts for the versions that answered.
+
+    With the ids of the two answers, if they were kept, it is also feedback on them.
+    """
     if left == right:
         raise HttpError.bad_value("right", "The two are the same.", fix="Compare two different experts.")
     one, other = (await state.resolve(left)).root, (await state.resolve(right)).root
     votes = state.accounts.votes
     await asyncio.to_thread(votes.add, one, other, winner, voter=caller.id, project=caller.project)
+    if left_answer and right_answer and winner is not Winner.TIE:
+        liked, other_one = (left_answer, right_answer)[:: 1 if winner is Winner.LEFT else -1]
+        await asyncio.to_thread(_prefer, workspace, caller, liked, other_one)
     tally = await asyncio.to_thread(votes.tally, one, other, project=caller.sees)
     return page(request, "_tally.html", one=one, other=other, tally=tally, share=_share(tally))
+
+
+def _prefer(workspace: Workspace, caller: Caller, liked: str, other: str) -> None:
+    """Raises AnswerNotFound."""
+    give = partial(workspace.feedback.give, by=caller.id, project=caller.sees, trusted=False)
+    give(liked, Said(boolean=True, comment="Preferred in a blind comparison."))
+    give(other, Said(boolean=False, comment="In a blind comparison another answer was preferred."))
+
+
+def _keeping(workspace: Workspace) -> dict[str, Any]:
+    answers = workspace.settings.answers
+    return {"keeps_all": answers.keep, "keep_days": answers.retention_days}
 
 
 async def _choices(state: ServerState, workspace: Workspace) -> Choices:

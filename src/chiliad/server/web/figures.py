@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from markupsafe import Markup, escape
@@ -73,29 +74,55 @@ def training_curve(events: Sequence[JobEvent]) -> Curve | None:
     return loss_curve(_points(told, "loss"), _points(told, "dev_loss"))
 
 
-def day_bars(words: Words, costs: Sequence[Cost], days: Sequence[date], currency: str) -> Markup:
-    """A column for each of the days, which are in order; none for a day without an answer."""
-    spent = {date.fromisoformat(one.of): one.cost for one in costs}
-    top = max(spent.values()) or 1.0
-    columns = "".join(
-        f'<rect class="fill" {_column(n, len(days), spent[day] / top)}>'
-        f"<title>{day}: {money(words, spent[day])} {escape(currency)}</title></rect>"
-        for n, day in enumerate(days)
-        if day in spent
+@dataclass(frozen=True)
+class UsageChart:
+    """Columns of answers and a line of prices over the same days, and what stands at the top of each axis."""
+
+    svg: Markup
+    answers_top: str
+    price_top: str
+
+
+def usage_chart(words: Words, costs: Sequence[Cost], days: Sequence[date], currency: str) -> UsageChart:
+    """How much was asked on each of the days, which are in order, and what 1,000 answers cost on it.
+
+    A day without an answer has no column, and the line goes past it.
+    """
+    by_day = {date.fromisoformat(one.of): one for one in costs}
+    known = [(n, by_day[day]) for n, day in enumerate(days) if day in by_day]
+    prices = [(n, one.cost_per_answer) for n, one in known if one.cost_per_answer is not None]
+    most, dearest = max(one.answers for _, one in known) or 1, max((price for _, price in prices), default=0) or 1.0
+    step = 100 / len(days)
+    columns = "".join(_column(words, one, n * step, step, one.answers / most, currency) for n, one in known)
+    line = "L".join(f"{(n + 0.4) * step:.2f} {100 * (1 - price / dearest):.2f}" for n, price in prices)
+    dots = "".join(
+        f'<path class="dot" d="M{(n + 0.4) * step:.2f} {100 * (1 - price / dearest):.2f}h0"/>' for n, price in prices
     )
+    tops = {"answers": words.number(most), "price": f"{per_thousand(words, dearest)} {currency}"}
     name = words(
-        "Cost per day from {first} to {last}; the most is {top}", first=days[0], last=days[-1], top=money(words, top)
+        "From {first} to {last}: at most {answers} answers a day, and {price} for 1,000 answers",
+        first=days[0],
+        last=days[-1],
+        **tops,
     )
-    return Markup(
-        f'<svg class="days" role="img" aria-label="{escape(name)} {escape(currency)}" width="100%" height="160">'
-        f'<line class="grid" x1="0" x2="100%" y1="100%" y2="100%"/>{columns}</svg>'
+    svg = Markup(
+        f'<svg class="usage" role="img" aria-label="{escape(name)}" viewBox="0 0 100 100" preserveAspectRatio="none">'
+        f'<path class="grid" d="M0 100H100M0 50H100M0 0H100"/>{columns}<path class="line price" d="M{line}"/>{dots}</svg>'
+    )
+    return UsageChart(svg, tops["answers"], tops["price"])
+
+
+def _column(words: Words, one: Cost, left: float, step: float, share: float, currency: str) -> str:
+    told = f"{one.of}: {words.number(one.answers)}, {money(words, one.cost)} {currency}"
+    return (
+        f'<rect class="fill" x="{left:.2f}" y="{100 * (1 - share):.2f}" width="{0.8 * step:.2f}" '
+        f'height="{100 * share:.2f}"><title>{escape(told)}</title></rect>'
     )
 
 
-def _column(n: int, of: int, share: float) -> str:
-    """Where the n-th column lies, and how high it is, with a gap beside it."""
-    step, height = 100 / of, 100 * share
-    return f'x="{n * step:.2f}%" y="{100 - height:.2f}%" width="{0.8 * step:.2f}%" height="{height:.2f}%"'
+def times(words: Words, value: float | None, ours: float | None) -> str:
+    """How many times as much something is as ours."""
+    return f"× {words.number(value / ours, 0 if value >= 10 * ours else 1)}" if value and ours else "–"
 
 
 def _points(told: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:

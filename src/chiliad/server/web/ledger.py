@@ -32,8 +32,8 @@ async def ledger(
     accounts = state.accounts
     await asyncio.to_thread(accounts.recorder.flush)
     period = Period(since_s=accounts.clock() - days * DAY_S)
-    report = partial(cost_report, accounts.ledger, accounts.keys, accounts.price, state.service.score)
-    found = await asyncio.to_thread(report, period=period, project=caller.sees)
+    report = partial(cost_report, accounts, state.service, period=period, project=caller.sees)
+    found = await asyncio.to_thread(report)
     return page(request, "ledger.html", report=found, days=days, spans=SPANS, span_days=_days(accounts.clock(), days))
 
 

@@ -24,7 +24,7 @@ from chiliad.server.caller import From
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.web.origin import OUR_FORMS
-from chiliad.server.web.render import page
+from chiliad.server.web.render import page, to_page
 from chiliad.store import Job
 from chiliad.workspace import Workspace
 
@@ -68,13 +68,8 @@ Filled = Annotated[Given, Depends(_given)]
 
 @router.get(PATH)
 async def form(request: Request, workspace: Opened) -> HTMLResponse:
-    bases = await asyncio.to_thread(workspace.bases.ids)
-    content: dict[str, Any] = {
-        "bases": sorted({*bases, DEFAULT_BASE}),
-        "default_base": DEFAULT_BASE,
-        "endings": ",".join(READERS),
-    }
-    return page(request, "train.html", **content)
+    bases = await asyncio.to_thread(bases_to_choose, workspace)
+    return page(request, "train.html", endings=",".join(READERS), **bases)
 
 
 @router.post(CHECK_PATH)
@@ -109,8 +104,12 @@ async def train(request: Request, workspace: Opened, caller: From, given: Filled
         )
 
     job = await asyncio.to_thread(_explained, submit)
-    to = "HX-Redirect" if "hx-request" in request.headers else "Location"
-    return Response(status_code=200 if to == "HX-Redirect" else 303, headers={to: f"/jobs/{job.id}"})
+    return to_page(request, f"/jobs/{job.id}")
+
+
+def bases_to_choose(workspace: Workspace) -> dict[str, Any]:
+    """What the form's further choices show."""
+    return {"bases": sorted({*workspace.bases.ids(), DEFAULT_BASE}), "default_base": DEFAULT_BASE}
 
 
 def _table(file: UploadFile) -> Table:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any, cast
 
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 
@@ -56,6 +56,16 @@ def page(request: Request, template: str, *, status: int = 200, **content: Any) 
     if chosen in LANGUAGES:
         reply.set_cookie(COOKIE, chosen, max_age=LANGUAGE_S, samesite="lax", secure=request.url.scheme == "https")
     return reply
+
+
+def is_part(request: Request) -> bool:
+    """Whether a part of a page is wanted, to be put into the one that is there already."""
+    return "hx-request" in request.headers
+
+
+def to_page(request: Request, path: str) -> Response:
+    """Send a browser to another page, whether a form asked or htmx did for it."""
+    return Response(headers={"HX-Redirect": path}) if is_part(request) else RedirectResponse(path, 303)
 
 
 def caller_of(request: Request) -> Caller | None:

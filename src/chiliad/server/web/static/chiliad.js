@@ -43,15 +43,15 @@ function signIn(panel) {
 
 // Asking: the answer of one expert, as it comes
 
-async function answer(model, text, box, {signal, empty}) {
+async function answer(model, text, box, {signal, empty, store}) {
   const started = performance.now();
   box.textContent = "";
   box.className = "answer busy";
-  let usage = null;
+  let usage = null, id = null, root = null;
   try {
     const reply = await fetch("/v1/chat/completions", {
       method: "POST", signal, headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({model, messages: [{role: "user", content: text}], max_tokens: 512,
+      body: JSON.stringify({model, messages: [{role: "user", content: text}], max_tokens: 512, store,
                             stream: true, stream_options: {include_usage: true}}),
     });
     if (!reply.ok) throw new Error(await message(reply));
@@ -59,9 +59,10 @@ async function answer(model, text, box, {signal, empty}) {
       if (event.error) throw new Error(event.error.message);
       box.append(event.choices[0]?.delta.content ?? "");
       usage = event.usage || usage;
+      [id, root] = [event.id, event.model];
     }
     if (!box.textContent) box.textContent = empty;
-    return {tokens: usage.completion_tokens, ms: performance.now() - started};
+    return {id, root, text, tokens: usage.completion_tokens, ms: performance.now() - started};
   } catch (error) {
     if (error.name !== "AbortError") { box.textContent = error.message; box.classList.add("wrong"); }
     return null;
@@ -99,10 +100,18 @@ function playground(form) {
     one("[data-add]", form).hidden = columns().length >= Number(words.columnsMax);
     one("[data-fill]", form).hidden = !chosen(columns()[0]).dataset.example;
   };
+  const close = (column) => {
+    one("[data-judge]", column).hidden = true;
+    one("[data-correction]", column).open = false;
+    one("[data-judged]", column).textContent = one("[data-right]", column).value = "";
+  };
   const ask = async (column, signal) => {
     const told = one("[data-told]", column);
     told.textContent = "";
+    close(column);
     const took = await answer(chosen(column).value, text.value, one("[data-answer]", column), {signal, empty: words.empty});
+    column.asked = took;
+    one("[data-judge]", column).hidden = !took;
     if (took) told.textContent = filled(words.facts, {n: took.tokens, time: time(took.ms)});
     else if (signal.aborted) told.textContent = words.stopped;
   };
@@ -112,6 +121,7 @@ function playground(form) {
     one("label", next).htmlFor = select.id;
     select.selectedIndex = (one("[data-expert]", last).selectedIndex + 1) % select.options.length;
     one("[data-answer]", next).textContent = one("[data-told]", next).textContent = "";
+    close(next);
     last.after(next);
     show();
     select.focus();
@@ -127,6 +137,14 @@ function playground(form) {
     one("[data-send]", form).disabled = false;
     one("[data-stop]", form).hidden = true;
   });
+  form.addEventListener("click", async ({target}) => {
+    const column = target.closest("[data-column]");
+    if (target.matches("[data-mark]")) judge(column, {boolean: target.value === "good"}, words);
+    if (!target.matches("[data-correct-it]")) return;
+    const right = one("[data-right]", column);
+    if (right.value.trim()) judge(column, {demonstration: right.value}, words);
+    else right.focus();
+  });
   form.addEventListener("change", show);
   form.addEventListener("click", (event) => {
     if (!event.target.matches("[data-remove]")) return;
@@ -139,6 +157,25 @@ function playground(form) {
   one("[data-fill]", form).addEventListener("click", () => { text.value = chosen(columns()[0]).dataset.example; text.focus(); });
   askOnKeys(form);
   show();
+}
+
+// Feedback keeps an answer. One that was not kept when it was given is asked for once more, of the same version.
+
+async function judge(column, said, words) {
+  const told = one("[data-judged]", column), box = one("[data-answer]", column), seen = box.textContent;
+  told.textContent = words.keeping;
+  if (!column.asked.kept && words.keepsAll !== "true") {
+    const again = await answer(column.asked.root, column.asked.text, box, {empty: words.empty, store: true});
+    if (!again) { told.textContent = ""; return; }
+    column.asked = {...again, kept: true};
+    if (box.textContent !== seen) { told.textContent = words.changed; return; }
+  }
+  const reply = await fetch("/v1/feedback", {
+    method: "POST", headers: {"Content-Type": "application/json"},
+    body: JSON.stringify({answer_id: column.asked.id, ...said}),
+  });
+  told.textContent = reply.ok ? words.thanks : await message(reply);
+  if (reply.ok) one("[data-correction]", column).open = false;
 }
 
 function compare(form) {
@@ -154,15 +191,48 @@ function compare(form) {
     vote.hidden = true;
     answers.hidden = false;
     one("[data-send]", form).disabled = true;
-    const sides = ["left", "right"];
+    const sides = ["left", "right"], store = one("[data-keep]", form).checked;
     const took = await Promise.all(sides.map((side, n) =>
-      answer(pair[n], text, one(`[data-answer=${side}]`), {empty: form.dataset.empty})));
+      answer(pair[n], text, one(`[data-answer=${side}]`), {empty: form.dataset.empty, store})));
     one("[data-send]", form).disabled = false;
-    sides.forEach((side, n) => { vote.elements[side].value = pair[n]; });
+    sides.forEach((side, n) => {
+      vote.elements[side].value = pair[n];
+      vote.elements[`${side}_answer`].value = store && took[n] ? took[n].id : "";
+    });
     vote.hidden = took.includes(null);
   });
   vote.addEventListener("htmx:afterRequest", () => { vote.hidden = true; });
   askOnKeys(form);
+}
+
+// Reviewing: one key for each decision, while the focus is in an answer and not in a field
+
+const DECISIONS = {k: "[value=accept]", s: "[value=dismiss]"};
+
+function review(list) {
+  const items = () => all("[data-item]", list);
+  let place = null;
+  const focus = (n) => {
+    const here = [...list.children].slice(n).find((line) => line.matches("[data-item]"));
+    (here ?? items().at(-1) ?? one("[data-next]") ?? one("#queue"))?.focus();
+  };
+  const write = (correction) => one("input:not([type=hidden]), textarea", correction).focus();
+  list.addEventListener("keydown", (event) => {
+    const item = event.target.closest("[data-item]"), field = event.target.matches("input, textarea, select");
+    if (field && event.key === "Escape") { one("[data-correct]", item).open = false; item.focus(); }
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && field) event.target.form.requestSubmit();
+    if (!item || field || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = {ArrowDown: 1, ArrowUp: -1}[event.key], pressed = one(DECISIONS[event.key.toLowerCase()] ?? "none", item);
+    const correction = event.key.toLowerCase() === "c" && one("[data-correct]", item);
+    if (!step && !pressed && !correction) return;
+    event.preventDefault();
+    if (correction) { correction.open = true; write(correction); }
+    else if (step) items()[items().indexOf(item) + step]?.focus();
+    else pressed.click();
+  });
+  list.addEventListener("toggle", ({target}) => { if (target.open) write(target); }, true);
+  list.addEventListener("htmx:beforeRequest", ({target}) => { place = [...list.children].indexOf(target.closest("li")); });
+  list.addEventListener("htmx:afterSettle", () => { if (place !== null) focus(place); place = null; });
 }
 
 // Dropping a file
@@ -180,7 +250,8 @@ function drop(zone) {
   });
 }
 
-const PARTS = {"[data-sign-in]": signIn, "[data-playground]": playground, "[data-compare]": compare, "[data-drop]": drop};
+const PARTS = {"[data-sign-in]": signIn, "[data-playground]": playground, "[data-compare]": compare, "[data-review]": review,
+               "[data-drop]": drop};
 for (const [selector, begin] of Object.entries(PARTS)) all(selector).forEach(begin);
 document.addEventListener("click", async (event) => {
   if (event.target.matches("[data-sign-out]")) { await session("DELETE"); location.assign("/admin"); }

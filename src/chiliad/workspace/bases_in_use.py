@@ -1,0 +1,36 @@
+"""The bases of this machine that a workspace uses, each opened once."""
+
+from __future__ import annotations
+
+from chiliad.base import DEFAULT_BASE, BaseStore
+from chiliad.config import Settings
+from chiliad.workspace.served_base import ServedBase
+
+
+class BasesInUse:
+    """Opens a base when it is first asked for."""
+
+    def __init__(self, store: BaseStore, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._opened: dict[str, ServedBase] = {}
+
+    def get(self, base_id: str) -> ServedBase:
+        """The default base is fetched if it is missing. Raises BaseNotFound."""
+        if base_id not in self._opened:
+            base = self._store.pull(base_id) if base_id == DEFAULT_BASE else self._store.get(base_id)
+            self._opened[base_id] = ServedBase(base, self._settings)
+        return self._opened[base_id]
+
+    def id_of(self, name: str) -> str:
+        """The base that has this id, or that answers here to this name of a hosted model. Raises BaseNotFound."""
+        known = name in self._store.ids()
+        return self._store.get(name if known else self._settings.hosted(name) or name).id
+
+    def rest(self) -> None:
+        for served in self._opened.values():
+            served.rest()
+
+    def close(self) -> None:
+        for served in self._opened.values():
+            served.close()
