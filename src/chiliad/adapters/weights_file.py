@@ -57,7 +57,7 @@ class WeightsFile:
     @property
     def bytes(self) -> memoryview:
         """All tensors', as they lie in the file."""
-        return memoryview(self.data.numpy())
+        return self.data.numpy().data
 
     def tensors(self) -> dict[str, Tensor]:
         """By name. Raises BrokenAdapter for one that does not lie in the file, or is not finite."""
