@@ -63,7 +63,7 @@ def _flat_tok_s(bench: Bench, engine: Engine, experts: Sequence[AdapterHash]) ->
 def cold(bench: Bench) -> dict[str, Any]:
     """First token of an expert that was never asked, over one that is in memory; nothing else runs.
 
-    Rank 8 on all linear layers. Cached: its file is in the operating system's page cache; disk: it has been dropped from there.
+    Rank 8 on all linear layers. Cached: its file is in the system's page cache; disk: it has been dropped from there.
     """
     files = bench.experts("cold", COLD_EXPERTS)
     result: dict[str, Any] = {"adapter_file_mb": round(_file_bytes(files) / len(files) / 1e6, 2)}
@@ -89,12 +89,12 @@ def _first_token_ms(bench: Bench, engine: Engine, expert: AdapterHash | None) ->
 
 
 def _read_in(folder: Path, *, drop: bool) -> None:
-    """Have both files in the page cache, or not there."""
+    """Have both files on disk, and in the page cache or not there."""
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         with (folder / name).open("rb") as file:
             file.read()
+            os.fsync(file.fileno())
             if drop:
-                os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
