@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from wikisql import Question
 
-from chiliad.copilot.prompt import identifier, literal
-from chiliad.store.read_only import Table
+from chiliad.copilot import identifier, literal
+from chiliad.store import Table
 
 _WORD = re.compile(r"\w+")
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from chiliad.copilot.prompt import identifier, literal
-from chiliad.store.read_only import Column, Table
+from chiliad.copilot import identifier, literal
+from chiliad.store import Column, Table
 
 TABLE_NAMES = tuple(
     "games matches players teams results records seasons events races episodes films songs albums schools cities districts "
@@ -114,8 +114,11 @@ class Pools:
         return chance.choice(among if among and chance.random() < 0.8 else self._any)
 
 
-def fill(path: Path, asked: Asked, pools: Pools, seed: int) -> None:
-    """Write a SQLite file with the table. Texts are compared without their case, as WikiSQL's own evaluation does."""
+def fill(path: Path, asked: Asked, pools: Pools, seed: int, *, unanswered: Question | None = None) -> None:
+    """Write a SQLite file with the table. Texts are compared without their case, as WikiSQL's own evaluation does.
+
+    To `unanswered`, one of the questions, no row is made that answers it.
+    """
     chance = random.Random(f"{asked.table} {seed}")
     own: dict[str, list[str]] = defaultdict(list)
     for question in asked.questions:
@@ -133,7 +136,8 @@ def fill(path: Path, asked: Asked, pools: Pools, seed: int) -> None:
 
     rows = [row() for _ in range(OTHER_ROWS)]
     for question in asked.questions:
-        rows += [row(*question.conditions), row(*question.conditions)]
+        if question != unanswered:
+            rows += [row(*question.conditions), row(*question.conditions)]
         rows += [row(*question.conditions, against=one) for one in question.conditions]
     chance.shuffle(rows)
     _write(path, asked.table, rows)

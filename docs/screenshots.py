@@ -1,5 +1,7 @@
 """Take the pictures of docs/pages.md: `python docs/screenshots.py WORKSPACE`, with a workspace such as `make demo` leaves.
 
+That of docs/copilot.md is taken if the workspace has a database; it was of one with a table of clubs, and the expert `sql`.
+
 Needs Chromium (`make browser`) and what `make test` installs. The workspace is only looked at.
 """
 
@@ -22,6 +24,7 @@ from chiliad.workspace import Workspace
 
 IMAGES = Path(__file__).parent / "images"
 TABLE = Path(__file__).parents[1] / "examples" / "support_desk" / "triage.csv"
+QUESTION = "Which city is the Wrexham Wanderers club from?"
 SIZE = {"width": 1100, "height": 680}
 
 
@@ -40,6 +43,13 @@ def main(workspace: Path) -> None:
         page.get_by_label("Examples").set_input_files(TABLE)
         page.get_by_text("An expert can be trained on this").wait_for()
         save(page, "train")
+        page.goto(f"{address}/copilot")
+        if page.get_by_label("Your question").count():
+            page.get_by_label("Your question").fill(QUESTION)
+            page.keyboard.press("Control+Enter")
+            page.locator("#sql").wait_for()
+            page.locator("#question").evaluate("question => question.scrollIntoView()")
+            save(page, "copilot")
         browser.close()
 
 

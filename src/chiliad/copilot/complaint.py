@@ -16,6 +16,7 @@ NEAR_MAX = 2
 NEAR_SCORE_MIN = 60.0
 """of 100"""
 
+_AGGREGATE = re.compile(r"\s*SELECT\s+(COUNT|SUM|AVG|MIN|MAX)\s*\(", re.IGNORECASE)
 _EQUALITY = re.compile(r"""("(?:[^"]|"")+"|[A-Za-z_]\w*) = '((?:[^']|'')*)'""")
 
 
@@ -28,7 +29,7 @@ def complaint(database: ReadOnlyFile, tables: Sequence[Table], sql: str, ran: Re
         return ran.said
     if isinstance(ran, QueryError):
         return "only SELECT is allowed"
-    if _gives_something(ran):
+    if _gives_something(sql, ran):
         return None
     try:
         return "; ".join(["no rows", *_absent(database, tables, sql)])
@@ -36,11 +37,13 @@ def complaint(database: ReadOnlyFile, tables: Sequence[Table], sql: str, ran: Re
         return "no rows"
 
 
-def _gives_something(result: Result) -> bool:
-    """A single row of nothing, or of a count of nothing, is what an aggregate gives where no row was found."""
-    if len(result.rows) != 1:
+def _gives_something(sql: str, result: Result) -> bool:
+    """Where no row is found, an aggregate gives one nevertheless: of nothing, or of a count of 0."""
+    aggregate = _AGGREGATE.match(sql)
+    if aggregate is None or len(result.rows) != 1:
         return bool(result.rows)
-    return any(value not in (None, 0) for value in result.rows[0])
+    nothing = (None, 0) if aggregate[1].upper() == "COUNT" else (None,)
+    return any(value not in nothing for value in result.rows[0])
 
 
 def _absent(database: ReadOnlyFile, tables: Sequence[Table], sql: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ from chiliad.errors import (
     KeyNotFound,
     Overloaded,
     PromptTooLong,
+    QueryError,
     RequestError,
     StoreError,
 )
@@ -130,7 +131,7 @@ def status_of(error: ChiliadError) -> int:
             return 409
         case Overloaded():
             return 429
-        case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError():
+        case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError() | QueryError():
             return 400
         case StoreError():
             return 503

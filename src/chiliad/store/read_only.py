@@ -7,6 +7,7 @@ takes too long. See https://sqlite.org/security.html, whose advice for untrusted
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from chiliad.config import CopilotSettings
-from chiliad.errors import ChiliadError, QueryFailed, QueryRefused, UnreadableFile
+from chiliad.errors import ChiliadError, FileRefused, QueryFailed, QueryRefused
 
 TABLES_MAX = 100
 COLUMNS_MAX = 200
@@ -28,6 +29,8 @@ TEXTS_MAX = 1_000
 """different texts of a column that are looked at for one that is meant"""
 STEPS_BETWEEN_LOOKS = 1_000
 """instructions between two looks at the clock"""
+CHECK = CopilotSettings(query_seconds_max=60.0, query_steps_max=10**10)
+"""what looking through a whole file may take"""
 
 FUNCTIONS = frozenset(
     "abs acos asin atan atan2 avg cast ceil ceiling coalesce cos count cume_dist current_date current_time "
@@ -89,7 +92,7 @@ class Result:
 
 
 class ReadOnlyFile:
-    """Every look opens the file anew and closes it, so that threads can share this. Raises UnreadableFile."""
+    """Every look opens the file anew and closes it, so that threads can share this. Raises FileRefused."""
 
     def __init__(self, path: Path, limits: CopilotSettings) -> None:
         self._path = path
@@ -108,8 +111,8 @@ class ReadOnlyFile:
             return tuple(Table(name, tuple(_columns(connection, name))) for name in names[:TABLES_MAX])
 
     def check(self) -> None:
-        """Raises UnreadableFile if this is no SQLite database, or a broken one."""
-        with self._explained(), closing(self._open()) as connection, _watched(connection, self._limits):
+        """Raises FileRefused if this is no SQLite database, or a broken one."""
+        with self._explained(), closing(self._open()) as connection, _watched(connection, CHECK):
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise _unreadable(self._path.name, str(found).splitlines()[-1])
@@ -176,7 +179,7 @@ class ReadOnlyFile:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeError) as error:
             raise _unreadable(self._path.name, str(error)) from error
 
 
@@ -261,6 +264,8 @@ def _shown(value: object) -> Value:
         value = f"x'{value[: VALUE_CHARS_MAX // 2 + 1].hex()}'"
     if isinstance(value, str):
         return value if len(value) <= VALUE_CHARS_MAX else value[:VALUE_CHARS_MAX] + "…"
+    if isinstance(value, float) and math.isinf(value):
+        return "Inf" if value > 0 else "-Inf"
     assert value is None or isinstance(value, int | float), "SQLite has no other kinds of values"
     return value
 
@@ -280,5 +285,5 @@ def _explanation(error: Exception, refused: list[str]) -> ChiliadError:
     return QueryFailed(words, fix="Mend the query, or ask again in other words.")
 
 
-def _unreadable(name: str, why: str) -> UnreadableFile:
-    return UnreadableFile(f"{name} is no SQLite database that can be read: {why}.", fix="Give a whole SQLite file.")
+def _unreadable(name: str, why: str) -> FileRefused:
+    return FileRefused(f"{name} is no SQLite database that can be read: {why}.", fix="Give a whole SQLite file.")

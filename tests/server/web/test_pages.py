@@ -87,6 +87,7 @@ def test_links_are_those_that_may_be_followed(shop, role):
 
 
 FORMS = ["/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke"]
+FORMS += ["/copilot/draft", "/copilot/run", "/copilot/accept", "/copilot/databases"]
 
 
 @pytest.mark.parametrize("path", FORMS)

@@ -20,6 +20,7 @@ LINKS = (
     Link("/train", "Make an expert"),
     Link("/playground", "Playground"),
     Link("/compare", "Blind comparison"),
+    Link("/copilot", "Co-pilot"),
     Link("/datasets", "Datasets"),
     Link("/jobs", "Jobs"),
     Link("/ledger", "Ledger"),
