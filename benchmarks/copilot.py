@@ -1,9 +1,9 @@
 """How often an expert's query gives what the right one gives, with and without help: `python benchmarks/copilot.py --json`.
 
 Finds WikiSQL in the folder that CHILIAD_DATA names. The workspace needs the expert `wikisql`, which
-`python benchmarks/quality.py wikisql --epochs 1 --workspace WORKSPACE` trains; the expert `sql` continues from it with rows in
-the co-pilot's own form, some of them mistakes to mend, and is trained when it is missing. Nothing of the data is kept
-but scores, in docs/results/copilot.json.
+`python benchmarks/quality.py wikisql --epochs 1 --workspace WORKSPACE` trains; the expert `sql` continues from it with
+rows in the co-pilot's own form, some of them mistakes to mend, and is trained when it is missing. Nothing of the data
+is kept but scores, in docs/results/copilot.json.
 
 A query is right if it gives the same rows as the right one on two differently filled tables, of which the loop sees one.
 """
@@ -205,7 +205,9 @@ def _kind(complaint: str | None) -> str:
     """Complaints without the names in them."""
     if complaint is None:
         return "none"
-    return next((kind for kind in ("no rows", "no such column", "no such table", "syntax error") if kind in complaint), "other")
+    return next(
+        (kind for kind in ("no rows", "no such column", "no such table", "syntax error") if kind in complaint), "other"
+    )
 
 
 def _score(scores: Sequence[float]) -> dict[str, float]:
@@ -218,7 +220,10 @@ def _score(scores: Sequence[float]) -> dict[str, float]:
 
 
 def _test(one: Sequence[float], other: Sequence[float]) -> dict[str, float | int | str]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(paired_test(one, other)).items()}
+    return {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in asdict(paired_test(one, other)).items()
+    }
 
 
 def _told_of(result: dict[str, Any]) -> str:

@@ -73,7 +73,9 @@ def _no_quotes(sql: str, question: Question, table: Table, chance: random.Random
 
 
 def _other_table(sql: str, question: Question, table: Table, chance: random.Random) -> str:
-    return sql.replace(f" FROM {identifier(table.name)}", f" FROM {chance.choice(('table', 't', table.name + '_data'))}")
+    return sql.replace(
+        f" FROM {identifier(table.name)}", f" FROM {chance.choice(('table', 't', table.name + '_data'))}"
+    )
 
 
 def _cut_short(sql: str, question: Question, table: Table, chance: random.Random) -> str:

@@ -1,8 +1,9 @@
 """WikiSQL's questions with queries that SQLite runs, and tables with rows for them.
 
-The set has questions and queries, but of its tables only the names of the columns. `fill` makes rows such that a wrong query
-shows, after Zhong, Yu and Klein, "Semantic Evaluation for Text-to-SQL with Distilled Test Suites" (2020): for each question on a
-table there are two rows that answer it, and for each of its conditions a row that meets all the others but not that one.
+The set has questions and queries, but of its tables only the names of the columns. `fill` makes rows such that a wrong
+query shows, after Zhong, Yu and Klein, "Semantic Evaluation for Text-to-SQL with Distilled Test Suites" (2020): for each
+question on a table there are two rows that answer it, and for each of its conditions a row that meets all the others but
+not that one.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from pathlib import Path
 from chiliad.copilot import identifier, literal
 from chiliad.store import Column, Table
 
-TABLE_NAMES = tuple(
-    "games matches players teams results records seasons events races episodes films songs albums schools cities districts "
-    "stations members winners candidates products models ships trains t data list entries items people".split()
+TABLE_NAMES = (
+    *("games", "matches", "players", "teams", "results", "records", "seasons", "events", "races", "episodes"),
+    *("films", "songs", "albums", "schools", "cities", "districts", "stations", "members", "winners", "candidates"),
+    *("products", "models", "ships", "trains", "t", "data", "list", "entries", "items", "people"),
 )
 OTHER_ROWS = 6
 """rows that belong to no question"""
@@ -57,7 +59,9 @@ class Question:
         """The right query, as experts are taught to write it."""
         numbers = {column.name for column in table.columns if column.is_number}
         selected = identifier(self.column)
-        query = f"SELECT {f'{self.aggregate}({selected})' if self.aggregate else selected} FROM {identifier(table.name)}"
+        query = (
+            f"SELECT {f'{self.aggregate}({selected})' if self.aggregate else selected} FROM {identifier(table.name)}"
+        )
         wheres = [
             f"{identifier(one.column)} {one.operator} {_written(one.value, one.column in numbers)}"
             for one in self.conditions

@@ -55,7 +55,10 @@ def test_a_right_query_is_asked_for_once(draft):
         ("DROP TABLE clubs", "only SELECT is allowed"),
         ("SELECT city FROM clubs WHERE city = 'Persib'", "no rows; 'Persib' is not in city but in name"),
         ("SELECT city FROM clubs WHERE name = 'persib'", "no rows; 'persib' is not in name, which has 'Persib'"),
-        ("SELECT city FROM clubs WHERE name = 'Persija'", "no rows; 'Persija' is not in name, which has 'Persija Jakarta'"),
+        (
+            "SELECT city FROM clubs WHERE name = 'Persija'",
+            "no rows; 'Persija' is not in name, which has 'Persija Jakarta'",
+        ),
         ("SELECT MAX(founded) FROM clubs WHERE name = 'Qqqq'", "no rows; 'Qqqq' is not in name"),
         ("SELECT COUNT(*) FROM clubs WHERE founded > 2000", "no rows"),
     ],
@@ -99,7 +102,9 @@ def test_that_nothing_fits_may_be_right(draft):
 
 def test_a_text_is_looked_for_where_the_query_looks(tmp_path):
     with closing(sqlite3.connect(tmp_path / "two.db")) as connection:
-        connection.executescript("CREATE TABLE a (x TEXT); CREATE TABLE b (x TEXT, y TEXT); INSERT INTO b VALUES ('1', 'k')")
+        connection.executescript(
+            "CREATE TABLE a (x TEXT); CREATE TABLE b (x TEXT, y TEXT); INSERT INTO b VALUES ('1', 'k')"
+        )
     database = ReadOnlyFile(tmp_path / "two.db", CopilotSettings())
     draft = Draft(database, database.tables(), "?", tries_max=TRIES_MAX)
     assert draft.take("SELECT x FROM b WHERE x = 'k'").complaint == "no rows; 'k' is not in x but in y"

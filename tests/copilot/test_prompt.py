@@ -23,7 +23,8 @@ def test_a_question_cannot_pretend_to_be_another_line():
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "Team Name", "select", "order", "2_00_pm", 'a"b', "größe", "left", "no", "key", "values", "x-y", "_"]
+    "name",
+    ["plain", "Team Name", "select", "order", "2_00_pm", 'a"b', "größe", "left", "no", "key", "values", "x-y", "_"],
 )
 def test_a_name_as_it_is_written_is_understood(name):
     with closing(sqlite3.connect(":memory:")) as connection:

@@ -81,7 +81,7 @@ def test_a_query_is_drafted_and_run(http, service):
     assert drafted["result"]["rows"] == [[3.0]]
     assert len(drafted["usage"]) == 1
     ((asked, grammar),) = service.asked
-    assert "letters(sender, \"on day\", weight number, pieces number, seal, note)\nHow heavy are two?" in asked
+    assert 'letters(sender, "on day", weight number, pieces number, seal, note)\nHow heavy are two?' in asked
     assert grammar is None
 
 
@@ -121,12 +121,14 @@ def test_the_ledger_has_every_try(http, server, service):
     drafted = draft(http).json()
     server.accounts.recorder.flush()
     asked = sum(entry["prompt_tokens"] for entry in drafted["usage"])
-    (costs,) = [row for row in http.get("/v1/costs", params={"by": "model"}).json()["data"]]
+    (costs,) = http.get("/v1/costs", params={"by": "model"}).json()["data"]
     assert costs["prompt_tokens"] == asked
 
 
 def test_one_runs_ones_own_query_which_only_reads(http, tmp_path):
-    ran = http.post("/v1/copilot/queries", json={"database": "post.db", "sql": "SELECT note, seal FROM letters LIMIT 1"})
+    ran = http.post(
+        "/v1/copilot/queries", json={"database": "post.db", "sql": "SELECT note, seal FROM letters LIMIT 1"}
+    )
     assert (ran.json()["columns"], ran.json()["rows"]) == (["note", "seal"], [[None, "x'00ff'"]])
     for sql, code in (("DELETE FROM letters", "query_refused"), ("SELECT x FROM letters", "query_failed")):
         refused = http.post("/v1/copilot/queries", json={"database": "post.db", "sql": sql})

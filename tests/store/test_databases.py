@@ -37,7 +37,21 @@ def test_a_database_is_added_listed_opened_and_removed(databases, whole):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".db", "../x.db", "a/b.db", "a\\b.db", "/etc/x.db", "x", "x.txt", "x.db\n", "x\x00.db", "é.db", "x" * 90 + ".db"]
+    "name",
+    [
+        "",
+        ".db",
+        "../x.db",
+        "a/b.db",
+        "a\\b.db",
+        "/etc/x.db",
+        "x",
+        "x.txt",
+        "x.db\n",
+        "x\x00.db",
+        "é.db",
+        "x" * 90 + ".db",
+    ],
 )
 def test_a_name_is_no_path(databases, whole, name, tmp_path):
     before = sorted(tmp_path.rglob("*"))

@@ -75,7 +75,7 @@ def test_a_query_gives_rows(database):
         "SELECT COUNT(*) FROM letters AS a JOIN letters AS b ON a.pieces = b.pieces",
         "SELECT MAX(n) FROM (SELECT ROW_NUMBER() OVER (ORDER BY weight) AS n FROM letters)",
         "SELECT COUNT(*) FROM letters WHERE LOWER(sender) LIKE 'SENDER%' AND STRFTIME('%Y', \"on day\") = '2026'",
-        "SELECT COUNT(*) FROM letters GROUP BY \"on day\" HAVING COUNT(*) > 1 ORDER BY 1 LIMIT 5",
+        'SELECT COUNT(*) FROM letters GROUP BY "on day" HAVING COUNT(*) > 1 ORDER BY 1 LIMIT 5',
     ],
 )
 def test_what_reads_is_answered(database, sql):
@@ -94,8 +94,8 @@ def test_what_reads_is_answered(database, sql):
         ("CREATE TABLE t AS SELECT * FROM letters", "change"),
         ("ALTER TABLE letters RENAME TO l", "change"),
         ("REINDEX", "change"),
-        ("VACUUM", "ATTACH"),
-        ("VACUUM INTO '/tmp/chiliad-stolen.db'", "ATTACH"),
+        ("VACUUM", "not allowed"),
+        ("VACUUM INTO 'stolen.db'", "not allowed"),
         ("ATTACH '/etc/passwd' AS p", "ATTACH"),
         ("ATTACH ':memory:' AS m", "ATTACH"),
         ("DETACH main", "DETACH"),

@@ -54,7 +54,7 @@ class Draft:
 
     @property
     def best(self) -> Try:
-        """The first without a complaint; else the first that ran, for it may be right that there is nothing; else the first."""
+        """The first without a complaint; else the first that ran, for that there is nothing may be right; else the first."""
         by_rank = sorted(self._tries, key=lambda one: (one.complaint is not None, one.result is None))
         return by_rank[0]
 

@@ -32,13 +32,14 @@ STEPS_BETWEEN_LOOKS = 1_000
 CHECK = CopilotSettings(query_seconds_max=60.0, query_steps_max=10**10)
 """what looking through a whole file may take"""
 
-FUNCTIONS = frozenset(
+_CALLED = (
     "abs acos asin atan atan2 avg cast ceil ceiling coalesce cos count cume_dist current_date current_time "
     "current_timestamp date datetime degrees dense_rank exp first_value floor glob group_concat hex ifnull iif instr "
     "julianday lag last_value lead length like likelihood likely ln log log10 log2 lower ltrim max min mod nth_value ntile "
     "nullif percent_rank pi pow power quote radians random rank replace round row_number rtrim sign sin sqrt strftime "
-    "substr substring sum tan time total trim trunc typeof unicode unixepoch unlikely upper".split()
+    "substr substring sum tan time total trim trunc typeof unicode unixepoch unlikely upper"
 )
+FUNCTIONS = frozenset(_CALLED.split())
 """what a query may call: nothing that reads files, loads code, tells about the process or makes large values"""
 
 _LIMITS = {
@@ -241,9 +242,7 @@ def _watched(connection: sqlite3.Connection, limits: CopilotSettings) -> Iterato
     """What runs meanwhile ends with SQLite's `interrupted` after its time or its number of instructions."""
     ends_s = time.monotonic() + limits.query_seconds_max
     looks = iter(range(limits.query_steps_max // STEPS_BETWEEN_LOOKS))
-    connection.set_progress_handler(
-        lambda: next(looks, None) is None or time.monotonic() > ends_s, STEPS_BETWEEN_LOOKS
-    )
+    connection.set_progress_handler(lambda: next(looks, None) is None or time.monotonic() > ends_s, STEPS_BETWEEN_LOOKS)
     try:
         yield
     finally:

@@ -50,7 +50,9 @@ async def form(
 
 
 @router.get("/tables")
-async def tables(request: Request, workspace: Opened, database: Annotated[str, Query(max_length=NAME_MAX)]) -> HTMLResponse:
+async def tables(
+    request: Request, workspace: Opened, database: Annotated[str, Query(max_length=NAME_MAX)]
+) -> HTMLResponse:
     """The part of the page that shows them."""
     found = await asyncio.to_thread(lambda: workspace.databases.open(database).tables())
     return page(request, "_tables.html", tables=found)
