@@ -18,7 +18,7 @@ def database(tmp_path):
     with closing(sqlite3.connect(tmp_path / "clubs.db")) as connection:
         connection.executescript("""
             CREATE TABLE clubs (name TEXT, city TEXT, founded INTEGER);
-            INSERT INTO clubs VALUES ('Persib', 'Bandung', 1933), ('Persija Jakarta', 'Jakarta', 1928);
+            INSERT INTO clubs VALUES ('Persib', 'Bandung', 1933), ('Arema Malang', 'Malang', 1987);
         """)
     return ReadOnlyFile(tmp_path / "clubs.db", CopilotSettings())
 
@@ -56,8 +56,8 @@ def test_a_right_query_is_asked_for_once(draft):
         ("SELECT city FROM clubs WHERE city = 'Persib'", "no rows; 'Persib' is not in city but in name"),
         ("SELECT city FROM clubs WHERE name = 'persib'", "no rows; 'persib' is not in name, which has 'Persib'"),
         (
-            "SELECT city FROM clubs WHERE name = 'Persija'",
-            "no rows; 'Persija' is not in name, which has 'Persija Jakarta'",
+            "SELECT city FROM clubs WHERE name = 'Arema'",
+            "no rows; 'Arema' is not in name, which has 'Arema Malang'",
         ),
         ("SELECT MAX(founded) FROM clubs WHERE name = 'Qqqq'", "no rows; 'Qqqq' is not in name"),
         ("SELECT COUNT(*) FROM clubs WHERE founded > 2000", "no rows"),

@@ -25,7 +25,7 @@ def follows(tiny):
             if token not in path.allowed:
                 return False
             path.take(token)
-        return any(end in path.allowed for end in tokenizer.eos_ids) or path.complete
+        return path.complete or any(end in path.allowed for end in tokenizer.eos_ids)
 
     return told
 

@@ -13,6 +13,8 @@ from chiliad.store.read_only import Column, ReadOnlyFile, Result, Table
 
 NEAR_MAX = 2
 """texts or columns that are named in place of a wrong one"""
+TEXTS_MAX, COLUMNS_MAX = 4, 20
+"""texts of a query that are looked for, and other columns in which each is: it takes a look at the rows each time"""
 NEAR_SCORE_MIN = 60.0
 """of 100"""
 
@@ -48,7 +50,7 @@ def _gives_something(sql: str, result: Result) -> bool:
 
 def _absent(database: ReadOnlyFile, tables: Sequence[Table], sql: str) -> Iterator[str]:
     """What can be said about each text that the query looks for and its column does not have."""
-    for name, text in _EQUALITY.findall(sql):
+    for name, text in _EQUALITY.findall(sql)[:TEXTS_MAX]:
         wanted = text.replace("''", "'")
         for table in tables:
             column = _column(table, name)
@@ -59,13 +61,14 @@ def _absent(database: ReadOnlyFile, tables: Sequence[Table], sql: str) -> Iterat
 def _told(database: ReadOnlyFile, table: Table, column: Column, wanted: str) -> str:
     """Other columns that have the text are the better hint; failing that, texts of this column that are like it."""
     here = f"{literal(wanted)} is not in {identifier(column.name)}"
-    others = [other for other in table.columns if other != column and not other.is_number]
+    others = [other for other in table.columns if other != column and not other.is_number][:COLUMNS_MAX]
     having = [identifier(other.name) for other in others if database.has(table.name, other.name, wanted)]
     if having:
         return f"{here} but in {' and '.join(having[:NEAR_MAX])}"
     known = database.texts(table.name, column.name)
     near = process.extract(
-        *(wanted, known),
+        wanted,
+        known,
         scorer=fuzz.WRatio,
         processor=utils.default_process,
         limit=NEAR_MAX,

@@ -27,6 +27,7 @@ VALUE_CHARS_MAX = 2_000
 """of one value in a result; the rest is cut off"""
 TEXTS_MAX = 1_000
 """different texts of a column that are looked at for one that is meant"""
+LOOK_UP_SECONDS_MAX = 0.5
 STEPS_BETWEEN_LOOKS = 1_000
 """instructions between two looks at the clock"""
 CHECK = CopilotSettings(query_seconds_max=60.0, query_steps_max=10**10)
@@ -131,16 +132,20 @@ class ReadOnlyFile:
         return Result(columns, rows, cut, time.monotonic() - began)
 
     def texts(self, table: str, column: str) -> tuple[str, ...]:
-        """Some different texts of a column. Raises QueryFailed."""
-        among = replace(self._limits, query_rows_max=TEXTS_MAX)
-        found = ReadOnlyFile(self._path, among).run(f"SELECT DISTINCT {_quoted(column)} FROM {_quoted(table)}")
+        """Some different texts of a column. Raises QueryFailed if that takes long."""
+        found = self._looked_up(f"SELECT DISTINCT {_quoted(column)} FROM {_quoted(table)}")
         return tuple(value for (value,) in found.rows if isinstance(value, str))
 
     def has(self, table: str, column: str, text: str) -> bool:
-        """Whether some row has this text in a column, as the column itself compares. Raises QueryFailed."""
+        """Whether some row has this text in a column, as the column itself compares. Raises QueryFailed if that takes long."""
         wanted = text.replace("'", "''")
-        found = self.run(f"SELECT 1 FROM {_quoted(table)} WHERE {_quoted(column)} = '{wanted}' LIMIT 1")
+        found = self._looked_up(f"SELECT 1 FROM {_quoted(table)} WHERE {_quoted(column)} = '{wanted}' LIMIT 1")
         return bool(found.rows)
+
+    def _looked_up(self, sql: str) -> Result:
+        """What helps, but is not asked for, may take less."""
+        limits = replace(self._limits, query_rows_max=TEXTS_MAX, query_seconds_max=LOOK_UP_SECONDS_MAX)
+        return ReadOnlyFile(self._path, limits).run(sql)
 
     def _rows(
         self, connection: sqlite3.Connection, sql: str

@@ -67,6 +67,14 @@ def test_a_database_is_added_by_its_form(http, workspace, tmp_path):
         assert http.post("/copilot/databases", files={"file": (name, content)}).status_code == 400
 
 
+def test_a_broken_database_leaves_the_others_to_be_chosen(http, workspace):
+    (workspace.folder / "databases" / "a.db").write_text("hello")
+    for path in ("/copilot", "/copilot/tables?database=a.db"):
+        assert "a.db is no SQLite database" in http.get(path).text
+    assert "letters" in http.get("/copilot?database=post.db").text
+    assert http.get("/copilot/tables?database=../chiliad.db").status_code == 404
+
+
 @pytest.mark.parametrize("sql", ["DELETE FROM letters", "SELECT x FROM letters", ""])
 def test_what_does_not_run_is_told_and_never_accepted(http, service, workspace, sql):
     service.script.append(RIGHT)
@@ -106,7 +114,7 @@ def page(request, chromium, server):
     page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith((server.url, "data:")) else complaints.append(sent.url))
-    page.goto(server.url + "/copilot")
+    page.goto(server.url + "/copilot?expert=tickets")
     yield page
     context.close()
     assert complaints == []

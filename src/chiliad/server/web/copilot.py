@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from chiliad.errors import QueryError
+from chiliad.errors import FileRefused, QueryError
 from chiliad.server import copilot
 from chiliad.server.caller import From
 from chiliad.server.opened import Opened
@@ -20,6 +20,7 @@ from chiliad.server.wire.copilot import QUESTION_CHARS_MAX
 from chiliad.server.wire.listing import ID_PATTERN
 from chiliad.store.databases import NAME_PATTERN
 from chiliad.store.read_only import SQL_CHARS_MAX
+from chiliad.workspace import Workspace
 
 PATH = "/copilot"
 UPLOAD_PATH = f"{PATH}/databases"
@@ -40,13 +41,17 @@ async def form(
     expert: Annotated[str | None, Query(max_length=NAME_MAX)] = None,
 ) -> HTMLResponse:
     """`database` and `expert` name what is chosen already."""
-    models = sorted((model.id for model in await state.models() if model.parent is not None), key=str)
-    found = await asyncio.to_thread(workspace.databases.all)
-    names = [file.name for file in found]
-    chosen = database if database in names else next(iter(names), None)
-    tables = () if chosen is None else await asyncio.to_thread(lambda: workspace.databases.open(chosen).tables())
-    asked = expert if expert in models else next(iter(models), None)
-    return page(request, "copilot.html", experts=models, expert=asked, databases=names, chosen=chosen, tables=tables)
+    experts = sorted(model.id for model in await state.models() if model.parent is not None)
+    databases = [file.name for file in await asyncio.to_thread(workspace.databases.all)]
+    content: dict[str, Any] = {
+        "experts": experts,
+        "expert": expert if expert in experts else next(iter(experts), None),
+        "databases": databases,
+        "chosen": database if database in databases else next(iter(databases), None),
+    }
+    if content["chosen"]:
+        content |= await asyncio.to_thread(_told, workspace, content["chosen"])
+    return page(request, "copilot.html", **content)
 
 
 @router.get("/tables")
@@ -54,8 +59,7 @@ async def tables(
     request: Request, workspace: Opened, database: Annotated[str, Query(max_length=NAME_MAX)]
 ) -> HTMLResponse:
     """The part of the page that shows them."""
-    found = await asyncio.to_thread(lambda: workspace.databases.open(database).tables())
-    return page(request, "_tables.html", tables=found)
+    return page(request, "_tables.html", **await asyncio.to_thread(_told, workspace, database))
 
 
 @router.post("/databases")
@@ -106,3 +110,11 @@ async def accept(
     except QueryError as error:
         return page(request, "_problem.html", error=error, code=None)
     return page(request, "_accepted.html", given=given)
+
+
+def _told(workspace: Workspace, name: str) -> dict[str, Any]:
+    """The tables of a database. One that is broken leaves the others to be chosen. Raises FileMissing."""
+    try:
+        return {"tables": workspace.databases.open(name).tables(), "broken": None}
+    except FileRefused as error:
+        return {"tables": (), "broken": error.cause}
