@@ -137,7 +137,7 @@ class ReadOnlyFile:
         return tuple(value for (value,) in found.rows if isinstance(value, str))
 
     def has(self, table: str, column: str, text: str) -> bool:
-        """Whether some row has this text in a column, as the column itself compares. Raises QueryFailed if that takes long."""
+        """Whether some row has this text in a column, as the column compares. Raises QueryFailed if that takes long."""
         wanted = text.replace("'", "''")
         found = self._looked_up(f"SELECT 1 FROM {_quoted(table)} WHERE {_quoted(column)} = '{wanted}' LIMIT 1")
         return bool(found.rows)
