@@ -22,5 +22,5 @@ def test_what_is_no_database_is_refused(chiliad, tmp_path):
     refused = chiliad("databases", "add", tmp_path / "post.db")
     assert refused.code == 1
     assert "no SQLite database" in refused.err
-    assert chiliad("databases", "add", tmp_path / "nothing.db").code == 2
+    assert chiliad("databases", "add", tmp_path / "nothing.db").code == 1
     assert chiliad("databases", "remove", "../post.db").code == 1

@@ -11,6 +11,7 @@ import typer
 from chiliad.cli.settings import existing
 from chiliad.cli.usage import new_app
 from chiliad.config import Settings
+from chiliad.errors import UnreadableFile
 
 app = new_app("Add, list and remove the SQLite files that the co-pilot page may query.")
 
@@ -22,12 +23,14 @@ Name = Annotated[str, typer.Argument(help="The database's name, such as shop.db.
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A SQLite file; it is copied.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="A SQLite file; it is copied.")],
     workspace: WorkspaceOption = None,
 ) -> None:
     """Look through a SQLite file and copy it into the workspace, where it is only ever read."""
     from chiliad.workspace import Workspace
 
+    if not file.is_file():
+        raise UnreadableFile(f"There is no file {file}.", fix="Give the path of a SQLite file.")
     with Workspace.open(Settings.load(workspace=workspace)) as ws, file.open("rb") as opened:
         chunks = iter(lambda: opened.read(CHUNK_BYTES), b"")
         added = ws.databases.add(file.name, chunks, bytes_max=ws.settings.server.upload_bytes_max)
