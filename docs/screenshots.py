@@ -1,5 +1,7 @@
 """Take the pictures of docs/pages.md: `python docs/screenshots.py WORKSPACE`, with a workspace such as `make demo` leaves.
 
+That of docs/copilot.md is taken if the workspace has a database; it was of one with a table of clubs, and the expert `sql`.
+
 Needs Chromium (`make browser`) and what `make test` installs. It asks the experts, in a copy of the workspace.
 """
 
@@ -28,6 +30,7 @@ IMAGES = Path(__file__).parent / "images"
 TABLE = Path(__file__).parents[1] / "examples" / "support_desk" / "triage.csv"
 ASKED = 24
 """texts, whose answers are there to be reviewed"""
+QUESTION = "Which city is the Wrexham Wanderers club from?"
 SIZE = {"width": 1100, "height": 680}
 
 
@@ -53,6 +56,13 @@ def main(workspace: Path) -> None:
         save(page, "review")
         page.goto(f"{address}/ledger?days=7")
         save(page, "ledger")
+        page.goto(f"{address}/copilot")
+        if page.get_by_label("Your question").count():
+            page.get_by_label("Your question").fill(QUESTION)
+            page.keyboard.press("Control+Enter")
+            page.locator("#sql").wait_for()
+            page.locator("#question").evaluate("question => question.scrollIntoView()")
+            save(page, "copilot")
         browser.close()
 
 

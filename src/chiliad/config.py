@@ -144,6 +144,20 @@ class AnswerSettings:
     """how long; what somebody has decided to learn from stays until it is deleted"""
 
 
+@dataclass(frozen=True)
+class CopilotSettings:
+    """What one query on a database of the workspace may take, and how often an expert may try one."""
+
+    query_seconds_max: float = 5.0
+    query_steps_max: int = 50_000_000
+    """instructions of SQLite's virtual machine"""
+    query_rows_max: int = 200
+    query_bytes_max: int = 1 << 20
+    """of the rows together"""
+    tries_max: int = 3
+    """the first query, and those that mend it"""
+
+
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
@@ -166,6 +180,7 @@ class Settings:
     prices: PriceSettings = field(default_factory=PriceSettings)
     elsewhere: ElsewhereSettings = field(default_factory=ElsewhereSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
+    copilot: CopilotSettings = field(default_factory=CopilotSettings)
 
     def hosted(self, model: str) -> str | None:
         """What answers here to the name of a hosted model; None if it is the name of none."""

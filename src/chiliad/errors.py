@@ -28,6 +28,9 @@ ChiliadError
 ├── JobError
 │   ├── JobNotFound
 │   └── JobConflict        not possible in its state, or its key names another job
+├── QueryError             a query that a database does not answer
+│   ├── QueryFailed        wrong in its words or names, or too much work
+│   └── QueryRefused       it would do more than read
 ├── FeedbackError          what cannot be said about an answer
 │   └── AnswerNotFound     never kept, or not any more
 ├── AccessError
@@ -164,6 +167,24 @@ class JobNotFound(JobError):
 
 class JobConflict(JobError):
     code = "job_conflict"
+
+
+class QueryError(ChiliadError):
+    code = "query"
+
+
+class QueryFailed(QueryError):
+    """said: what the database says about it, in its own words"""
+
+    code = "query_failed"
+
+    def __init__(self, said: str, *, fix: str) -> None:
+        super().__init__(f"The query does not run: {said}.", fix=fix)
+        self.said = said
+
+
+class QueryRefused(QueryError):
+    code = "query_refused"
 
 
 class FeedbackError(ChiliadError):

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from chiliad import __version__
-from chiliad.cli import base, data, experts, jobs, keys, review
+from chiliad.cli import base, data, databases, experts, jobs, keys, review
 from chiliad.cli.ask import ask
 from chiliad.cli.audit import audit
 from chiliad.cli.backup import backup, restore
@@ -44,6 +44,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(worker)
 app.add_typer(review.app, name="review")
 app.add_typer(keys.app, name="keys")
+app.add_typer(databases.app, name="databases")
 app.command()(costs)
 app.command()(audit)
 app.command()(experts.gc)

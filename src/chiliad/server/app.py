@@ -21,6 +21,7 @@ from chiliad.server.routes import (
     batches,
     chat,
     completions,
+    copilot,
     corrections,
     costs,
     embeddings,
@@ -43,6 +44,7 @@ from chiliad.server.routes import (
 from chiliad.server.service import AnyService
 from chiliad.server.state import ServerState, attach
 from chiliad.server.web import answer, asking, datasets, experts, jobs, ledger, making, settings, shell
+from chiliad.server.web import copilot as copilot_page
 from chiliad.server.web import keys as keys_page
 from chiliad.server.web import review as review_page
 from chiliad.server.web import suggestions as suggestions_page
@@ -52,9 +54,14 @@ from chiliad.workspace import Workspace
 ROUTES = (shell, health, metrics, models, chat, completions, responses, tokenize, session, keys, audit, costs)
 WORKSPACE_ROUTES = (
     *(files, fine_tuning, fine_tuned_models, lora_adapters, embeddings, evals, batches),
-    *(feedback, review, corrections, suggestions),
+    *(feedback, review, corrections, suggestions, copilot),
 )
-PAGES = (experts, making, asking, review_page, suggestions_page, datasets, jobs, ledger, keys_page, settings)
+PAGES = (
+    *(experts, making, asking, review_page, suggestions_page, copilot_page),
+    *(datasets, jobs, ledger, keys_page, settings),
+)
+
+UPLOAD_PATHS = (files.PATH, making.PATH, making.CHECK_PATH, copilot.UPLOAD_PATH, copilot_page.UPLOAD_PATH)
 
 
 def create_app(
@@ -98,7 +105,7 @@ def create_app(
     app.add_middleware(
         BodyLimit,
         whole=Bounds(settings.body_bytes_max, settings.body_seconds_max),
-        streamed=dict.fromkeys((files.PATH, making.PATH, making.CHECK_PATH), upload),
+        streamed=dict.fromkeys(UPLOAD_PATHS, upload),
         answer=answer,
     )
     app.add_middleware(AccessGuard, callers=callers, doors=doors, answer=answer)

@@ -28,6 +28,7 @@ from chiliad.errors import (
     KeyNotFound,
     Overloaded,
     PromptTooLong,
+    QueryError,
     RequestError,
     StoreError,
 )
@@ -133,7 +134,7 @@ def status_of(error: ChiliadError) -> int:
             return 429
         case DeadlinePassed():
             return 504
-        case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError():
+        case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError() | QueryError():
             return 400
         case StoreError():
             return 503

@@ -23,6 +23,9 @@ from chiliad.server.meters import Meters
 from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.wire.request import GenerationBody
 
+QUERIES_AT_ONCE_MAX = 2
+"""so that slow queries leave worker threads to other requests"""
+
 
 class ServerState:
     """Lives on the event loop; no method may be called from another thread."""
@@ -40,6 +43,8 @@ class ServerState:
         self.callers = callers
         self.admin_link = admin_link
         self._keeping = keeping
+        self.queries = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
+        """taken by whoever runs one on a database of the workspace"""
         self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False

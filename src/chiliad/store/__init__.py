@@ -5,6 +5,7 @@ from chiliad.store.audit import AuditEntry, AuditLog
 from chiliad.store.budgets import Budgets, Limit, Refusal, Reservation, Standing
 from chiliad.store.corrections import Corrections, Gathered
 from chiliad.store.database import Database
+from chiliad.store.databases import DatabaseFile, Databases
 from chiliad.store.evals import Eval, EvalItem, Evals, ItemStatus
 from chiliad.store.feedback import Feedback, FeedbackLog, Said
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
@@ -12,6 +13,7 @@ from chiliad.store.keys import DEFAULT_PROJECT, Key, Keys, Limits, NewKey, Role
 from chiliad.store.ledger import Entry, GroupBy, Ledger, Period, Settled, Sum
 from chiliad.store.scope import EVERYTHING, Scope, scope_of
 from chiliad.store.outcomes import Outcome, Outcomes
+from chiliad.store.read_only import Column, ReadOnlyFile, Result, Table
 from chiliad.store.sessions import Session, Sessions
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow
@@ -25,8 +27,11 @@ __all__ = [
     "AuditEntry",
     "AuditLog",
     "Budgets",
+    "Column",
     "Corrections",
     "Database",
+    "DatabaseFile",
+    "Databases",
     "Decision",
     "Document",
     "Entry",
@@ -56,8 +61,10 @@ __all__ = [
     "Period",
     "PromotionRow",
     "Purpose",
+    "ReadOnlyFile",
     "Refusal",
     "Reservation",
+    "Result",
     "ReviewOrder",
     "Role",
     "Said",
@@ -68,6 +75,7 @@ __all__ = [
     "Standing",
     "Store",
     "Sum",
+    "Table",
     "Tally",
     "UploadedFile",
     "Uploads",

@@ -20,7 +20,7 @@ from chiliad.ledger import Accounts
 from chiliad.metrics import CustomScore
 from chiliad.models import use_threads
 from chiliad.registry import ExpertRef, ExpertVersion, Promotion, Registry
-from chiliad.store import Evals, Store, Uploads
+from chiliad.store import Databases, Evals, Store, Uploads
 from chiliad.store.files import explain_disk_errors
 from chiliad.workspace.asking import asked
 from chiliad.workspace.assignment import Assignment, columns_of
@@ -353,6 +353,11 @@ class Workspace:
     def files(self) -> Uploads:
         """What clients have uploaded, and what jobs have written for them."""
         return Uploads(self.store.database, self.folder / "files")
+
+    @cached_property
+    def databases(self) -> Databases:
+        """SQLite files of the workspace that an expert may be asked about."""
+        return Databases(self.folder / "databases", self.settings.copilot)
 
     @cached_property
     def evals(self) -> Evals:

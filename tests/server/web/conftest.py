@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class Shop:
     @property
     def paths(self) -> list[str]:
         return [
-            "/", "/experts/evil", "/experts/evil?version=1", "/train", "/playground", "/compare", "/datasets",
+            "/", "/experts/evil", "/experts/evil?version=1", "/train", "/playground", "/compare", "/copilot", "/datasets",
             f"/datasets/{self.dataset}", f"/datasets/{self.dataset}?part=test", "/jobs", f"/jobs/{self.job}",
             f"/jobs/{self.job}/progress", "/review", "/review?expert=evil&order=newest", "/review/odd-0",
             "/suggestions/odd-0", "/ledger", "/keys", "/settings", "/admin",
@@ -72,7 +74,12 @@ def train(workspace, name):
 
 
 def fill(workspace):
-    """A job that failed, a key and an answer, with texts of the same kind."""
+    """A job that failed, a key, an answer and a database, with texts of the same kind."""
+    path = workspace.folder / "evil.db"
+    with closing(sqlite3.connect(path)) as connection:
+        name = EVIL.replace('"', '""')
+        connection.execute(f'CREATE TABLE "{name}" ("{name}" TEXT, n INTEGER)')
+    workspace.databases.add("evil.db", [path.read_bytes()], bytes_max=1 << 20)
     jobs, accounts = workspace.jobs, workspace.accounts
     keep(workspace)
     jobs.submit("train", {"name": EVIL})

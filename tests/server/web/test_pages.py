@@ -89,7 +89,7 @@ def test_links_are_those_that_may_be_followed(shop, role):
 FORMS = [
     "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke",
     "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain", "/review/experts/evil/rule",
-    "/suggestions", "/suggestions/odd-0",
+    "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run", "/copilot/accept", "/copilot/databases",
 ]  # fmt: skip
 
 

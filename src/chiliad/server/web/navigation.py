@@ -21,6 +21,7 @@ LINKS = (
     Link("/playground", "Playground"),
     Link("/compare", "Blind comparison"),
     Link("/review", "Review"),
+    Link("/copilot", "Co-pilot"),
     Link("/datasets", "Datasets"),
     Link("/jobs", "Jobs"),
     Link("/ledger", "Ledger"),

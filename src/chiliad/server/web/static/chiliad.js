@@ -235,6 +235,16 @@ function review(list) {
   list.addEventListener("htmx:afterSettle", () => { if (place !== null) focus(place); place = null; });
 }
 
+// Asking about a database
+
+function copilot(form) {
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    one(event.target.id === "sql" ? "[data-run]" : "[data-ask]", form).click();
+  });
+}
+
 // Dropping a file
 
 function drop(zone) {
@@ -250,8 +260,10 @@ function drop(zone) {
   });
 }
 
-const PARTS = {"[data-sign-in]": signIn, "[data-playground]": playground, "[data-compare]": compare, "[data-review]": review,
-               "[data-drop]": drop};
+const PARTS = {
+  "[data-sign-in]": signIn, "[data-playground]": playground, "[data-compare]": compare, "[data-review]": review,
+  "[data-copilot]": copilot, "[data-drop]": drop,
+};
 for (const [selector, begin] of Object.entries(PARTS)) all(selector).forEach(begin);
 document.addEventListener("click", async (event) => {
   if (event.target.matches("[data-sign-out]")) { await session("DELETE"); location.assign("/admin"); }
