@@ -16,12 +16,12 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 HERE = Path(__file__).parent
@@ -131,8 +131,9 @@ def run(
 def await_ready(server: subprocess.Popen[bytes], running: Live) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{running.url}/ready"):
-            return
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{running.url}/ready").is_success:
+                return
         time.sleep(0.2)
     pytest.fail(f"The server did not start:\n{running.log.read_text()[-SHOWN_CHARS:]}", pytrace=False)
 
