@@ -8,6 +8,8 @@ import urllib.request
 from pathlib import Path
 
 BASE = "smollm2-135m-q4_1"
+FIRST = "<|im_start|>"
+"""the token that lm-eval puts before a text of which every token is to be scored"""
 URL = os.environ["OPENAI_BASE_URL"]
 CAPITALS = {
     "France": "Paris",
@@ -76,7 +78,7 @@ def check_logprobs(folder: Path) -> None:
             check_score(sample["doc"]["question"], f" {city}", float(score), greedy == "True")
     for sample in rolled:
         [[score]] = sample["resps"]
-        assert abs(float(score) - echoed(f"{sample['doc']['question']} {sample['doc']['city']}.")) < 0.01
+        assert abs(float(score) - echoed(f"{FIRST}{sample['doc']['question']} {sample['doc']['city']}.")) < 0.01
 
 
 def check_score(context: str, continuation: str, score: float, greedy: bool) -> None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from chiliad.data import read_table
 from chiliad.errors import EvalError, FileRefused
-from chiliad.server.wire.evals import Completions, FileContent, FileId, Jsonl, Row
+from chiliad.server.wire.evals import FileContent, FileId, Row, Source
 from chiliad.store import Purpose
 from chiliad.workspace import Workspace
 
@@ -14,7 +14,7 @@ EVAL_RUN = "eval_run"
 """the kind of job that a run is"""
 
 
-def rows_of(workspace: Workspace, source: Jsonl | Completions) -> list[Row]:
+def rows_of(workspace: Workspace, source: Source) -> list[Row]:
     """The rows of a run. Raises FileMissing, FileRefused, DataError, EvalError."""
     match source.source:
         case FileContent(content=content):
