@@ -154,7 +154,7 @@ def test_a_model_answers_the_rows_of_a_file_and_models_judge(client, settings):
 
 
 def test_a_run_in_the_words_of_responses_asks_the_same(client, settings):
-    wanted = {"type": "object", "properties": {"n": {"enum": [7, 8]}}, "required": ["n"]}
+    wanted = {"type": "object", "properties": {"n": {"enum": [7, 8]}}, "required": ["n"], "additionalProperties": False}
     form = {"type": "json_schema", "name": "number", "schema": wanted}
     template = [{"type": "message", "role": "user", "content": {"type": "input_text", "text": "Say {{item.input}}"}}]
     source = sampled(CONTENT, type="responses", input_messages={"type": "template", "template": template})
