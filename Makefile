@@ -21,8 +21,8 @@ setup: .venv/ready  ## install Chiliad and fetch the default base model
 demo: .venv/ready  ## the whole circle on the example support desk; DATA=my.csv puts your own file beside it
 	$(BIN)/python examples/support_desk/demo.py $(if $(DATA),--data '$(DATA)')
 
-test: .venv/ready-dev
-	$(BIN)/python -m pytest -n $(WORKERS)
+test: .venv/ready-dev  ## TESTS='tests clients' has other people's clients after them, in the same run
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 postgres:  ## install Debian's PostgreSQL if it is missing: its tests start a server of their own, and are skipped without
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
@@ -32,13 +32,13 @@ browser:  ## install Debian's Chromium if it is missing: the tests of pages driv
 	@command -v chromium >/dev/null || \
 	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install chromium; }
 
-check: lint types imports wheel avx2 test  ## what CI runs; the tests come last
+check: lint types imports wheel avx2 test  ## what CI runs, with the clients among its TESTS; the tests come last
 
 avx2: .venv/ready-dev  ## the kernels' tests once more, as a processor without AVX-512 runs them
 	CHILIAD_NATIVE=avx2 $(BIN)/python -m pytest -q -n $(WORKERS) $(KERNEL_TESTS)
 
-clients: .venv/ready  ## other people's clients, unmodified, against a live server, each in an environment of its own; CI runs it after check
-	$(BIN)/python clients/run.py
+clients: .venv/ready-dev  ## other people's clients, unmodified, against a live server, each in an environment of its own
+	$(BIN)/python -m pytest clients
 
 sanitize: .venv/ready-dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds them anew before and after
 	$(BIN)/pip install -q -c constraints.txt -C cmake.define.CHILIAD_SANITIZE=ON -e .

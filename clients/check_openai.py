@@ -1,7 +1,11 @@
 """The openai package: chat, responses, embeddings, files, fine-tuning, evals, batches; only the URL and the key are ours."""
 
 import json
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from openai import OpenAI
 
@@ -9,6 +13,7 @@ MODEL = "gpt-4o-mini-2024-07-18"
 ASK = [{"role": "user", "content": "where is box 3"}]
 LABELS = {"status": "where is box {}", "refund": "money back for {}", "damage": "lid {} is broken"}
 PAUSE_S = 0.5
+EXAMPLE = Path(__file__).parents[1] / "examples" / "from_openai" / "tickets.py"
 
 client = OpenAI()
 
@@ -22,6 +27,7 @@ def main() -> None:
     check_batches(model)
     assert client.models.delete(model).deleted
     assert model not in {one.id for one in client.models.list()}
+    check_example()
 
 
 def check_chat() -> None:
@@ -104,6 +110,13 @@ def check_batches(model: str) -> None:
     answers = [json.loads(line) for line in client.files.content(done.output_file_id).text.splitlines()]
     assert {answer["custom_id"] for answer in answers} == {f"r{n}" for n in range(5)}
     assert done.usage.output_tokens == sum(a["response"]["body"]["usage"]["completion_tokens"] for a in answers)
+
+
+def check_example() -> None:
+    """The documentation's program: what it fine-tunes is right more often than the base."""
+    done = subprocess.run([sys.executable, EXAMPLE], check=True, stdout=subprocess.PIPE, text=True)
+    base, tuned = re.findall(r"(\d+) of 40 right", done.stdout)
+    assert int(tuned) > int(base)
 
 
 def ended(look, wanted):

@@ -216,11 +216,14 @@ class BadRequest(RequestError):
 
 
 class PromptTooLong(RequestError):
+    """It begins in the words of OpenAI's message, by which clients know it."""
+
     code = "prompt_too_long"
 
-    def __init__(self, *, limit: int, got: int) -> None:
+    def __init__(self, *, context_max: int, limit: int, got: int) -> None:
         super().__init__(
-            f"The prompt has {got} tokens; the base model and its answer have room for {limit}.",
+            f"This model's maximum context length is {context_max} tokens; the prompt has {got}, and the answer leaves "
+            f"room for {limit}.",
             fix="Shorten the input or lower max_tokens.",
         )
         self.limit = limit

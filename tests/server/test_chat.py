@@ -260,6 +260,7 @@ def test_a_prompt_that_leaves_no_room_is_refused_as_openai_does(client):
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, messages=[{"role": "user", "content": "x" * 600}])
     assert caught.value.code == "context_length_exceeded"
+    assert "This model's maximum context length is " in caught.value.message, "the words that LiteLLM looks for"
 
 
 @pytest.mark.parametrize("stream", [True, False])

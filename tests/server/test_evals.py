@@ -1,5 +1,7 @@
 """`/v1/evals` as the openai client uses it: criteria, runs by the real worker, items."""
 
+import json
+
 import openai
 import pytest
 
@@ -18,6 +20,7 @@ ROWS = [
     {"item": {"input": "b", "wanted": "hello"}, "sample": {"output_text": "Hello World"}},
     {"item": {"input": "c"}, "sample": {"output_text": "x"}},
 ]
+CONTENT = {"type": "file_content", "content": [{"item": {"input": "a"}}]}
 
 
 @pytest.fixture
@@ -150,6 +153,22 @@ def test_a_model_answers_the_rows_of_a_file_and_models_judge(client, settings):
     assert (usage.run_model_name, usage.invocation_count >= 6) == ("tiny", True)
 
 
+def test_a_run_in_the_words_of_responses_asks_the_same(client, settings):
+    wanted = {"type": "object", "properties": {"n": {"enum": [7, 8]}}, "required": ["n"], "additionalProperties": False}
+    form = {"type": "json_schema", "name": "number", "schema": wanted}
+    template = [{"type": "message", "role": "user", "content": {"type": "input_text", "text": "Say {{item.input}}"}}]
+    source = sampled(CONTENT, type="responses", input_messages={"type": "template", "template": template})
+    source["sampling_params"] = {"text": {"format": form}, "max_completion_tokens": 200, "reasoning_effort": "low"}
+    made = create(client, {**EXACT, "input": "{{sample.output_json.n}}", "reference": "7"})
+    started = run(client, made, data_source=source)
+    assert started.data_source.sampling_params.text.format.schema_ == wanted
+    work(settings)
+
+    [item] = client.evals.runs.output_items.list(started.id, eval_id=made.id)
+    assert item.sample.input[0].content == "Say a"
+    assert item.status == ("pass" if json.loads(item.sample.output[0].content) == {"n": 7} else "fail")
+
+
 def test_a_waiting_run_is_cancelled_and_an_eval_goes_with_its_runs(client):
     made = create(client)
     started = run(client, made)
@@ -185,10 +204,15 @@ def test_an_eval_that_cannot_be_measured_here_is_refused(client, options, code, 
     ("source", "error", "code"),
     [
         (sampled({"type": "stored_completions"}), openai.BadRequestError, "unsupported_feature"),
-        ({"type": "responses", "source": {"type": "responses"}}, openai.BadRequestError, "unsupported_feature"),
+        (sampled({"type": "responses"}, type="responses"), openai.BadRequestError, "unsupported_feature"),
+        (
+            sampled(CONTENT, type="responses", sampling_params={"tools": [{"type": "web_search"}]}),
+            openai.BadRequestError,
+            "unsupported_feature",
+        ),
         (sampled({"type": "file_id", "id": "file-none"}), openai.BadRequestError, "invalid_data_source"),
         (
-            {**sampled({"type": "file_content", "content": [{"item": {}}]}), "model": "nobody"},
+            {**sampled(CONTENT), "model": "nobody"},
             openai.NotFoundError,
             "model_not_found",
         ),

@@ -73,6 +73,7 @@ def test_without_the_key_everything_looks_the_same(locked, path, credentials):
 
     assert reply.status_code == 401
     assert reply.json()["error"]["code"] == "invalid_api_key"
+    assert "Incorrect API key provided" in reply.json()["error"]["message"], "the words that LiteLLM looks for"
     assert reply.headers["www-authenticate"] == "Bearer"
 
 

@@ -86,7 +86,7 @@ def check_request(request: Request, *, vocab_size: int, context_max: int) -> Non
             raise BadRequest("Both choices and a grammar are given.", fix="Give one of them.")
     limit = max(0, context_max - request.answer_tokens_max)
     if len(request.prompt) > limit:
-        raise PromptTooLong(limit=limit, got=len(request.prompt))
+        raise PromptTooLong(context_max=context_max, limit=limit, got=len(request.prompt))
     logprobs = request.prompt_logprobs
     _within("prompt_logprobs", logprobs, logprobs is None or 0 <= logprobs <= LOGPROBS_MAX, f"0 to {LOGPROBS_MAX}")
 

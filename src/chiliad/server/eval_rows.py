@@ -6,14 +6,14 @@ from pydantic import ValidationError
 
 from chiliad.data import read_table
 from chiliad.errors import EvalError, FileRefused
-from chiliad.server.wire.evals import Completions, FileContent, FileId, Jsonl, Row
+from chiliad.server.wire.evals import FileContent, FileId, Row, Source
 from chiliad.store import Purpose, Uploads
 
 EVAL_RUN = "eval_run"
 """the kind of job that a run is"""
 
 
-def rows_of(files: Uploads, source: Jsonl | Completions) -> list[Row]:
+def rows_of(files: Uploads, source: Source) -> list[Row]:
     """The rows of a run. Raises FileMissing, FileRefused, DataError, EvalError."""
     match source.source:
         case FileContent(content=content):

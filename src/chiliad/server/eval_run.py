@@ -16,12 +16,12 @@ from chiliad.server.eval_rows import rows_of
 from chiliad.server.grading import Grader, messages, sampled
 from chiliad.server.inside import Inside, some_at_once
 from chiliad.server.wire.criteria import Criterion
-from chiliad.server.wire.evals import Completions, Jsonl, Row, TemplateMessages
+from chiliad.server.wire.evals import Completions, Responses, Row, Sampled, Source, TemplateMessages
 from chiliad.store import Document, EvalItem, ItemStatus, Job
 from chiliad.workspace import Workspace
 
 _CRITERIA: TypeAdapter[list[Criterion]] = TypeAdapter(list[Criterion])
-_SOURCE: TypeAdapter[Jsonl | Completions] = TypeAdapter(Jsonl | Completions)
+_SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 
 
 def do_eval_run(workspace: Workspace, job: Job) -> Document:
@@ -34,11 +34,11 @@ def do_eval_run(workspace: Workspace, job: Job) -> Document:
     finally:
         workspace.rest()
     items = workspace.evals.items(job.id, limit=None)
-    return {"criteria": _by_criterion(criteria, items), "usage": _usage(items, isinstance(source, Completions))}
+    return {"criteria": _by_criterion(criteria, items), "usage": _usage(items, isinstance(source, Sampled))}
 
 
 async def _do(
-    workspace: Workspace, job: Job, source: Jsonl | Completions, criteria: Sequence[Criterion], rows: Sequence[Row]
+    workspace: Workspace, job: Job, source: Source, criteria: Sequence[Criterion], rows: Sequence[Row]
 ) -> None:
     done = {item.number for item in workspace.evals.items(job.id, limit=None)}
     open_rows = [(number, row) for number, row in enumerate(rows) if number not in done]
@@ -55,13 +55,13 @@ async def _do(
 
 
 async def _item(
-    inside: Inside, grader: Grader, source: Jsonl | Completions, criteria: Sequence[Criterion], number: int, row: Row
+    inside: Inside, grader: Grader, source: Source, criteria: Sequence[Criterion], number: int, row: Row
 ) -> tuple[int, ItemStatus, Document]:
     """One row answered and graded; what goes wrong with it is told in it, and the run goes on."""
     sample: Mapping[str, Any] = row.sample or {}
     grades: list[dict[str, Any]] = []
     try:
-        if isinstance(source, Completions):
+        if isinstance(source, Sampled):
             sample = await _answered(inside, source, row)
         values = {"item": row.item, "sample": sample}
         for criterion in criteria:
@@ -73,7 +73,7 @@ async def _item(
     return number, status, {"item": row.item, "sample": dict(sample), "results": grades}
 
 
-async def _answered(inside: Inside, source: Completions, row: Row) -> dict[str, Any]:
+async def _answered(inside: Inside, source: Completions | Responses, row: Row) -> dict[str, Any]:
     values = {"item": row.item}
     asked = source.input_messages
     turns = (
@@ -81,8 +81,7 @@ async def _answered(inside: Inside, source: Completions, row: Row) -> dict[str, 
         if isinstance(asked, TemplateMessages)
         else look_up(asked.item_reference, values)
     )
-    sampling = source.sampling_params or {}
-    return await sampled(inside, {**sampling, "model": source.model, "messages": turns, "stream": False})
+    return await sampled(inside, {**source.sampling, "model": source.model, "messages": turns, "stream": False})
 
 
 def _by_criterion(criteria: Sequence[Criterion], items: Sequence[EvalItem]) -> list[Document]:

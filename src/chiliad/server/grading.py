@@ -117,6 +117,7 @@ async def sampled(inside: Inside, body: dict[str, Any]) -> dict[str, Any]:
         "input": body["messages"],
         "output": [{"role": "assistant", "content": message["content"]}],
         "output_text": message["content"] or "",
+        **_parsed(body, message["content"]),
         "output_tools": message.get("tool_calls", []),
         "finish_reason": choice["finish_reason"],
         "usage": {
@@ -131,3 +132,13 @@ async def sampled(inside: Inside, body: dict[str, Any]) -> dict[str, Any]:
         "seed": body.get("seed"),
         "error": None,
     }
+
+
+def _parsed(body: Mapping[str, Any], text: str | None) -> dict[str, Any]:
+    """`output_json`, where the answer was asked to be JSON and was not cut short."""
+    if "response_format" not in body:
+        return {}
+    try:
+        return {"output_json": json.loads(text or "")}
+    except ValueError:
+        return {}

@@ -50,5 +50,6 @@ class AccessGuard:
 
 
 def wrong_key() -> HttpError:
+    """In the words of OpenAI's message: clients look for them (LiteLLM, before it looks at the status)."""
     fix = "Send the header Authorization: Bearer KEY; `chiliad keys create` makes keys."
-    return HttpError(401, "invalid_api_key", "The API key is missing or wrong.", fix=fix)
+    return HttpError(401, "invalid_api_key", "Incorrect API key provided, or none at all.", fix=fix)

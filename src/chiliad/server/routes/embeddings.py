@@ -30,7 +30,7 @@ def _embedded(workspace: Workspace, body: wire.EmbeddingBody) -> wire.EmbeddingL
     counts = embedder.count_tokens(texts)
     for index, count in enumerate(counts):
         if count > TOKENS_MAX:
-            cause = f"Text {index} has {count} tokens; {embedder.id} reads {TOKENS_MAX}."
+            cause = f"This model's maximum context length is {TOKENS_MAX} tokens; text {index} has {count}."
             raise HttpError(400, "context_length_exceeded", cause, fix="Send it in shorter pieces.", param="input")
     vectors = embedder.embed(texts).astype("<f4")
     as_text = body.encoding_format == "base64"

@@ -64,9 +64,9 @@ async def delete_eval(eval_id: InPath, workspace: Opened, caller: From) -> wire.
 @router.post("/{eval_id}/runs", status_code=201)
 async def create_run(eval_id: InPath, body: wire.RunBody, workspace: Opened, state: State, caller: From) -> wire.Run:
     """Queue a run. Its rows are read now, so that what is wrong with them is told at once."""
-    kept, source = await asyncio.to_thread(workspace.evals.of(caller.scope).get, eval_id), body.source()
+    kept, source = await asyncio.to_thread(workspace.evals.of(caller.scope).get, eval_id), body.checked()
     judges = [criterion["model"] for criterion in kept.document["testing_criteria"] if "model" in criterion]
-    for model in [source.model, *judges] if isinstance(source, wire.Completions) else judges:
+    for model in [source.model, *judges] if isinstance(source, wire.Sampled) else judges:
         await state.resolve(model)
     job = await asyncio.to_thread(_submitted, workspace, kept, source, body, caller)
     return await asyncio.to_thread(run_on_wire, workspace.evals, job)
@@ -150,9 +150,7 @@ async def retrieve_output_item(
     return item_on_wire(job, await asyncio.to_thread(workspace.evals.item, job.id, number))
 
 
-def _submitted(
-    workspace: Workspace, kept: Eval, source: wire.Jsonl | wire.Completions, body: wire.RunBody, caller: Caller
-) -> Job:
+def _submitted(workspace: Workspace, kept: Eval, source: wire.Source, body: wire.RunBody, caller: Caller) -> Job:
     try:
         rows = rows_of(workspace.files.of(caller.scope), source)
     except (DataError, EvalError, FileMissing, FileRefused) as error:
@@ -166,7 +164,7 @@ def _submitted(
         "name": body.name or "",
         "metadata": body.metadata,
         "testing_criteria": kept.document["testing_criteria"],
-        "data_source": source.model_dump(exclude_none=True),
+        "data_source": source.model_dump(exclude_none=True, by_alias=True),
     }
     return workspace.jobs.of(caller.scope).submit(EVAL_RUN, document)
 

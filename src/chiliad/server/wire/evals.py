@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,7 +12,9 @@ from chiliad.server.errors import HttpError
 from chiliad.server.wire.criteria import AnyCriterion, Turns, refuse_elsewhere
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import RequestBody
+from chiliad.server.wire.responses import FlatTool, TextOptions
 from chiliad.server.wire.text import JsonObject, Text
+from chiliad.server.wire.tools import TOOLS_MAX
 
 CRITERIA_MAX = 64
 ITEMS_MAX = 10_000
@@ -100,7 +103,9 @@ class FileId(BaseModel):
 
 
 class StoredSource(BaseModel):
-    type: Literal["stored_completions"]
+    """What OpenAI kept of its own answers."""
+
+    type: Literal["stored_completions", "responses"]
 
 
 class Jsonl(BaseModel):
@@ -120,33 +125,69 @@ class ItemMessages(BaseModel):
     item_reference: Annotated[Text, Field(min_length=1, max_length=512)]
 
 
-class Completions(BaseModel):
+class Sampled(BaseModel):
     """Rows that a model here answers first."""
 
-    type: Literal["completions"]
     source: Annotated[FileContent | FileId | StoredSource, Field(discriminator="type")]
     model: Annotated[Text, Field(min_length=1, max_length=512)]
     input_messages: Annotated[TemplateMessages | ItemMessages, Field(discriminator="type")]
+
+
+class Completions(Sampled):
+    type: Literal["completions"]
     sampling_params: JsonObject | None = None
-    """go into the chat completion as they are"""
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """They go into the chat completion as they are."""
+        return self.sampling_params or {}
 
 
-class ElsewhereSource(BaseModel):
+class ResponsesSampling(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    max_completion_tokens: int | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    text: TextOptions | None = None
+    tools: Annotated[list[FlatTool], Field(max_length=TOOLS_MAX)] | None = None
+
+
+class Responses(Sampled):
+    """The same, asked in the words of the newer route."""
+
     type: Literal["responses"]
+    sampling_params: ResponsesSampling | None = None
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """In the words of a chat completion. Raises HttpError (400) for a tool that is no function."""
+        given = self.sampling_params or ResponsesSampling()
+        asked = given.model_dump(include={"max_completion_tokens", "seed", "temperature", "top_p"}, exclude_none=True)
+        form = given.text.response_format if given.text else None
+        if form is not None:
+            asked["response_format"] = form.model_dump(by_alias=True, exclude_none=True)
+        if given.tools:
+            tools = [tool.tool(f"data_source.sampling_params.tools.{n}") for n, tool in enumerate(given.tools)]
+            asked["tools"] = [tool.model_dump(exclude_none=True) for tool in tools]
+        return asked
+
+
+Source = Jsonl | Completions | Responses
 
 
 class RunBody(RequestBody):
     name: Name | None = None
     metadata: Metadata | None = None
-    data_source: Annotated[Jsonl | Completions | ElsewhereSource, Field(discriminator="type")]
+    data_source: Annotated[Source, Field(discriminator="type")]
 
-    def source(self) -> Jsonl | Completions:
-        """Raises HttpError (400) for data that this server does not have."""
+    def checked(self) -> Source:
+        """Raises HttpError (400) for data, or a tool, that this server does not have."""
         source = self.data_source
-        if isinstance(source, ElsewhereSource):
-            raise HttpError.unsupported("data_source.type", "An eval over responses")
         if isinstance(source.source, StoredSource):
-            raise HttpError.unsupported("data_source.source.type", "An eval over stored completions")
+            raise HttpError.unsupported("data_source.source.type", "An eval over stored answers")
+        if isinstance(source, Responses):
+            source.sampling  # noqa: B018 - so that what is wrong with it is told now
         return source
 
 

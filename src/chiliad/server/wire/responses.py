@@ -112,6 +112,14 @@ class TextOptions(BaseModel):
     model_config = ConfigDict(extra="ignore")
     format: Format | None = None
 
+    @property
+    def response_format(self) -> ResponseFormat | None:
+        """As a chat completion is asked for it."""
+        if self.format is None:
+            return None
+        schema = NamedSchema(schema=self.format.content) if self.format.content is not None else None
+        return ResponseFormat(type=self.format.type, json_schema=schema)
+
 
 class ResponsesBody(GenerationBody):
     """`store` is not looked at: an answer can't be asked for again, and says `store: false`."""
@@ -142,7 +150,7 @@ class ResponsesBody(GenerationBody):
             store=False,
             messages=self._messages(),
             max_completion_tokens=self.max_output_tokens,
-            response_format=self._response_format(),
+            response_format=self.text.response_format if self.text else None,
             tools=[tool.tool(f"tools.{i}") for i, tool in enumerate(self.tools or ())],
             tool_choice=self._chosen_tool(),
         )
@@ -152,13 +160,6 @@ class ResponsesBody(GenerationBody):
         told = [Message(role="system", content=self.instructions)] if self.instructions else []
         turns = [item.message(f"input.{index}") for index, item in enumerate(items)]
         return [*told, *(turn for turn in turns if turn is not None)]
-
-    def _response_format(self) -> ResponseFormat | None:
-        wanted = self.text.format if self.text else None
-        if wanted is None:
-            return None
-        schema = NamedSchema(schema=wanted.content) if wanted.content is not None else None
-        return ResponseFormat(type=wanted.type, json_schema=schema)
 
     def _chosen_tool(self) -> Literal["none", "auto", "required"] | NamedTool | None:
         choice = self.tool_choice
