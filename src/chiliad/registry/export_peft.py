@@ -53,9 +53,9 @@ def _expanded(version: ExpertVersion, source: Path) -> dict[str, bytes]:
     adapter = load_adapter(source, basis=BasisFolder.of_version(source))
     if not isinstance(adapter, CoreAdapter):
         return {}
-    lora, about = as_lora(adapter), {"base_id": version.base_id, "base_fingerprint": version.base_fingerprint}
+    lora = as_lora(adapter)
     with TemporaryDirectory(prefix="chiliad-export-") as folder:
-        save_adapter(Path(folder), lora.shape, lora.unscaled(), **about)
+        save_adapter(Path(folder), lora.shape, lora.unscaled(), base_id=version.base_id, base_fingerprint=version.base_fingerprint)
         return {name: (Path(folder) / name).read_bytes() for name in ADAPTER_FILES}
 
 

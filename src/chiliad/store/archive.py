@@ -94,7 +94,7 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
                 stage.flush()
                 os.fsync(stage.fileno())
             _take_name(path)
-            os.replace(name, path)  # a memory stick has no hard links
+            Path(name).replace(path)  # a memory stick has no hard links
         finally:
             Path(name).unlink(missing_ok=True)
 
