@@ -10,7 +10,7 @@ from tasks import calendars, dates, english, maths, names, numbers, phones, reco
 from tasks.task import Pair, Task
 
 SOURCES = (dates, numbers, words, names, phones, text, records, maths, calendars, english)
-PROBES = 40
+PROBES = 16
 """draws by which two tasks of one family are told apart"""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from chiliad.data.example import normalise
+
 TEST_SHARE = 0.25
 """of all inputs that a task can have"""
 DRAWS_PER_ROW = 60
@@ -46,9 +48,8 @@ def rows_of(task: Task, *, train: int, test: int, seed: int) -> Rows:
 
 
 def is_for_test(task: Task, text: str) -> bool:
-    """Which part an input belongs to, for ever: its own hash decides, not a seed. Case and white space don't count."""
-    key = f"{task.name}\n{' '.join(text.casefold().split())}"
-    return hashlib.sha256(key.encode()).digest()[0] < 256 * TEST_SHARE
+    """Which part an input belongs to, for ever: its own hash decides, not a seed. Equal is what Chiliad counts as one input."""
+    return hashlib.sha256(f"{task.name}\n{normalise(text)}".encode()).digest()[0] < 256 * TEST_SHARE
 
 
 def plain(text: str) -> str:
@@ -64,5 +65,5 @@ def _part(task: Task, wanted: int, seed: int, *, of_test: bool) -> tuple[Pair, .
             break
         text, answer = task.draw(random)
         if text and answer and is_for_test(task, text) == of_test:
-            found.setdefault(" ".join(text.casefold().split()), (text, answer))
+            found.setdefault(normalise(text), (text, answer))
     return tuple(found.values())

@@ -48,7 +48,7 @@ def import_adapter(
     """
     registry.check_name(name)
     with _opened(source) as folder:
-        _check_template(folder)
+        check_template(folder / TEMPLATE_FILE)
         deltas = Deltas.load(folder, base_fingerprint=base.fingerprint)
         shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
         check_fit(base, deltas, shapes)
@@ -100,8 +100,8 @@ def _facts(registry: Registry, folder: Path, origin: Mapping[str, Any], base: Ba
     return replace(exported.facts, parent=None, dataset_hash=known, base_id=base.id, training={**training, **origin})
 
 
-def _check_template(folder: Path) -> None:
-    path = folder / TEMPLATE_FILE
+def check_template(path: Path) -> None:
+    """Raises BrokenAdapter if there is a file that is no chat template."""
     try:
         if path.is_file():
             ChatTemplate(path.read_bytes().decode("utf-8"), bos_token="", eos_token="").check()
