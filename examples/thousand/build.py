@@ -42,12 +42,12 @@ TITLE = "thousand"
 class Plan:
     """What is built. families: all of them if none is named."""
 
-    experts: int = EXPERTS
-    families: tuple[str, ...] = ()
-    amount: Amount = Amount()
-    shard: int = SHARD
-    base: str = DEFAULT_BASE
-    options: TrainOptions = TrainOptions(epochs=EPOCHS, evaluation=EvalOptions(base_rows_max=BASE_ROWS))
+    experts: int
+    families: tuple[str, ...]
+    amount: Amount
+    shard: int
+    base: str
+    options: TrainOptions
 
     @property
     def tasks(self) -> list[Task]:

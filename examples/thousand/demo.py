@@ -99,10 +99,14 @@ def run(workspace: Workspace, pack: Path, data: Path) -> Findings:
     started = time.perf_counter()
     installed, install_s = _timed(lambda: install(workspace, pack))
     experts = len(installed.new)
-    console.print(f"[bold]{experts:,} experts[/] installed from {pack.stat().st_size / 1e6:.1f} MB in {install_s:.1f} s.")
+    console.print(
+        f"[bold]{experts:,} experts[/] installed from {pack.stat().st_size / 1e6:.1f} MB in {install_s:.1f} s."
+    )
     own, own_s = _timed(lambda: _own(workspace, data, installed.base_id))
     own_score = workspace.score(own, workspace.own_dataset(own).test)
-    console.print(f"[bold]{own.ref.name}[/] from {data.name}: expert {experts + 1:,}, {own_s:.0f} s, score {own_score:.2f}.")
+    console.print(
+        f"[bold]{own.ref.name}[/] from {data.name}: expert {experts + 1:,}, {own_s:.0f} s, score {own_score:.2f}."
+    )
     questions = _questions(workspace, pack, own)
     first = list({one.expert.ref: one for one in questions}.values())
     _answers(first, [one.expert for one in first])  # adapters are read from disk here, and not while the clock runs
@@ -208,9 +212,12 @@ def _tell(found: Findings) -> None:
         f"{found.same_answers} of {found.requests} answers the same."
     )
     console.print(
-        f"Score on {found.scored_rows} rows {found.score:.2f}; with the adapters shuffled (control) {found.score_shuffled:.2f}."
+        f"Score on {found.scored_rows} rows {found.score:.2f}; "
+        f"with the adapters shuffled (control) {found.score_shuffled:.2f}."
     )
-    console.print(f"Memory at most {found.peak_bytes / 2**30:.1f} GiB. All of it took {found.seconds / 60:.1f} minutes.")
+    console.print(
+        f"Memory at most {found.peak_bytes / 2**30:.1f} GiB. All of it took {found.seconds / 60:.1f} minutes."
+    )
 
 
 def _clear(folder: Path) -> None:

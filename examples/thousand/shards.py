@@ -20,7 +20,7 @@ from chiliad.store.files import write_atomic
 class Amount:
     """Rows of each task, and the seed of their draws. A quarter of the inputs that a task can have is for the test alone."""
 
-    train: int = 112
+    train: int = 96
     test: int = 40
     seed: int = 0
 
@@ -53,9 +53,7 @@ def write_tables(folder: Path, tasks: Sequence[Task], amount: Amount) -> None:
         rows = [
             {"input": text, "answer": answer, "split": part} for part, pairs in parts.items() for text, answer in pairs
         ]
-        write_atomic(
-            folder / f"{task.name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        )
+        write_atomic(folder / f"{task.name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("expert", "family", "instruction"))

@@ -59,9 +59,7 @@ def test_eight_experts_go_all_the_way(scripts, plan, workspace, settings, table,
 
 def test_the_demo_fails_when_what_it_claims_does_not_hold(scripts):
     _, demo = scripts
-    good = demo.Findings(
-        **{name: 1 for name in demo.Findings.__dataclass_fields__} | {"score": 0.9, "score_shuffled": 0.1}
-    )
+    good = demo.Findings(**dict.fromkeys(demo.Findings.__dataclass_fields__, 1) | {"score": 0.9, "score_shuffled": 0.1})
     demo.check(good)
     for bad in (replace(good, same_answers=0), replace(good, score_shuffled=0.9)):
         with pytest.raises(SystemExit, match="The demo failed"):

@@ -136,8 +136,10 @@ def _zone_back(zone: str, random: Random) -> Pair:
 def _offset(zone: str) -> timedelta:
     """The same all year round."""
     at = [datetime(2026, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7)]
-    assert at[0] is not None and at[0] == at[1], f"clocks are changed in {zone}"
-    return at[0]
+    first, second = at
+    assert first is not None, f"{zone} has no offset"
+    assert first == second, f"clocks are changed in {zone}"
+    return first
 
 
 def _any_day(random: Random) -> date:

@@ -68,7 +68,7 @@ BITS: dict[str, tuple[str, Whole, Whole]] = {
     "binary-octal": ("Write these bits in octal.", lambda n: f"{n:012b}", lambda n: f"{n:04o}"),
     "invert": ("Turn each bit round.", lambda n: f"{n % 256:08b}", lambda n: f"{255 - n % 256:08b}"),
     "hex-upper": ("Write this as a hexadecimal constant.", lambda n: f"{n:03x}", lambda n: f"0x{n:03X}"),
-    "spaced-bits": ("Group these bits by four.", lambda n: f"{n:012b}", lambda n: f"{n >> 8:04b} {n >> 4 & 15:04b} {n & 15:04b}"),
+    "spaced-bits": ("Group these bits by four.", lambda n: f"{n:012b}", lambda n: _in_fours(n)),
     "ones": ("Count the ones.", lambda n: f"{n % 256:08b}", lambda n: str((n % 256).bit_count())),
 }  # fmt: skip
 
@@ -139,6 +139,10 @@ def _compare(of: Callable[[list[int]], int | list[int]], random: Random) -> Pair
 def _bits(given: Whole, of: Whole, random: Random) -> Pair:
     number = random.randrange(4096)
     return given(number), of(number)
+
+
+def _in_fours(number: int) -> str:
+    return " ".join(f"{number >> shift & 15:04b}" for shift in (8, 4, 0))
 
 
 def _from_roman(random: Random) -> Pair:

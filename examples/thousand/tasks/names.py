@@ -1,4 +1,4 @@
-"""Names of countries, languages and currencies: lists of them, what they are, which language they are in, without accents."""
+"""Names of countries, languages and currencies: what they name, in which language, listed, without accents."""
 
 from __future__ import annotations
 

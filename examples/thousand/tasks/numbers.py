@@ -39,7 +39,9 @@ def tasks() -> Iterator[Task]:
         name = language(code)
         told = partial(_task, code)
         yield told("money-write", f"Write this amount of money in {name}.", partial(_money, code))
-        yield told("money-read", f"Give this {name} amount as a currency code and a number.", partial(_money_read, code))
+        yield told(
+            "money-read", f"Give this {name} amount as a currency code and a number.", partial(_money_read, code)
+        )
         yield told("measure", f"Write this measure in {name}.", partial(_measure, code))
         if "long" in Locale.parse(code).compact_decimal_formats:
             yield told("compact", f"Shorten this number in {name}.", partial(_compact, code))

@@ -95,7 +95,9 @@ def _of(draw: Callable[[Random], object], of: Callable[[object], str], random: R
 def _url(random: Random) -> str:
     folders = "/".join(random.sample(NOUNS, random.choice((1, 2))))
     query = f"?{random.choice(NOUNS)}={random.randint(1, 99)}" if random.random() < 0.7 else "?a=1"
-    host = f"{random.choice(('www', 'shop', 'api'))}.{random.choice(NOUNS)}.{random.choice(('com', 'org', 'id', 'net'))}"
+    host = (
+        f"{random.choice(('www', 'shop', 'api'))}.{random.choice(NOUNS)}.{random.choice(('com', 'org', 'id', 'net'))}"
+    )
     return f"{random.choice(('http', 'https', 'ftp'))}://{host}/{folders}{query}"
 
 

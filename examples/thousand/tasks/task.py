@@ -48,7 +48,7 @@ def rows_of(task: Task, *, train: int, test: int, seed: int) -> Rows:
 
 
 def is_for_test(task: Task, text: str) -> bool:
-    """Which part an input belongs to, for ever: its own hash decides, not a seed. Equal is what Chiliad counts as one input."""
+    """Which part an input belongs to, for ever: its own hash decides, not a seed, equal for what counts as one input."""
     return hashlib.sha256(f"{task.name}\n{normalise(text)}".encode()).digest()[0] < 256 * TEST_SHARE
 
 

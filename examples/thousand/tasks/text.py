@@ -87,7 +87,10 @@ def _letters() -> Iterator[Task]:
         "spell-reversed": ("Spell this word backwards.", lambda word: "-".join(reversed(word))),
         "nato": ("Spell this word over the radio.", lambda word: " ".join(NATO[_place(one)] for one in word)),
         "morse": ("Write this word in Morse code.", lambda word: " ".join(MORSE[_place(one)] for one in word)),
-        "numbers": ("Give the place of each letter in the alphabet.", lambda w: " ".join(str(_place(c) + 1) for c in w)),
+        "numbers": (
+            "Give the place of each letter in the alphabet.",
+            lambda w: " ".join(str(_place(c) + 1) for c in w),
+        ),
         "length": ("Count the letters.", lambda word: str(len(word))),
         "vowels": ("Leave out the vowels.", lambda word: re.sub("[aeiou]", "", word)),
     }

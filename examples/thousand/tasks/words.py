@@ -51,4 +51,3 @@ def _spelled(code: str, purpose: str, number: int) -> str:
 @cache
 def _engine(code: str) -> RbnfEngine:
     return RbnfEngine.for_language(code)
-

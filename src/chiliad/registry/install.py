@@ -109,7 +109,8 @@ def _check_adapters(unpacked: Path, experts: Sequence[PackedExpert], base: Base)
         folder = unpacked / ADAPTERS / expert.name
         if content_hash(folder) != expert.adapter_hash:
             raise BrokenPack(
-                f"The adapter of {expert.name} is not the one that the pack lists.", fix="Take another copy of the pack."
+                f"The adapter of {expert.name} is not the one that the pack lists.",
+                fix="Take another copy of the pack.",
             )
         check_fit(base, Deltas.load(folder, base_fingerprint=base.fingerprint), shapes)
 

@@ -38,7 +38,7 @@ INDEX_BYTES_MAX = 256 << 20
 
 @dataclass(frozen=True)
 class Worth:
-    """What an expert scored where it was made, on rows that its training never saw. baseline: the best of those beside it."""
+    """What an expert scored where it was made, on rows that its training never saw. baseline: the best one beside it."""
 
     metric: str
     score: float
@@ -144,7 +144,9 @@ def open_pack(path: Path) -> Iterator[Pack]:
             facts = _FACTS.validate_python(archive.facts)
             experts = tuple(_EXPERT.validate_json(line) for line in archive.read(INDEX, INDEX_BYTES_MAX).splitlines())
         except ValidationError as error:
-            raise _broken(path, f"{error.errors()[0]['msg']} ({'.'.join(map(str, error.errors()[0]['loc']))})") from error
+            raise _broken(
+                path, f"{error.errors()[0]['msg']} ({'.'.join(map(str, error.errors()[0]['loc']))})"
+            ) from error
         _check(path, facts, experts, archive.members)
         yield Pack(facts, experts, archive)
 

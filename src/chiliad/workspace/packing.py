@@ -18,7 +18,17 @@ from chiliad.workspace.many.outcome import Outcome, Proof
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
 
-KEPT_OF_TRAINING = ("rows", "epochs", "steps", "tokens", "seconds", "learning_rate", "rows_per_batch", "seed", "adapter")
+KEPT_OF_TRAINING = (
+    "rows",
+    "epochs",
+    "steps",
+    "tokens",
+    "seconds",
+    "learning_rate",
+    "rows_per_batch",
+    "seed",
+    "adapter",
+)
 """what a pack tells of how an expert was made"""
 
 
