@@ -3,7 +3,7 @@
 Decoding is timed from the moment when all sequences decode until the first one ends. `mixed_32` is end to end: 32 requests
 of 100 prompt tokens and 48 new ones, each with its own LoRA of rank 8 on all linear layers, read from its file in the first
 round. `kept_lora_32` compares it with the same requests without adapters, in the same engine at the same precision, in
-turns. Prompts are random and new in every round; nothing is cached between requests.
+turns; so does `kept_shared_basis_32` for as many experts of the kind shared-basis, rank 8. Prompts are random and new in every round; nothing is cached between requests.
 
 With `--llama-server PATH` llama.cpp does the same work in turns with ours, on the same prompts and adapters, in whichever of
 its formats is the quickest for each row. benchmarks/README.md tells how to build it.
@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from llama_cpp import FORMATS, LlamaCpp, answers_per_second
 
-from chiliad.adapters import AdapterHash, LoraShape, load_adapter, save_adapter
+from chiliad.adapters import AdapterHash, Basis, BasisFolder, CoreShape, LoraShape, load_adapter, save_adapter
 from chiliad.base import DEFAULT_BASE, Base, BaseStore
 from chiliad.config import EngineSettings, Settings
 from chiliad.engine import Delta, Engine, Event, Request, RequestId, SamplingParams
@@ -58,9 +58,12 @@ def main() -> None:
     base = BaseStore(Settings.load().cache_dir).get(DEFAULT_BASE)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        experts = _experts(base, work, EXPERTS)
         model = Llama.load(base.path, LlamaConfig.from_hf(base.config))
-        load, settings = partial(_load, experts), EngineSettings(prefix_cache_bytes=0)
+        basis = Basis.of(model.weights(), SHAPE.rank)
+        experts, small = _experts(base, work, EXPERTS), _small_experts(base, basis, work / "small", EXPERTS)
+        bases = BasisFolder(work / "basis")
+        bases.put(basis)
+        load, settings = partial(_load, experts | small, bases), EngineSettings(prefix_cache_bytes=0)
         peer = LlamaCpp(options.llama_server, work, options.threads) if options.llama_server else None
         if peer:
             peer.convert(base.path, list(experts.values()))
@@ -68,7 +71,7 @@ def main() -> None:
         with Engine(model, base.tokenizer(), load, settings, threads=options.threads) as engine:
             for number in range(options.repeats + 1):
                 prompts = [_prompt(engine, ANSWER[0]) for _ in range(EXPERTS)]
-                ours.append(_round(engine, list(experts), prompts))
+                ours.append(_round(engine, list(experts), list(small), prompts))
                 if peer and number:  # the first round warms our side up
                     theirs.append({kind: _peer_round(peer, kind, list(experts.values()), prompts) for kind in FORMATS})
     result = _summary(ours[1:], theirs, options.threads)
@@ -102,16 +105,31 @@ def _experts(base: Base, folder: Path, count: int) -> dict[AdapterHash, Path]:
     return experts
 
 
+def _small_experts(base: Base, basis: Basis, folder: Path, count: int) -> dict[AdapterHash, Path]:
+    """The same of the kind shared-basis."""
+    shape, experts = CoreShape(basis), {}
+    for seed in range(count):
+        target = folder / str(seed)
+        target.mkdir(parents=True)
+        generator = torch.Generator().manual_seed(seed)
+        cores = {key: (torch.randn(basis.rank, basis.rank, generator=generator) * 0.01,) for key, _ in basis.pairs()}
+        digest = save_adapter(target, shape, cores, base_id=base.id, base_fingerprint=base.fingerprint)
+        experts[digest] = target
+    return experts
+
+
 def _factors(width_in: int, width_out: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     a = torch.randn(SHAPE.rank, width_in, generator=generator) * width_in**-0.5
     return a, torch.randn(width_out, SHAPE.rank, generator=generator) * 0.01
 
 
-def _load(experts: dict[AdapterHash, Path], adapter: AdapterHash) -> Any:
-    return load_adapter(experts[adapter])
+def _load(experts: dict[AdapterHash, Path], bases: BasisFolder, adapter: AdapterHash) -> Any:
+    return load_adapter(experts[adapter], basis=bases)
 
 
-def _round(engine: Engine, experts: Sequence[AdapterHash], prompts: Prompts) -> dict[str, float]:
+def _round(
+    engine: Engine, experts: Sequence[AdapterHash], small: Sequence[AdapterHash], prompts: Prompts
+) -> dict[str, float]:
     alike, mixed = [None] * EXPERTS, list(experts)
     result = {
         "decode_1_tok_s": decode_tok_s(engine, [None]),
@@ -119,10 +137,12 @@ def _round(engine: Engine, experts: Sequence[AdapterHash], prompts: Prompts) -> 
         "decode_32_lora_tok_s": decode_tok_s(engine, mixed),
         "base_32_tok_s": _answer(engine, alike, prompts),
         "mixed_32_tok_s": _answer(engine, mixed, prompts),
+        "shared_basis_32_tok_s": _answer(engine, small, prompts),
         "shared_32_tok_s": _answer(engine, mixed[:1] * EXPERTS, prompts),
         "prefill_tok_s": prefill_tok_s(engine),
     }
     result["kept_lora_32"] = result["mixed_32_tok_s"] / result["base_32_tok_s"]
+    result["kept_shared_basis_32"] = result["shared_basis_32_tok_s"] / result["base_32_tok_s"]
     return result
 
 

@@ -20,6 +20,7 @@ from tasks.catalogue import all_tasks
 from tasks.task import Task
 
 import chiliad
+from chiliad.adapters import AdapterKind
 from chiliad.base import DEFAULT_BASE
 from chiliad.errors import ChiliadError
 from chiliad.evals import EvalOptions
@@ -118,6 +119,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     amount = Amount(arguments.rows, arguments.tests, arguments.seed)
     evaluation = EvalOptions(base_rows_max=BASE_ROWS)
     options = TrainOptions(
+        kind=AdapterKind(arguments.kind),
         rank=arguments.rank,
         epochs=arguments.epochs,
         learning_rate=arguments.learning_rate,
@@ -139,6 +141,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=Amount.seed, help="of the rows")
     add("--shard", type=int, default=SHARD, help="experts that are trained and reported together")
     add("--base", default=DEFAULT_BASE)
+    add("--kind", choices=[kind.value for kind in AdapterKind], default=AdapterKind.SHARED_BASIS.value)
     add("--epochs", type=int, default=EPOCHS)
     add("--rank", type=int, default=None)
     add("--learning-rate", type=float, default=None)

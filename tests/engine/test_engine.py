@@ -57,7 +57,7 @@ class Listener:
 
 def test_mixed_experts_answer_as_transformers_and_peft_do(tiny, engine):
     """Greedy tokens in float32: 24 requests, six kinds of expert, more than the batch and a prefill step hold."""
-    work = [(NAMES[i % 6], prompt(i, 3 + 5 * i % 41)) for i in range(24)]
+    work = [(NAMES[i % len(NAMES)], prompt(i, 3 + 5 * i % 41)) for i in range(24)]
     requests = [request(p, tiny.hash(name), id_=str(i), max_tokens=8) for i, (name, p) in enumerate(work)]
     completions = engine.generate(requests)
     assert [completion.request for completion in completions] == [str(i) for i in range(24)]
@@ -71,7 +71,9 @@ def test_alone_is_as_in_company(tiny, any_engine):
     options = {"max_tokens": 12, "temperature": 1.3, "top_p": 0.9, "seed": 5, "logprobs": 2}
     one = request(prompt(1, 9), tiny.hash("r=2 on q and v"), **options)
     (alone,) = any_engine.generate([one])
-    others = [request(prompt(i, 5 + i), tiny.hash(NAMES[i % 6]), max_tokens=10, temperature=1.0) for i in range(12)]
+    others = [
+        request(prompt(i, 5 + i), tiny.hash(NAMES[i % len(NAMES)]), max_tokens=10, temperature=1.0) for i in range(12)
+    ]
     company = any_engine.generate([*others[:5], one, *others[5:]])[5]
     assert company.tokens == alone.tokens
     assert company.text == alone.text
@@ -120,7 +122,7 @@ def test_a_closed_set_allows_only_its_answers(tiny, any_engine):
     words = ("refund", "refuse", "card lost", "café")
     choices = tuple((*tiny.tokenizer.encode(word), 0) for word in words)
     requests = [
-        request(prompt(i, 5), tiny.hash(NAMES[i % 6]), choices=choices, eos_ids=END, temperature=t, **more)
+        request(prompt(i, 5), tiny.hash(NAMES[i % len(NAMES)]), choices=choices, eos_ids=END, temperature=t, **more)
         for i, (t, more) in enumerate([(0.0, {}), (1.5, {}), (0.0, {"logprobs": 0}), (1.5, {"logprobs": 1}), (3.0, {})])
     ]
     for completion in any_engine.generate(requests):
@@ -328,7 +330,9 @@ def test_many_threads_submit_at_once(tiny, engine):
     answers: SimpleQueue[tuple[int, tuple[int, ...]]] = SimpleQueue()
 
     def work(seed):
-        (completion,) = engine.generate([request(prompt(seed, 4 + seed), tiny.hash(NAMES[seed % 6]), max_tokens=5)])
+        (completion,) = engine.generate(
+            [request(prompt(seed, 4 + seed), tiny.hash(NAMES[seed % len(NAMES)]), max_tokens=5)]
+        )
         answers.put((seed, completion.tokens))
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(12)]
@@ -337,4 +341,4 @@ def test_many_threads_submit_at_once(tiny, engine):
     for thread in threads:
         thread.join(30)
     got = dict(answers.get_nowait() for _ in range(12))
-    assert got == {seed: tiny.answer(NAMES[seed % 6], prompt(seed, 4 + seed), 5) for seed in range(12)}
+    assert got == {seed: tiny.answer(NAMES[seed % len(NAMES)], prompt(seed, 4 + seed), 5) for seed in range(12)}

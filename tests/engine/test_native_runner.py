@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chiliad.adapters import AdapterHash, LoraAdapter, LoraShape
+from chiliad.adapters import Adapter, AdapterHash, Basis, CoreAdapter, Ia3Adapter, Ia3Shape, LoraAdapter, LoraShape
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.runner import Chunk, Logits, SequenceId
@@ -20,7 +20,7 @@ from chiliad.kernels import path_in_use
 from chiliad.models import SITES, Group, Llama, LlamaConfig
 from chiliad.models.llama import random_tensors
 
-SETTINGS = EngineSettings(batch_max=8, context_max=160)
+SETTINGS = EngineSettings(batch_max=12, context_max=160)
 SHAPES = {
     "grouped queries": {"num_heads": 6, "num_kv_heads": 2, "head_dim": 16},
     "a key head for each query head": {"num_heads": 3, "num_kv_heads": 3, "head_dim": 32, "hidden_size": 98},
@@ -42,6 +42,8 @@ ADAPTERS = (
     (34, ("gate_proj", "down_proj"), [0, 2]),
 )
 """(rank, sites, layers or all)"""
+CORE_RANKS = (4, 4, 3)
+"""of shared-basis adapters; those of one rank share a basis"""
 
 
 def config(**options):
@@ -65,6 +67,25 @@ def random_adapter(number, config):
     return LoraAdapter(AdapterHash(f"adapter {number}"), LoraShape(rank, rank, False, tuple(sites)), None, factors)
 
 
+def random_cores(number, model):
+    basis = Basis.of(model.weights(), CORE_RANKS[number])
+    generator = torch.Generator().manual_seed(100 + number)
+    shape = (basis.layers, basis.rank, basis.rank)
+    cores = {site: torch.randn(shape, generator=generator).bfloat16() * 0.3 for site in basis.sites}
+    return CoreAdapter(AdapterHash(f"cores {number}"), basis, None, cores)
+
+
+def random_scales(number, config):
+    sites = (("k_proj", "v_proj", "down_proj"), ("down_proj",))[number]
+    generator = torch.Generator().manual_seed(200 + number)
+    scales = {
+        (layer, site): (1 + 0.3 * torch.randn(config.scaled_width(site), generator=generator)).bfloat16()
+        for layer in range(config.num_layers)
+        for site in sites
+    }
+    return Ia3Adapter(AdapterHash(f"scales {number}"), Ia3Shape(sites), None, scales)
+
+
 @dataclass
 class Pair:
     """The same bfloat16 weights for the compiled step, and in float32 for PyTorch."""
@@ -73,7 +94,7 @@ class Pair:
     settings: EngineSettings
     native: NativeRunner
     torch: TorchRunner
-    adapters: list[LoraAdapter]
+    adapters: list[Adapter]
 
     @classmethod
     def make(cls, config, precision=Precision.BF16):
@@ -81,7 +102,11 @@ class Pair:
         model = Llama(config, weights, torch.bfloat16)
         if not NativeRunner.fits(model):
             pytest.skip(f"computes with {path_in_use()}")
-        adapters = [random_adapter(number, config) for number in range(len(ADAPTERS))]
+        adapters = [
+            *(random_adapter(number, config) for number in range(len(ADAPTERS))),
+            *(random_cores(number, model) for number in range(len(CORE_RANKS))),
+            *(random_scales(number, config) for number in range(2)),
+        ]
         plain = TorchRunner(Llama(config, weights, torch.float32), SETTINGS)
         settings = replace(SETTINGS, precision=precision)
         return cls(model, settings, NativeRunner(model, settings), plain, adapters)
@@ -121,7 +146,7 @@ def assert_near(got, wanted):
 
 
 def test_a_mixed_batch_of_prompts_and_a_decoding_step(pair):
-    lengths = (5, 40, 1, 33, 100, 64)
+    lengths = (5, 40, 1, 33, 100, 64, 40, 3, 1, 70, 20)
     got = []
     for runner in (pair.native, pair.torch):
         kinds = pair.prepared(runner)
@@ -149,8 +174,8 @@ def test_only_wanted_logits_come_in_the_order_of_the_chunks(pair):
 def test_bits_do_not_depend_on_company_chunks_or_threads(one, data):
     """A sequence alone in one piece against the same one cut anywhere, among others, under other thread counts."""
     kinds = one.prepared(one.native)
-    company = data.draw(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 90)), max_size=7), label="others")
-    kind, length = data.draw(st.integers(0, 5), label="kind"), data.draw(st.integers(1, 130), label="length")
+    company = data.draw(st.lists(st.tuples(st.integers(0, 10), st.integers(1, 90)), max_size=7), label="others")
+    kind, length = data.draw(st.integers(0, 10), label="kind"), data.draw(st.integers(1, 130), label="length")
     inner = data.draw(st.sets(st.integers(1, max(1, length - 1)), max_size=4), label="cuts")
     threads = data.draw(st.sampled_from([1, 2, 3]), label="threads")
     tokens = prompt(99, length)
@@ -188,7 +213,7 @@ def test_a_known_beginning_changes_no_bit_and_is_never_another_adapters(one, dat
     kinds = one.prepared(one.native)
     runner = NativeRunner(one.model, replace(one.settings, prefix_cache_bytes=1 << 20))
     for number in range(data.draw(st.integers(2, 6), label="turns")):
-        kind = data.draw(st.integers(0, 2), label="kind")
+        kind = data.draw(st.sampled_from([0, 1, 2, 6, 7, 9]), label="kind")
         same, rest = data.draw(st.integers(0, 100), label="same"), data.draw(st.integers(1, 40), label="rest")
         tokens = prompt(99, 100)[:same] + prompt(number, rest)
         alone = run(one.native, [Chunk(SequenceId(0), tokens, 0, kinds[kind], Logits.LAST)])
@@ -237,8 +262,18 @@ def test_an_adapter_for_other_widths_is_refused_by_name(one):
 def test_an_adapter_takes_hardly_more_than_its_factors():
     sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_heads": 9, "num_kv_heads": 3, "head_dim": 64}
     real = Pair.make(config(**sizes, num_layers=1))
-    adapter = real.adapters[0]
-    assert real.native.prepare(adapter).bytes < 1.05 * adapter.bytes
+    for adapter in (real.adapters[0], real.adapters[5], real.adapters[8]):  # a LoRA, cores, scales
+        assert real.native.prepare(adapter).bytes < 1.05 * adapter.bytes
+
+
+def test_a_basis_is_packed_once_and_goes_with_its_last_adapter(one):
+    runner = NativeRunner(one.model, one.settings)
+    first, second, other = (runner.prepare(one.adapters[i]) for i in (5, 6, 7))
+    assert first.packed.basis is second.packed.basis
+    assert other.packed.basis is not first.packed.basis
+    assert len(runner._bases) == 2
+    del first, second, other
+    assert not runner._bases
 
 
 def test_float32_and_odd_sizes_are_left_to_pytorch():

@@ -10,13 +10,22 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, get_peft_model
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 from transformers import LlamaConfig as HfConfig
 from transformers import LlamaForCausalLM
 
-from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
+from chiliad.adapters import (
+    Adapter,
+    AdapterHash,
+    Basis,
+    BasisFolder,
+    CoreShape,
+    LoraAdapter,
+    load_adapter,
+    save_adapter,
+)
 from chiliad.base import Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.request import Request, RequestId, SamplingParams
@@ -37,7 +46,16 @@ EXPERTS = {
 }
 
 
-NAMES = [None, *EXPERTS]
+OTHER_KINDS = {
+    "cores of rank 4": {"rank": 4},
+    "other cores on the same basis": {"rank": 4},
+    "cores of rank 3": {"rank": 3},
+    "IA3": {"target_modules": ["k_proj", "v_proj", "down_proj"], "feedforward_modules": ["down_proj"]},
+    "IA3 on keys": {"target_modules": ["k_proj"], "feedforward_modules": []},
+}
+"""shared-basis experts, which `peft` runs expanded, and IA3"""
+
+NAMES = [None, *EXPERTS, *OTHER_KINDS]
 
 
 def prompt(seed: int, length: int) -> list[int]:
@@ -64,7 +82,7 @@ class Tiny:
     tokenizer: Tokenizer
     reference: LlamaForCausalLM
     model: Llama
-    adapters: dict[str, LoraAdapter] = field(default_factory=dict)
+    adapters: dict[str, Adapter] = field(default_factory=dict)
     peft_models: dict[str, torch.nn.Module] = field(default_factory=dict)
 
     @classmethod
@@ -78,7 +96,12 @@ class Tiny:
         model = Llama(LlamaConfig.from_hf(config.to_dict()), reference.state_dict(), torch.float32)
         tiny = cls(folder, write_tokenizer(folder), reference, model)
         for name, options in EXPERTS.items():
-            tiny._add_expert(name, options)
+            tiny._add_expert(name, LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **options))
+        for name, options in OTHER_KINDS.items():
+            if "rank" in options:
+                tiny._add_cores(name, options["rank"])
+            else:
+                tiny._add_expert(name, IA3Config(task_type="CAUSAL_LM", init_ia3_weights=False, **options))
         return tiny
 
     @cached_property
@@ -86,7 +109,7 @@ class Tiny:
         """The same weights, rounded: what the native runner takes."""
         return Llama(self.model.config, self.reference.state_dict(), torch.bfloat16)
 
-    def load(self, adapter: AdapterHash) -> LoraAdapter:
+    def load(self, adapter: AdapterHash) -> Adapter:
         """What the engine is given to read adapters with."""
         return next(known for known in self.adapters.values() if known.hash == adapter)
 
@@ -108,8 +131,24 @@ class Tiny:
         with torch.no_grad():
             return model(torch.tensor([list(ids)])).logits[0].log_softmax(-1)
 
-    def _add_expert(self, name: str, options: dict[str, object]) -> None:
-        config = LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **options)
+    def _add_cores(self, name: str, rank: int) -> None:
+        """Saved and read as our own kind, and for `peft` as the LoRA that it expands to."""
+        basis, bases = Basis.of(self.model.weights(), rank), BasisFolder(self.folder / "basis")
+        bases.put(basis)
+        generator = torch.Generator().manual_seed(len(self.adapters))
+        cores = {key: (torch.randn(rank, rank, generator=generator),) for key, _ in basis.pairs()}
+        folder, wide = self.folder / str(len(self.adapters)), self.folder / f"{len(self.adapters)}-expanded"
+        for one in (folder, wide):
+            one.mkdir()
+        about = {"base_id": "tiny", "base_fingerprint": "f" * 64}
+        save_adapter(folder, CoreShape(basis), cores, **about)
+        self.adapters[name] = load_adapter(folder, dtype=torch.float32, basis=bases)
+        expanded = self.adapters[name].expanded()
+        save_adapter(wide, expanded.shape, expanded.unscaled(), **about, dtype=torch.float32)
+        model = PeftModel.from_pretrained(copy.deepcopy(self.reference), str(wide))
+        self.peft_models[name] = model.eval()
+
+    def _add_expert(self, name: str, config: PeftConfig) -> None:
         self.peft_models[name] = get_peft_model(copy.deepcopy(self.reference), config).eval()
         folder = self.folder / str(len(self.adapters))
         self.peft_models[name].save_pretrained(str(folder))

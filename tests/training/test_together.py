@@ -141,7 +141,7 @@ def test_gradients_of_a_mixed_batch_are_those_of_each_expert_alone():
     work = {name: course.train[:9] for name, course in ((c.name, c) for c in _courses(_NOWHERE))}
     for one in (trainer, lone):
         for seed, course in enumerate(_courses(_NOWHERE)):
-            state = one.add(course.name, course.recipe.shape, seed=seed)
+            state = one.add(course.name, course.recipe.shape(), seed=seed)
             state.master.add_(torch.randn(state.parameters, generator=torch.Generator().manual_seed(seed)) * 0.1)
             state.refresh()
     mixed = trainer.forward_backward(work)

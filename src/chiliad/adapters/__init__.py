@@ -1,6 +1,39 @@
 """Adapters as data: tensors by (layer, site), in PEFT's file format."""
 
-from chiliad.adapters.files import content_hash, load_adapter, save_adapter
+from chiliad.adapters.basis import Basis, BasisFolder, BasisHash
+from chiliad.adapters.cores import CoreAdapter, CoreShape
+from chiliad.adapters.files import (
+    Adapter,
+    AdapterShape,
+    Factors,
+    as_lora,
+    content_hash,
+    kind_of,
+    load_adapter,
+    save_adapter,
+)
+from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
+from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
 
-__all__ = ["AdapterHash", "LoraAdapter", "LoraShape", "content_hash", "load_adapter", "save_adapter"]
+__all__ = [
+    "Adapter",
+    "AdapterHash",
+    "AdapterKind",
+    "AdapterShape",
+    "Basis",
+    "BasisFolder",
+    "BasisHash",
+    "CoreAdapter",
+    "CoreShape",
+    "Factors",
+    "Ia3Adapter",
+    "Ia3Shape",
+    "LoraAdapter",
+    "LoraShape",
+    "as_lora",
+    "content_hash",
+    "kind_of",
+    "load_adapter",
+    "save_adapter",
+]

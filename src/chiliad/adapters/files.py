@@ -1,14 +1,13 @@
-"""PEFT's adapter folder: `adapter_config.json` and `adapter_model.safetensors`, which `peft` reads and writes unchanged.
+"""An adapter's folder: `adapter_config.json` and `adapter_model.safetensors`, as PEFT has them wherever PEFT has the kind.
 
-The base's fingerprint travels in the safetensors header, where PEFT neither needs nor minds it.
+The base's fingerprint travels in the safetensors header, where PEFT neither needs nor minds it. What is in the two files is
+each kind's own matter: `lora_file.py`, `core_file.py`, `ia3_file.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,43 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from chiliad.adapters import core_file, ia3_file, lora_file
+from chiliad.adapters.basis import BasisFolder
+from chiliad.adapters.cores import CoreAdapter, CoreShape
+from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
+from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
 from chiliad.errors import BrokenAdapter, WrongBase
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FINGERPRINT_KEY = "chiliad.base_fingerprint"
-ATTENTION_SITES = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
 
-_TENSOR_NAME = re.compile(
-    r"^base_model\.model\.model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])(?:\.default)?\.weight$"
-)
+Adapter = LoraAdapter | CoreAdapter | Ia3Adapter
+AdapterShape = LoraShape | CoreShape | Ia3Shape
 
-Factors = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
+Factors = Mapping[tuple[int, str], tuple[Tensor, ...]]
+"""(layer, site) -> what the kind has there, unscaled: A and B; R; or the factors"""
 
 
 def save_adapter(
-    folder: Path, shape: LoraShape, factors: Factors, *, base_id: str, base_fingerprint: str
+    folder: Path,
+    shape: AdapterShape,
+    factors: Factors,
+    *,
+    base_id: str,
+    base_fingerprint: str,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> AdapterHash:
-    """Write an adapter in bf16 into an existing, private folder. `factors` are unscaled, as PEFT stores them."""
-    (folder / CONFIG_NAME).write_text(json.dumps(_peft_config(shape, base_id), indent=2) + "\n", "utf-8")
-    tensors = {}
-    for (layer, site), pair in factors.items():
-        for letter, tensor in zip("AB", pair, strict=True):
-            tensors[_tensor_name(layer, site, letter)] = tensor.to(torch.bfloat16).contiguous()
-    (folder / WEIGHTS_NAME).write_bytes(save(tensors, {"format": "pt", FINGERPRINT_KEY: base_fingerprint}))
+    """Write an adapter into an existing, private folder. `factors` are unscaled, as PEFT stores them.
+
+    Of the kind shared-basis these are the cores alone: the basis has to be in the `BasisFolder` that it is read with.
+    """
+    config, tensors = _contents(shape, factors)
+    about = {"task_type": "CAUSAL_LM", "base_model_name_or_path": base_id, "inference_mode": True}
+    (folder / CONFIG_NAME).write_text(json.dumps({**config, **about}, indent=2) + "\n", "utf-8")
+    rounded = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
+    (folder / WEIGHTS_NAME).write_bytes(save(rounded, {"format": "pt", FINGERPRINT_KEY: base_fingerprint}))
     return content_hash(folder)
 
 
@@ -60,24 +71,55 @@ def content_hash(folder: Path) -> AdapterHash:
 
 
 def load_adapter(
-    folder: Path, *, base_fingerprint: str | None = None, dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
-) -> LoraAdapter:
-    """Read an adapter for serving, its scale folded into B.
+    folder: Path,
+    *,
+    base_fingerprint: str | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    basis: BasisFolder | None = None,
+) -> Adapter:
+    """Read an adapter for serving, a LoRA's scale folded into B.
 
-    Raises BrokenAdapter for a file that is missing, cut short, pickled, not finite or of a kind that cannot be served, and
-    WrongBase when the file names another base than `base_fingerprint`.
+    `basis` is where a shared-basis adapter finds what it names. Raises BrokenAdapter for a file that is missing, cut short,
+    pickled, not finite or of a kind that cannot be served, and WrongBase when the file names another base than
+    `base_fingerprint`.
     """
     config = read_config(folder)
-    shape = _shape(config, folder)
-    tensors, metadata = _read_tensors(folder / WEIGHTS_NAME, device)
+    kind = config.get("peft_type")
+    if kind not in (lora_file.PEFT_TYPE, core_file.PEFT_TYPE, ia3_file.PEFT_TYPE):
+        raise BrokenAdapter(
+            f"{folder} holds an adapter of kind {kind!r}.", fix="LoRA, IA3 and shared-basis adapters can be served."
+        )
+    tensors, metadata = _read_tensors(folder / WEIGHTS_NAME)
     made_for = metadata.get(FINGERPRINT_KEY)
     if base_fingerprint and made_for and made_for != base_fingerprint:
         raise WrongBase(
             f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
             fix="Serve it with the base that it was trained on, or train it again on this one.",
         )
-    factors = {key: _scaled(pair, shape, dtype) for key, pair in _pairs(tensors, folder).items()}
-    return LoraAdapter(content_hash(folder), shape, made_for, factors)
+    name = content_hash(folder)
+    if kind == core_file.PEFT_TYPE:
+        found = core_file.basis_of(config, folder, basis)
+        return CoreAdapter(name, found, made_for, core_file.cores(tensors, found, folder, dtype))
+    if kind == ia3_file.PEFT_TYPE:
+        return Ia3Adapter(name, ia3_file.shape_of(config, folder), made_for, ia3_file.scales(tensors, folder, dtype))
+    shape = lora_file.shape_of(config, folder)
+    return LoraAdapter(name, shape, made_for, lora_file.factors(tensors, shape, folder, dtype))
+
+
+def kind_of(adapter: Adapter) -> AdapterKind:
+    if isinstance(adapter, Ia3Adapter):
+        return AdapterKind.IA3
+    return AdapterKind.SHARED_BASIS if isinstance(adapter, CoreAdapter) else AdapterKind.LORA
+
+
+def as_lora(adapter: Adapter) -> LoraAdapter:
+    """The LoRA that computes the same. Raises BrokenAdapter for a kind that has none."""
+    if isinstance(adapter, Ia3Adapter):
+        raise BrokenAdapter(
+            "An IA3 adapter multiplies what its base computes: no LoRA does the same.",
+            fix="Export it in the form peft, which keeps the kind.",
+        )
+    return adapter.expanded() if isinstance(adapter, CoreAdapter) else adapter
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -91,60 +133,29 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _peft_config(shape: LoraShape, base_id: str) -> dict[str, Any]:
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base_id,
-        "r": shape.rank,
-        "lora_alpha": shape.alpha,
-        "use_rslora": shape.rslora,
-        "target_modules": sorted(shape.targets),
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-    }
+def _contents(shape: AdapterShape, factors: Factors) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What is a kind's own in the two files."""
+    if isinstance(shape, CoreShape):
+        return core_file.config_of(shape), core_file.tensors_of(shape, factors)
+    if isinstance(shape, Ia3Shape):
+        return ia3_file.config_of(shape), ia3_file.tensors_of(factors)
+    return lora_file.config_of(shape), lora_file.tensors_of(factors)
 
 
-def _shape(config: dict[str, Any], folder: Path) -> LoraShape:
-    kind = config.get("peft_type")
-    if kind != "LORA":
-        raise BrokenAdapter(f"{folder} holds an adapter of kind {kind!r}.", fix="Only LoRA adapters can be served.")
-    for option, plain in (
-        ("use_dora", False),
-        ("bias", "none"),
-        ("modules_to_save", None),
-        ("rank_pattern", {}),
-        ("alpha_pattern", {}),
-    ):
-        if config.get(option, plain) not in (plain, None, [], {}):
-            raise BrokenAdapter(
-                f"{folder} uses PEFT's option {option}={config[option]!r}.",
-                fix="Train it again without that option, or merge it into its base and pull the result as a base.",
-            )
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Raises BrokenAdapter for a file that is not whole, or holds numbers that are none."""
     try:
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
-        if rank < 1 or not math.isfinite(alpha):
-            raise ValueError("no sizes")
-    except (KeyError, TypeError, ValueError) as error:
-        raise BrokenAdapter(
-            f"{folder / CONFIG_NAME} has no usable r and lora_alpha.", fix="Export it again."
-        ) from error
-    targets = config.get("target_modules") or ()
-    names = (targets,) if isinstance(targets, str) else tuple(sorted(targets))
-    return LoraShape(rank, alpha, bool(config.get("use_rslora")), names)
-
-
-def _read_tensors(path: Path, device: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(_existing(path), framework="pt", device=device) as file:
+        with safe_open(_existing(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return tensors, dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise BrokenAdapter(
-            f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again."
-        ) from error
+        raise _not_whole(path, error) from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise BrokenAdapter(
+                f"{name} in {path.parent} has values that are not finite.", fix="Train the adapter again."
+            )
+    return tensors, metadata
 
 
 def _parts(path: Path) -> tuple[bytes, bytes]:
@@ -160,34 +171,6 @@ def _parts(path: Path) -> tuple[bytes, bytes]:
 
 def _not_whole(path: Path, error: Exception) -> BrokenAdapter:
     return BrokenAdapter(f"{path} is not a whole safetensors file: {error}.", fix="Export the adapter again.")
-
-
-def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
-    halves: dict[tuple[int, str], dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        match = _TENSOR_NAME.match(name)
-        if match is None:
-            raise BrokenAdapter(
-                f"{folder} adapts {name}, which is not a linear layer of a decoder block.",
-                fix="Train it on q, k, v, o, gate, up and down projections only.",
-            )
-        if not torch.isfinite(tensor).all():
-            raise BrokenAdapter(f"{name} in {folder} has values that are not finite.", fix="Train the adapter again.")
-        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor
-    broken = [key for key, half in halves.items() if len(half) != 2 or half["A"].shape[0] != half["B"].shape[1]]
-    if broken or not halves:
-        raise BrokenAdapter(f"{folder} lacks matching A and B factors {broken[:1]}.", fix="Export the adapter again.")
-    return {key: (half["A"], half["B"]) for key, half in halves.items()}
-
-
-def _scaled(pair: tuple[Tensor, Tensor], shape: LoraShape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    a, b = pair
-    return a.to(dtype), (b.float() * shape.scale).to(dtype)
-
-
-def _tensor_name(layer: int, site: str, letter: str) -> str:
-    block = "self_attn" if site in ATTENTION_SITES else "mlp"
-    return f"base_model.model.model.layers.{layer}.{block}.{site}.lora_{letter}.weight"
 
 
 def _existing(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a LoRA adapter adds to each matrix of its base, as plain numbers for exporters that know no tensors library."""
+"""What an adapter adds to each matrix of its base, as plain numbers for exporters that know no tensors library."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from chiliad.adapters.files import ATTENTION_SITES, load_adapter
+from chiliad.adapters.basis import BasisFolder
+from chiliad.adapters.files import as_lora, load_adapter
 from chiliad.adapters.lora import LoraAdapter
+from chiliad.adapters.names import ATTENTION_SITES
 
 Matrix = npt.NDArray[np.float32]
 
@@ -23,12 +25,13 @@ class Deltas(Mapping[str, Matrix]):
 
     def __init__(self, adapter: LoraAdapter) -> None:
         self.rank = adapter.rank
-        self._factors = {_weight_name(layer, site): pair for (layer, site), pair in adapter.factors.items()}
+        self._factors = {weight_name(layer, site): pair for (layer, site), pair in adapter.factors.items()}
 
     @classmethod
-    def load(cls, folder: Path, *, base_fingerprint: str | None = None) -> Deltas:
-        """Read an adapter's folder in full precision. Raises BrokenAdapter, WrongBase."""
-        return cls(load_adapter(folder, base_fingerprint=base_fingerprint, dtype=torch.float32))
+    def of_version(cls, folder: Path, *, base_fingerprint: str) -> Deltas:
+        """Read the adapter in a version's folder in full precision. Raises BrokenAdapter (also for IA3), WrongBase."""
+        basis = BasisFolder.of_version(folder)
+        return cls(as_lora(load_adapter(folder, base_fingerprint=base_fingerprint, dtype=torch.float32, basis=basis)))
 
     def __getitem__(self, name: str) -> Matrix:
         a, b = self._factors[name]
@@ -51,6 +54,6 @@ class Deltas(Mapping[str, Matrix]):
         return b.shape[0], a.shape[1]
 
 
-def _weight_name(layer: int, site: str) -> str:
+def weight_name(layer: int, site: str) -> str:
     block = "self_attn" if site in ATTENTION_SITES else "mlp"
     return f"model.layers.{layer}.{block}.{site}.weight"

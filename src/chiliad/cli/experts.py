@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiliad.cli.compress import compress
 from chiliad.cli.settings import existing
 from chiliad.cli.usage import new_app
 from chiliad.config import Settings
@@ -33,6 +34,9 @@ class Form(StrEnum):
 Reference = Annotated[str, typer.Argument(metavar="NAME", help="An expert (tickets) or a version of one (tickets@3).")]
 WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+app.command()(compress)
 
 
 @app.command("list")
@@ -290,9 +294,11 @@ def _details(version: ExpertVersion, registry: Registry) -> dict[str, Any]:
 def _told(version: ExpertVersion, folder: Path) -> dict[str, str]:
     """What people want to know about a version; the whole hashes are for programs."""
     from chiliad.evals import Card
+    from chiliad.evals.wording import adapter_kind, bytes_text
     from chiliad.workspace.expert import CARD_FILE
 
     card, rows = folder / CARD_FILE, version.training.get("rows")
+    adapter_bytes = (folder / "adapter_model.safetensors").stat().st_size
     told = {
         "worth": Card.from_json(card.read_bytes()).verdict.line if card.is_file() else _claimed(version),
         "task": version.instruction,
@@ -302,7 +308,7 @@ def _told(version: ExpertVersion, folder: Path) -> dict[str, str]:
         else None,
         "base": version.base_id,
         "made": f"{version.created:%Y-%m-%d %H:%M}",
-        "adapter": version.adapter_hash[:12],
+        "adapter": f"{version.adapter_hash[:12]}, {adapter_kind(version.training)}, {bytes_text(adapter_bytes)}",
         "folder": str(folder),
     }
     return {key: value for key, value in told.items() if value}

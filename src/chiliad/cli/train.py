@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
-Rank = Annotated[int | None, typer.Option(min=1, max=256, help="LoRA rank (default: from the number of rows).")]
+
+
+class Kind(StrEnum):
+    """As `chiliad.adapters.AdapterKind` has them, which loads PyTorch."""
+
+    LORA = "lora"
+    SHARED_BASIS = "shared-basis"
+    IA3 = "ia3"
+
+
+Rank = Annotated[int | None, typer.Option(min=1, max=256, help="Rank (default: from the number of rows).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the start values and the order of rows.")]
@@ -42,6 +53,9 @@ def train(
         str | None, typer.Option(help="What the task is, in a sentence: the base model is told it when it is compared.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="Base model (default: smollm2-135m-q4_1).")] = None,
+    kind: Annotated[
+        Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
+    ] = Kind.LORA,
     rank: Rank = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
@@ -57,12 +71,19 @@ def train(
     `instruction` and `family`, where all rows of an expert agree, and `split` (train or test) are understood.
     A run that was stopped or killed continues when the same command is given again.
     """
+    from chiliad.adapters import AdapterKind
     from chiliad.base import DEFAULT_BASE
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
 
     options = TrainOptions(
-        rank=rank, epochs=epochs, learning_rate=learning_rate, rslora=rslora, seed=seed, baselines=baselines
+        kind=AdapterKind(kind),
+        rank=rank,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        rslora=rslora,
+        seed=seed,
+        baselines=baselines,
     )
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
@@ -118,13 +139,15 @@ def _report(expert: Expert, *, as_json: bool) -> None:
 
 
 def _tell(expert: Expert) -> None:
+    from chiliad.evals.wording import adapter_kind, bytes_text
+
     facts, card = expert.version.training, expert.card
     if card:
         typer.echo(card.verdict.line)
-    megabytes = (expert.folder / "adapter_model.safetensors").stat().st_size / 1e6
+    size = bytes_text((expert.folder / "adapter_model.safetensors").stat().st_size)
     typer.echo(
         f"{expert.ref}: {facts['rows']} rows, {facts['epochs']} epochs, {facts['seconds']:.0f} s of training "
-        f"({facts['tokens_per_second']} tokens/s), {megabytes:.1f} MB"
+        f"({facts['tokens_per_second']} tokens/s), {adapter_kind(facts)}, {size}"
     )
     if "corrections" in facts:
         left = facts["corrections_left_out"]

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash
 from chiliad.engine.runner import PreparedAdapter
 
-LoadAdapter = Callable[[AdapterHash], LoraAdapter]
+LoadAdapter = Callable[[AdapterHash], Adapter]
 """reads an adapter's files"""
 
 

@@ -1,18 +1,20 @@
-"""LoRA for a batch in which every token may have another adapter: each distinct one is read once for each layer."""
+"""Adapters for a batch in which every token may have another one: each distinct one is read once for each layer."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash, BasisHash, CoreAdapter, Ia3Adapter, LoraAdapter
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.lora_stack import LoraStack, StackShape
+from chiliad.engine.mixed_cores import Cores, prepared
+from chiliad.engine.mixed_scales import Scales
 from chiliad.models import Group, Llama, LlamaConfig, Project
 
 SEGMENT_MIN = 64
@@ -28,7 +30,7 @@ class Span:
 
     start: int
     stop: int
-    adapter: LoraAdapter
+    adapter: Adapter
 
 
 class MixedLora:
@@ -45,10 +47,14 @@ class MixedLora:
         """Distinct adapters in use."""
         return len(self._users)
 
-    def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
+    def prepare(self, adapter: Adapter) -> Adapter:
         """The adapter in the model's precision, beside the model. Raises BrokenAdapter when a tensor does not fit it."""
         require_fit(adapter, self._model.config)
         like = self._model.embedding
+        if isinstance(adapter, CoreAdapter):
+            return prepared(adapter, self._model)
+        if isinstance(adapter, Ia3Adapter):
+            return replace(adapter, scales={key: scale.to(like) for key, scale in adapter.scales.items()})
         return replace(adapter, factors={key: (a.to(like), b.to(like)) for key, (a, b) in adapter.factors.items()})
 
     def hold(self, adapter: AdapterHash) -> None:
@@ -65,19 +71,36 @@ class MixedLora:
 
     def batch(self, spans: Sequence[Span]) -> Project:
         """The projections of a batch. Valid until the next call or `drop`."""
-        batches: dict[StackShape, dict[AdapterHash, list[int]]] = {}
         adapters = {span.adapter.hash: span.adapter for span in spans}
+        tokens: dict[AdapterHash, list[int]] = {name: [] for name in adapters}
         for span in spans:
-            rows = batches.setdefault(StackShape.of(span.adapter), {}).setdefault(span.adapter.hash, [])
-            rows.extend(range(span.start, span.stop))
-        parts: list[Segment | Grid] = []
+            tokens[span.adapter.hash] += range(span.start, span.stop)
+        found = [(adapter, tokens[name]) for name, adapter in adapters.items()]
+        parts: list[Part] = list(self._lora_parts([(a, rows) for a, rows in found if isinstance(a, LoraAdapter)]))
+        parts += self._core_parts([(a, rows) for a, rows in found if isinstance(a, CoreAdapter)])
+        scaled = [(a, rows) for a, rows in found if isinstance(a, Ia3Adapter)]
+        if not found:
+            return self._model.project
+        return BatchProject(self._model.project, parts, Scales(self._columns, scaled) if scaled else None)
+
+    def _lora_parts(self, found: Sequence[tuple[LoraAdapter, list[int]]]) -> Iterator[Segment | Grid]:
+        adapters = {adapter.hash: adapter for adapter, _ in found}
+        batches: dict[StackShape, dict[AdapterHash, list[int]]] = {}
+        for adapter, rows in found:
+            batches.setdefault(StackShape.of(adapter), {})[adapter.hash] = rows
         for shape, rows_of in batches.items():
             alone, together = _divide(rows_of)
-            parts += [Segment(adapters[a], self._columns, _rows(rows)) for a, rows in alone.items()]
+            yield from (Segment(adapters[a], self._columns, _rows(rows)) for a, rows in alone.items())
             if together:
                 stack = self._stack(shape, [adapters[a] for a in together])
-                parts.append(_grid(stack, together))
-        return BatchProject(self._model.project, parts) if parts else self._model.project
+                yield _grid(stack, together)
+
+    def _core_parts(self, found: Sequence[tuple[CoreAdapter, list[int]]]) -> Iterator[Cores]:
+        """One for each basis."""
+        by_basis: dict[BasisHash, list[tuple[CoreAdapter, list[int]]]] = {}
+        for adapter, rows in found:
+            by_basis.setdefault(adapter.basis.hash, []).append((adapter, rows))
+        yield from (Cores.of(self._columns, parts) for parts in by_basis.values())
 
     def _stack(self, shape: StackShape, adapters: Sequence[LoraAdapter]) -> LoraStack:
         """The stack of a shape, dense, with all of `adapters` in it."""
@@ -98,10 +121,14 @@ class BatchProject:
     """The base's projection, with what the adapters add to their tokens."""
 
     base: Project
-    parts: Sequence[Segment | Grid]
+    parts: Sequence[Part]
+    scales: Scales | None
 
     def __call__(self, layer: int, group: Group, x: Tensor) -> Tensor:
+        x = self.scales.before(layer, group, x) if self.scales else x
         y = self.base(layer, group, x)
+        if self.scales:
+            self.scales.after(layer, group, y)
         for part in self.parts:
             part.add(layer, group, x, y)
         return y
@@ -144,6 +171,10 @@ class Grid:
         table = x[self.tokens].view(*self.places.shape, -1) if in_order else x[self.places]
         delta = self.stack.add(layer, group, table)
         _add_rows(y, self.tokens, delta if self.used is None else delta[self.used])
+
+
+Part = Segment | Grid | Cores
+"""tokens whose adapters are computed in one way"""
 
 
 def _divide(

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
-from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter
+from chiliad.adapters.ia3 import IA3_SITES
 from chiliad.base import ReadQuantised
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.kv_blocks import KVBlocks
 from chiliad.engine.native_weights import native_weights, no_codes
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
-from chiliad.kernels import BLOCK_TOKENS, Decoder, DecoderWork, PackedLora, SiteFactors
-from chiliad.models import Group, Llama, LlamaConfig
+from chiliad.kernels import (
+    BLOCK_TOKENS,
+    Decoder,
+    DecoderWork,
+    PackedAdapter,
+    PackedCore,
+    PackedLora,
+    PackedScales,
+    SiteFactors,
+)
+from chiliad.models import SITES, Group, Llama, LlamaConfig
+
+Pairs = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
+"""(layer, site) -> (A, B)"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class NativeAdapter:
     """Implements `PreparedAdapter`."""
 
     hash: AdapterHash
-    packed: PackedLora
+    packed: PackedAdapter
 
     @property
     def bytes(self) -> int:
@@ -47,6 +61,7 @@ class NativeRunner:
         running = settings.batch_max * -(-settings.context_max // BLOCK_TOKENS)
         self._cache = KVBlocks(tokens=BLOCK_TOKENS, numbers=numbers, blocks_max=running + idle, idle_max=idle)
         self._logits = torch.empty(0, model.config.vocab_size)
+        self._bases: WeakValueDictionary[BasisHash, PackedLora] = WeakValueDictionary()
 
     @staticmethod
     def fits(model: Llama) -> bool:
@@ -63,9 +78,24 @@ class NativeRunner:
         """Sequences that have not been released."""
         return len(self._cache)
 
-    def prepare(self, adapter: LoraAdapter) -> NativeAdapter:
+    def prepare(self, adapter: Adapter) -> NativeAdapter:
         require_fit(adapter, self._config)
-        return NativeAdapter(adapter.hash, PackedLora(_groups(adapter, self._config)))
+        return NativeAdapter(adapter.hash, self._pack(adapter))
+
+    def _pack(self, adapter: Adapter) -> PackedAdapter:
+        if isinstance(adapter, CoreAdapter):
+            cores = torch.stack([adapter.cores[site] for site in SITES if site in adapter.cores], dim=1)
+            return PackedCore(self._basis(adapter.basis), cores)
+        if isinstance(adapter, Ia3Adapter):
+            return PackedScales(_scales(adapter, self._config))
+        return PackedLora(_groups(adapter.factors, self._config))
+
+    def _basis(self, basis: Basis) -> PackedLora:
+        """Packed once, and kept as long as an adapter needs it."""
+        packed = self._bases.get(basis.hash)
+        if packed is None:
+            packed = self._bases[basis.hash] = PackedLora(_groups(dict(basis.pairs()), self._config))
+        return packed
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
         return self._cache.begin(sequence, adapter.hash if adapter else "", prompt)
@@ -93,15 +123,25 @@ class NativeRunner:
         return self._logits[:rows]
 
 
-def _packed(adapter: PreparedAdapter | None) -> PackedLora | None:
+def _packed(adapter: PreparedAdapter | None) -> PackedAdapter | None:
     assert adapter is None or isinstance(adapter, NativeAdapter), "an adapter comes from this runner's `prepare`"
     return adapter.packed if adapter else None
 
 
-def _groups(adapter: LoraAdapter, config: LlamaConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
+def _groups(factors: Pairs, config: LlamaConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
     """What `PackedLora` wants."""
     for layer in range(config.num_layers):
         for group in Group:
             inputs, widths = config.group_widths(group)
             sites = zip(group.sites, widths, strict=True)
-            yield inputs, [SiteFactors(width, adapter.factors.get((layer, site))) for site, width in sites]
+            yield inputs, [SiteFactors(width, factors.get((layer, site))) for site, width in sites]
+
+
+def _scales(adapter: Ia3Adapter, config: LlamaConfig) -> Tensor:
+    """What `PackedScales` wants: ones where the adapter has nothing."""
+    rows = []
+    for layer in range(config.num_layers):
+        for site in IA3_SITES:
+            scale = adapter.scales.get((layer, site))
+            rows.append(torch.ones(config.scaled_width(site)) if scale is None else scale.float())
+    return torch.cat(rows).view(config.num_layers, -1)

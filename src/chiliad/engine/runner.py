@@ -9,7 +9,7 @@ from typing import NewType, Protocol
 
 from torch import Tensor
 
-from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash
 
 SequenceId = NewType("SequenceId", int)
 """the engine's own number of a request: never used twice, unlike a client's request id"""
@@ -31,7 +31,7 @@ class PreparedAdapter(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes."""
+        """Memory that it takes; a basis that it shares with others is not its own."""
         ...
 
 
@@ -65,7 +65,7 @@ class Runner(Protocol):
     Adapters are told apart by their hash. Called from one thread at a time.
     """
 
-    def prepare(self, adapter: LoraAdapter) -> PreparedAdapter:
+    def prepare(self, adapter: Adapter) -> PreparedAdapter:
         """The adapter as chunks have to bring it. Raises BrokenAdapter when its tensors do not fit the model."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence as Many
 import torch
 from torch import Tensor
 
-from chiliad.adapters import AdapterHash, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash, CoreAdapter, Ia3Adapter, LoraAdapter
 from chiliad.config import EngineSettings
 from chiliad.engine.attention import BatchAttention
 from chiliad.engine.kv_cache import KVCache
@@ -36,7 +36,7 @@ class TorchRunner:
         """Distinct adapters in use."""
         return len(self._lora)
 
-    def prepare(self, adapter: LoraAdapter) -> LoraAdapter:
+    def prepare(self, adapter: Adapter) -> Adapter:
         return self._lora.prepare(adapter)
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
@@ -56,7 +56,7 @@ class TorchRunner:
         spans = [
             Span(starts[c.sequence], starts[c.sequence] + len(c.tokens), c.adapter)
             for c in ordered
-            if isinstance(c.adapter, LoraAdapter)
+            if isinstance(c.adapter, LoraAdapter | CoreAdapter | Ia3Adapter)
         ]
         hidden = self._model.hidden(ids, positions, attend, self._lora.batch(spans))
         rows = [row for chunk in chunks for row in _logit_rows(chunk, starts[chunk.sequence])]

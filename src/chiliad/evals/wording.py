@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from chiliad.data import TaskKind
 from chiliad.evals.leakage import NEAR
@@ -15,8 +16,8 @@ Facts = list[tuple[str, str]]
 
 CURVES = ("loss", "dev_loss")
 """training facts that are drawn, not listed"""
-FOR_PROGRAMS = ("run", "columns", "dev_exact", "new_labels")
-"""training facts that say nothing to people"""
+FOR_PROGRAMS = ("adapter", "run", "columns", "dev_exact", "new_labels")
+"""training facts that say nothing to people as they are"""
 
 _METRICS = {
     "accuracy": "Accuracy",
@@ -88,7 +89,12 @@ def training_facts(card: Card) -> Facts:
         for key, value in card.subject.training.items()
         if key not in (*CURVES, *FOR_PROGRAMS)
     ]
-    return [*facts, ("Adapter", bytes_text(card.subject.adapter_bytes))]
+    return [*facts, ("Adapter", f"{adapter_kind(card.subject.training)}, {bytes_text(card.subject.adapter_bytes)}")]
+
+
+def adapter_kind(training: Mapping[str, Any]) -> str:
+    """The first experts were all LoRA's and did not say so."""
+    return str(training.get("adapter", "lora"))
 
 
 def cost_facts(card: Card) -> Facts:

@@ -9,7 +9,10 @@ from chiliad.kernels.decoder import (
     DecoderWork,
     EndWeights,
     LayerWeights,
+    PackedAdapter,
+    PackedCore,
     PackedLora,
+    PackedScales,
     SiteFactors,
 )
 from chiliad.kernels.dispatch import native_for, path_in_use
@@ -32,8 +35,11 @@ __all__ = [
     "Format",
     "LayerWeights",
     "Matrix",
+    "PackedAdapter",
+    "PackedCore",
     "PackedLinear",
     "PackedLora",
+    "PackedScales",
     "SiteFactors",
     "argmax",
     "cross_entropy_",

@@ -43,7 +43,7 @@ class Decoder:
         self, attention_norm: int, mlp_norm: int, qkv: _Matrix, o: _Matrix, gate_up: _Matrix, down: _Matrix, /
     ) -> None: ...
     def run(
-        self, work: Sequence[tuple[Sequence[int], int, Sequence[int], Lora | None, int]], logits: int, /
+        self, work: Sequence[tuple[Sequence[int], int, Sequence[int], Lora | None, int, int, int]], logits: int, /
     ) -> None: ...
 
 class TrainingExpert:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chiliad.kernels.dispatch import native_for
@@ -15,6 +16,9 @@ from chiliad.kernels.packing import Matrix, format_of, pack_to, packed_bytes
 
 BLOCK_TOKENS = 32
 """tokens whose keys and values lie together"""
+
+
+CORE_RANK_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,46 @@ class PackedLora:
         return int(self.native.nbytes)
 
 
+class PackedCore:
+    """Cores between the two halves of a packed basis, which every row that has it shares."""
+
+    def __init__(self, basis: PackedLora, cores: Tensor) -> None:
+        """cores: R [layers, sites, rank, rank], the sites in the order of the basis' groups."""
+        rank = cores.shape[-1]
+        assert rank <= CORE_RANK_MAX
+        odd = rank % 2
+        self.basis = basis
+        self._squares = F.pad(cores.to(torch.bfloat16), (0, odd, 0, odd)).transpose(2, 3).contiguous()
+
+    @property
+    def nbytes(self) -> int:
+        """The cores' own."""
+        return self._squares.nbytes
+
+    @property
+    def address(self) -> int:
+        return self._squares.data_ptr()
+
+
+class PackedScales:
+    """What a layer's keys, values and gated numbers are multiplied by."""
+
+    def __init__(self, scales: Tensor) -> None:
+        """scales: [layers, keys, values and gated numbers]"""
+        self._scales = scales.to(torch.bfloat16).contiguous()
+
+    @property
+    def nbytes(self) -> int:
+        return self._scales.nbytes
+
+    @property
+    def address(self) -> int:
+        return self._scales.data_ptr()
+
+
+PackedAdapter = PackedLora | PackedCore | PackedScales
+
+
 class DecoderWork(NamedTuple):
     """The next tokens of one sequence."""
 
@@ -83,7 +127,7 @@ class DecoderWork(NamedTuple):
     """position of the first of them"""
     blocks: Sequence[int]
     """addresses of the sequence's blocks, with room for these tokens"""
-    lora: PackedLora | None
+    adapter: PackedAdapter | None
     wanted: int
     """for how many of the tokens, counted from the end, logits are computed"""
 
@@ -130,7 +174,7 @@ class Decoder:
         assert logits.is_contiguous()
         assert logits.dtype is torch.float32
         assert len(logits) == sum(one.wanted for one in work)
-        raw = [(w.tokens, w.start, w.blocks, w.lora.native if w.lora else None, w.wanted) for w in work]
+        raw = [(w.tokens, w.start, w.blocks, *_addresses(w.adapter), w.wanted) for w in work]
         self._native.run(raw, logits.data_ptr())
 
     def _keep(self, tensor: Tensor) -> int:
@@ -143,6 +187,15 @@ class Decoder:
         self._used += len(here)
         pack_to(matrix, here)
         return here.data_ptr(), int(format_of(matrix))
+
+
+def _addresses(adapter: PackedAdapter | None) -> tuple[Any, int, int]:
+    """(factors, core, scales)"""
+    if isinstance(adapter, PackedCore):
+        return adapter.basis.native, adapter.address, 0
+    if isinstance(adapter, PackedScales):
+        return None, 0, adapter.address
+    return adapter.native if adapter else None, 0, 0
 
 
 def _matrices(layer: LayerWeights) -> tuple[Matrix, ...]:

@@ -10,7 +10,7 @@ Source: Touvron et al. 2023 (arXiv 2302.13971); rotary embedding: Su et al. 2021
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -98,6 +98,11 @@ class LlamaConfig:
             "down_proj": (self.intermediate_size, hidden),
         }[site]
 
+    def scaled_width(self, site: str) -> int:
+        """How many numbers IA3 multiplies at a site: its outputs, or down_proj's inputs."""
+        width_in, width_out = self.widths(site)
+        return width_in if site == "down_proj" else width_out
+
     def group_widths(self, group: Group) -> tuple[int, list[int]]:
         """(in, [out of each site]) of a fused group."""
         return self.widths(group.sites[0])[0], [self.widths(site)[1] for site in group.sites]
@@ -141,6 +146,13 @@ class Llama:
     def weight(self, layer: int, group: Group) -> Tensor:
         """The frozen matrix of a group, [out, in]."""
         return self.layers[layer].weights[group]
+
+    def weights(self) -> Iterator[tuple[tuple[int, str], Tensor]]:
+        """(layer, site), the frozen matrix of a linear layer [out, in]."""
+        for layer in range(self.config.num_layers):
+            for group in Group:
+                parts = self.weight(layer, group).split(self.config.group_widths(group)[1])
+                yield from (((layer, site), part) for site, part in zip(group.sites, parts, strict=True))
 
     def project(self, layer: int, group: Group, x: Tensor) -> Tensor:
         """The base without any adapter."""

@@ -25,7 +25,7 @@ from chiliad.store.tables import SCHEMA
 
 FORMAT = 1
 ROWS = "database"
-FOLDERS = ("experts", "datasets", "files")
+FOLDERS = ("experts", "datasets", "files", "basis")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def back_up(registry: Registry, file: Path, *, now: datetime) -> Summary:
     with new_archive(file) as archive:
         facts["experts"] = _add_experts(archive, registry.experts_root)
         _add_folder(archive, registry.datasets_root, "datasets")
+        _add_folder(archive, registry.workspace / "basis", "basis")
         _add_uploads(archive, registry.workspace / "files")
         facts["rows"] = _add_rows(archive, registry.database)
         archive.finish(facts)

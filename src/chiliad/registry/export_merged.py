@@ -43,7 +43,7 @@ def open_merged(version: ExpertVersion, source: Path, base: Base) -> MergedWeigh
     """The merged weights of a version. Raises WrongBase or RegistryError when its files or the base don't fit."""
     version.require_base(base.id, base.fingerprint)
     check_unchanged(version, source)
-    return MergedWeights(base, Deltas.load(source, base_fingerprint=base.fingerprint))
+    return MergedWeights(base, Deltas.of_version(source, base_fingerprint=base.fingerprint))
 
 
 def _write_text_parts(base: Base, source: Path, stage: Path) -> None:

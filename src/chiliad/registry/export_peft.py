@@ -1,14 +1,19 @@
-"""Export as a PEFT adapter: the version's own files, in a folder or a zip archive that `import` takes back."""
+"""Export as a PEFT adapter: the version's own files, in a folder or a zip archive that `import` takes back.
+
+A shared-basis adapter, which is no whole without its workspace and which PEFT does not know, goes out as the LoRA that it
+expands to.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from chiliad.adapters import content_hash
-from chiliad.base.weights import read_weights
+from chiliad.adapters import BasisFolder, CoreAdapter, as_lora, content_hash, load_adapter, save_adapter
 from chiliad.errors import RegistryError
 from chiliad.registry.expert import ExpertVersion
 from chiliad.registry.merged import Parity
@@ -26,7 +31,7 @@ def export_peft(version: ExpertVersion, source: Path, target: Path) -> Parity:
     """
     refuse_existing(target)
     check_unchanged(version, source)
-    files = {path.name: path.read_bytes() for path in files_of(source)}
+    files = {path.name: path.read_bytes() for path in files_of(source)} | _expanded(version, source)
     if target.suffix == ".zip":
         write_atomic(target, _zipped(files))
         with zipfile.ZipFile(target) as archive:
@@ -38,7 +43,23 @@ def export_peft(version: ExpertVersion, source: Path, target: Path) -> Parity:
         written = {path.name: path.read_bytes() for path in target.iterdir()}
     if written != files:
         raise RegistryError(f"{target} reads back differently from what was written.", fix="Check the disk.")
-    return Parity(len(read_weights(source / ADAPTER_FILES[1])), 0.0)
+    return Parity(_tensors_in(files[ADAPTER_FILES[1]]), 0.0)
+
+
+def _expanded(version: ExpertVersion, source: Path) -> dict[str, bytes]:
+    """The files of the LoRA that a shared-basis adapter expands to; nothing for the other kinds, which stay as they are."""
+    adapter = load_adapter(source, basis=BasisFolder.of_version(source))
+    if not isinstance(adapter, CoreAdapter):
+        return {}
+    lora, about = as_lora(adapter), {"base_id": version.base_id, "base_fingerprint": version.base_fingerprint}
+    with TemporaryDirectory(prefix="chiliad-export-") as folder:
+        save_adapter(Path(folder), lora.shape, lora.unscaled(), **about)
+        return {name: (Path(folder) / name).read_bytes() for name in ADAPTER_FILES}
+
+
+def _tensors_in(content: bytes) -> int:
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return len(header.keys() - {"__metadata__"})
 
 
 def check_unchanged(version: ExpertVersion, source: Path) -> None:

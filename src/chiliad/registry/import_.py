@@ -11,10 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chiliad.adapters.merge import Deltas
+from chiliad.adapters import Adapter, Ia3Adapter, as_lora, kind_of, load_adapter
+from chiliad.adapters.ia3 import FEEDFORWARD
+from chiliad.adapters.merge import Deltas, weight_name
 from chiliad.base import Base, ChatTemplate
 from chiliad.base.weights import read_weights
-from chiliad.errors import BadRequest, BrokenAdapter
+from chiliad.errors import BadRequest, BrokenAdapter, WrongBase
 from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
 from chiliad.registry.export_peft import ADAPTER_FILES
 from chiliad.registry.fine_tuned import RECORDED_AS
@@ -49,14 +51,32 @@ def import_adapter(
     registry.check_name(name)
     with _opened(source) as folder:
         check_template(folder / TEMPLATE_FILE)
-        deltas = Deltas.load(folder, base_fingerprint=base.fingerprint)
-        shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
-        check_fit(base, deltas, shapes)
-        facts = _facts(registry, folder, {"imported_from": source.name, **({LOADED: True} if loaded else {})}, base)
+        adapter = load_adapter(folder, base_fingerprint=base.fingerprint)
+        check_adapter(base, adapter, shapes_of(base))
+        origin = {"imported_from": source.name, "adapter": kind_of(adapter).value, **({LOADED: True} if loaded else {})}
+        facts = _facts(registry, folder, origin, base)
         facts = facts if choices is None else replace(facts, choices=choices, kind="labels" if choices else "text")
         with registry.write_version(name, facts) as draft:
             _copy(folder, draft.folder, base)
     return registry.get(draft.ref)
+
+
+def shapes_of(base: Base) -> dict[str, tuple[int, ...]]:
+    """Weight name -> the size of that matrix."""
+    return {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
+
+
+def check_adapter(base: Base, adapter: Adapter, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raises WrongBase unless the base has the matrices that an adapter of any kind changes, in their sizes."""
+    if not isinstance(adapter, Ia3Adapter):
+        return check_fit(base, Deltas(as_lora(adapter)), shapes)
+    for (layer, site), scale in adapter.scales.items():
+        out, width_in = shapes.get(weight_name(layer, site), (0, 0))
+        if len(scale) != (width_in if site == FEEDFORWARD else out):
+            raise WrongBase(
+                f"The adapter multiplies {len(scale)} numbers at {site} of layer {layer}; {base.id} has others there.",
+                fix="Name the base that this adapter was trained on with --base.",
+            )
 
 
 @contextmanager

@@ -15,18 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chiliad.adapters import content_hash
-from chiliad.adapters.merge import Deltas
+from chiliad.adapters import Adapter, BasisFolder, CoreAdapter, content_hash, load_adapter
+from chiliad.adapters.basis import BASIS_FOLDER, BasisHash
 from chiliad.base import Base
-from chiliad.base.weights import read_weights
 from chiliad.errors import BrokenPack, RegistryError, VersionConflict, WrongBase
 from chiliad.registry.alias import ALIAS_FILE, Alias
 from chiliad.registry.expert import EXPERT_FILE, ExpertVersion
 from chiliad.registry.export_peft import ADAPTER_FILES
 from chiliad.registry.gate import Action, Promotion
 from chiliad.registry.ids import ExpertName, ExpertRef
-from chiliad.registry.import_ import OWN_TO_A_WORKSPACE, TEMPLATE_FILE, check_template
-from chiliad.registry.merged import check_fit
+from chiliad.registry.import_ import OWN_TO_A_WORKSPACE, TEMPLATE_FILE, check_adapter, check_template, shapes_of
 from chiliad.registry.pack import ADAPTERS, BASIS, Pack, PackedExpert, open_pack
 from chiliad.registry.registry import Registry
 from chiliad.store.files import folder_lock, working_folder
@@ -62,7 +60,7 @@ def install_pack(registry: Registry, source: Path, base: Base) -> Installed:
             pack.unpack(unpacked)
             _check_adapters(unpacked, new, base)
             versions = _made_ready(registry, pack, new, unpacked, ready, source.name)
-            _share(unpacked / BASIS, registry.workspace / BASIS)
+            _share(unpacked / BASIS, BasisFolder(registry.workspace / BASIS_FOLDER))
             _place(ready, versions, registry.experts_root)
             registry.record_live(versions, source.name)
     return Installed(pack.facts.title, base.id, tuple(version.ref for version, _ in versions), present)
@@ -102,9 +100,10 @@ def _sorted_out(registry: Registry, pack: Pack) -> tuple[list[PackedExpert], tup
 
 def _check_adapters(unpacked: Path, experts: Sequence[PackedExpert], base: Base) -> None:
     """Raises BrokenPack for an adapter that is not the listed one; BrokenAdapter, WrongBase for one that cannot serve."""
-    shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
     for template in {expert.template for expert in experts}:
         check_template(unpacked / template)
+    shared, shapes = BasisFolder(unpacked / BASIS), shapes_of(base)
+    fitting: set[str] = set()
     for expert in experts:
         folder = unpacked / ADAPTERS / expert.name
         if content_hash(folder) != expert.adapter_hash:
@@ -112,7 +111,16 @@ def _check_adapters(unpacked: Path, experts: Sequence[PackedExpert], base: Base)
                 f"The adapter of {expert.name} is not the one that the pack lists.",
                 fix="Take another copy of the pack.",
             )
-        check_fit(base, Deltas.load(folder, base_fingerprint=base.fingerprint), shapes)
+        adapter = load_adapter(folder, base_fingerprint=base.fingerprint, basis=shared)
+        fits_like = _fits_like(adapter)
+        if fits_like not in fitting:
+            check_adapter(base, adapter, shapes)
+            fitting.add(fits_like)
+
+
+def _fits_like(adapter: Adapter) -> str:
+    """The same for adapters of which one fits if another does: cores are checked against their basis when they are read."""
+    return adapter.basis.hash if isinstance(adapter, CoreAdapter) else adapter.hash
 
 
 def _made_ready(
@@ -154,13 +162,10 @@ def _version(pack: Pack, expert: PackedExpert, number: int, file: str, registry:
     )
 
 
-def _share(source: Path, target: Path) -> None:
-    """Files that say their content by their name: one that is there already is the same."""
-    if source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        for file in source.iterdir():
-            if not (target / file.name).exists():
-                file.rename(target / file.name)
+def _share(source: Path, target: BasisFolder) -> None:
+    """Keep what cores are between; each is read, so that its name says its content."""
+    for file in sorted(source.glob("*.safetensors")):
+        target.put(BasisFolder(source).get(BasisHash(file.stem)))
 
 
 def _place(ready: Path, versions: Sequence[tuple[ExpertVersion, Alias]], root: Path) -> None:

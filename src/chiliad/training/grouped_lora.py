@@ -13,21 +13,34 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from chiliad.adapters.ia3 import FEEDFORWARD
 from chiliad.models import Group, Llama
+from chiliad.training.grouped_scales import scaled
 from chiliad.training.lora_state import LoraState
 from chiliad.training.packed import Packed
+from chiliad.training.scale_state import ScaleState
 
 
 class GroupedLora:
-    """`Project` for experts in training: y = x W^T + (x A^T) B^T, each segment of the tokens with its expert's A and B."""
+    """`Project` for experts in training: y = x W^T + (x A^T) B^T, each segment of the tokens with its expert's A and B.
+
+    Segments of IA3 experts have what goes in or comes out multiplied instead.
+    """
 
     def __init__(self, model: Llama, packed: Packed) -> None:
         self.model, self.packed = model, packed
+        queries, keys, values = model.config.group_widths(Group.QKV)[1]
+        self._outputs = [("k_proj", slice(queries, queries + keys)), ("v_proj", slice(-values, None))]
 
     def __call__(self, layer: int, group: Group, x: Tensor) -> Tensor:
         all_tokens = len(x) == len(self.packed.ids)  # after the last attention there are only those that predict
         parts = [(s.state, s.tokens if all_tokens else s.answers) for s in self.packed.segments]
-        return cast(Tensor, _LoraLinear.apply(x, self.model.weight(layer, group), parts, layer, group))  # type: ignore[no-untyped-call]
+        loras = [(state, rows) for state, rows in parts if isinstance(state, LoraState)]
+        scales = [(state, rows) for state, rows in parts if isinstance(state, ScaleState)]
+        if scales and group is Group.DOWN:
+            x = scaled(x, scales, layer, [(FEEDFORWARD, slice(None))])
+        y = cast(Tensor, _LoraLinear.apply(x, self.model.weight(layer, group), loras, layer, group))  # type: ignore[no-untyped-call]
+        return scaled(y, scales, layer, self._outputs) if scales and group is Group.QKV else y
 
 
 class _LoraLinear(Function):

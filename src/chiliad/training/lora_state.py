@@ -6,13 +6,13 @@ One vector makes the optimizer step one operation, a checkpoint one tensor, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from chiliad.adapters import LoraShape
+from chiliad.adapters import Factors, LoraShape
 from chiliad.models import Group, LlamaConfig
 
 
@@ -42,7 +42,7 @@ class GroupFactors:
 
 
 class LoraState:
-    """Master weights and gradients of one expert.
+    """Implements `ExpertState`: master weights and gradients of one expert.
 
     version: grows with every change of the master weights, for those that keep copies.
     """
@@ -62,6 +62,10 @@ class LoraState:
     def parameters(self) -> int:
         return self.master.numel()
 
+    @property
+    def seen(self) -> LoraState:
+        return self
+
     def group(self, layer: int, group: Group) -> GroupFactors | None:
         """Working copies of a group's factors, None if it is not adapted."""
         if self._working_version != self.version:
@@ -79,7 +83,11 @@ class LoraState:
         """(layer, site) -> (A, B) as views of the master weights, unscaled, as PEFT stores them."""
         return {key: (place.down(self.master), place.up(self.master)) for key, place in self._places.items()}
 
-    def load(self, factors: Mapping[tuple[int, str], tuple[Tensor, Tensor]]) -> None:
+    def up_gradients(self) -> dict[tuple[int, str], Tensor]:
+        """(layer, site) -> the gradient of B"""
+        return {key: place.up(self.grad) for key, place in self._places.items()}
+
+    def load(self, factors: Factors) -> None:
         """Continue from another adapter's factors, unscaled and of this shape."""
         for key, (down, up) in factors.items():
             self._places[key].down(self.master).copy_(down)
@@ -89,6 +97,9 @@ class LoraState:
     def refresh(self) -> None:
         """Call after every change of `master`."""
         self.version += 1
+
+    def collect(self) -> None:
+        """Passes add to `grad` itself."""
 
     def add_gradient(self, layer: int, group: Group, down: Tensor, up: Tensor) -> None:
         """Add gradients of the working copies: down as `GroupFactors.down`, up as `GroupFactors.up`."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from chiliad.adapters import LoraShape
-from chiliad.models import Llama
+from chiliad.models import SITES, Llama
 from chiliad.training.trainer import PASS_TOKENS_MAX
 
 LOGITS_ROWS = 256
@@ -34,13 +33,13 @@ def release_freed_memory() -> None:
         _TRIM(0)
 
 
-def training_bytes(model: Llama, shape: LoraShape, seats: int) -> int:
-    """About what training `seats` experts at once takes: the base three times (as it is, and laid out for both ways of a
+def training_bytes(model: Llama, rank: int, seats: int) -> int:
+    """About what training `seats` experts at once takes, LoRA's on all linear layers or what a pass sees as such: the base three times (as it is, and laid out for both ways of a
     pass), what a pass keeps of its tokens, and for each expert its weights, gradient, moments, best weights and copies."""
     config = model.config
     base = sum(tensor.numel() for layer in model.layers for tensor in layer.weights.values()) + model.embedding.numel()
     widths = 2 * config.hidden_size + config.num_heads * config.head_dim + 2 * config.intermediate_size
     widths += (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
     kept = PASS_TOKENS_MAX * config.num_layers * widths + LOGITS_ROWS * config.vocab_size
-    expert = shape.rank * sum(sum(config.widths(site)) for site in shape.targets) * config.num_layers
+    expert = rank * sum(sum(config.widths(site)) for site in SITES) * config.num_layers
     return model.embedding.element_size() * (3 * base + kept) + seats * expert * EXPERT_BYTES_PER_NUMBER

@@ -68,6 +68,7 @@ class NativePass:
                 native.add_row(start, own, start, start)
             for begin, end in batch.spans:
                 native.add_row(start + begin, start + end, start, own)
+            assert isinstance(segment.state, LoraState), "the compiled pass knows LoRA alone"
             native.add_segment(start, segment.tokens.stop, self._expert(segment.state))
         return native
 

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from chiliad.training.lora_state import LoraState
 from chiliad.training.rows import Batch
+from chiliad.training.scale_state import ScaleState
 
 
 @dataclass(frozen=True)
 class Segment:
     """One expert's part; `tokens` and `answers` say where it lies among all."""
 
-    state: LoraState
+    state: LoraState | ScaleState
     batch: Batch
     tokens: slice
     answers: slice
@@ -36,7 +37,7 @@ class Packed:
     segments: tuple[Segment, ...]
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[LoraState, Batch]]) -> Packed:
+    def of(cls, parts: Sequence[tuple[LoraState | ScaleState, Batch]]) -> Packed:
         segments: list[Segment] = []
         tokens = answers = 0
         for state, batch in parts:

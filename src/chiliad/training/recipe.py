@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from chiliad.adapters import LoraShape
+from chiliad.adapters import AdapterKind, AdapterShape, Basis, CoreShape, Ia3Shape, LoraShape
 from chiliad.models import SITES
+
+LEARNING_RATES = {AdapterKind.LORA: 2e-3, AdapterKind.SHARED_BASIS: 4e-3, AdapterKind.IA3: 5e-3}
+"""for few rows; half of it for many"""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides a training besides the data. Two runs with equal recipes and rows give equal adapters."""
 
+    kind: AdapterKind = AdapterKind.LORA
     rank: int = 8
     alpha: float = 16.0
     rslora: bool = False
@@ -26,9 +30,20 @@ class Recipe:
     """epochs without a better dev score before training stops"""
     seed: int = 0
 
+    def shape(self, basis: Basis | None = None) -> AdapterShape:
+        """What is trained; for the kind shared-basis it takes the basis."""
+        if self.kind is AdapterKind.LORA:
+            return LoraShape(self.rank, self.alpha, self.rslora, SITES)
+        if self.kind is AdapterKind.IA3:
+            return Ia3Shape()
+        assert basis is not None
+        assert basis.rank == self.rank
+        return CoreShape(basis)
+
     @property
-    def shape(self) -> LoraShape:
-        return LoraShape(self.rank, self.alpha, self.rslora, SITES)
+    def adapter_text(self) -> str:
+        """What is trained, for people."""
+        return self.kind.value if self.kind is AdapterKind.IA3 else f"{self.kind} of rank {self.rank}"
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Linear warm-up, then a cosine down to a twentieth; `step` counts from 0."""
@@ -42,6 +57,7 @@ class Recipe:
 def choose_recipe(
     train_rows: int,
     *,
+    kind: AdapterKind = AdapterKind.LORA,
     rank: int | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
@@ -49,12 +65,14 @@ def choose_recipe(
     seed: int = 0,
 ) -> Recipe:
     """Fill in what the user left open: few rows get small batches and many epochs, many rows the opposite."""
-    rank = rank or (8 if train_rows < 2_000 else 16)
+    few = train_rows < 2_000
+    rank = rank or (8 if few or kind is not AdapterKind.LORA else 16)
     return Recipe(
+        kind=kind,
         rank=rank,
         alpha=2.0 * (math.sqrt(rank) if rslora else rank),
         rslora=rslora,
-        learning_rate=learning_rate or (2e-3 if train_rows < 2_000 else 1e-3),
+        learning_rate=learning_rate or (LEARNING_RATES[kind] if few else LEARNING_RATES[kind] / 2),
         epochs=epochs or max(3, min(8, round(6_000 / train_rows))),
         rows_per_batch=max(8, min(32, train_rows // 24)),
         seed=seed,

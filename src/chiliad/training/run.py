@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +13,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from chiliad.adapters import Basis, Factors
 from chiliad.errors import TrainingError
 from chiliad.models import LlamaConfig
 from chiliad.training.checkpoint import Checkpoint, Progress
@@ -28,9 +29,6 @@ LOSS_POINTS_PER_EPOCH = 40
 RUN_FORMAT = 5
 """raised when the loop changes what it does with the same rows and settings"""
 
-Factors = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
-"""(layer, site) -> (A, B), unscaled"""
-
 
 @dataclass(frozen=True)
 class Course:
@@ -40,6 +38,7 @@ class Course:
         within a standard error of the best, because a few hundred rows say no more than that.
     folder: holds the checkpoint; a run with the same rows, recipe, start and base that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
+    basis: what an expert of the kind shared-basis has its cores between.
     """
 
     name: str
@@ -50,10 +49,12 @@ class Course:
     folder: Path
     start: Factors | None = None
     base_fingerprint: str = ""
+    basis: Basis | None = None
 
     def identity(self) -> str:
         """Equal for equal rows, settings, start and base."""
         about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base_fingerprint}
+        about["basis"] = self.basis.hash if self.basis else None
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for part in (self.train, self.dev):
             digest.update(json.dumps([(row.ids, row.prompt_length) for row in part]).encode())
@@ -81,12 +82,13 @@ class StepEvent:
 
 @dataclass(frozen=True)
 class FitResult:
-    """factors: the best ones, unscaled, float32; identity: the course's."""
+    """factors: the best ones, unscaled, float32, and the course's basis if it has one; identity: the course's."""
 
-    factors: dict[tuple[int, str], tuple[Tensor, Tensor]]
+    factors: Factors
     progress: Progress
     identity: str
     resumed: bool
+    basis: Basis | None = None
 
 
 class Run:
@@ -151,8 +153,8 @@ class Run:
         """What came of it, once it is over."""
         assert self.is_over
         self._state.master.copy_(self._best)
-        factors = {key: (a.clone(), b.clone()) for key, (a, b) in self._state.factors().items()}
-        return FitResult(factors, self._progress, self._checkpoint.identity, self.resumed)
+        factors = {key: tuple(t.clone() for t in tensors) for key, tensors in self._state.factors().items()}
+        return FitResult(factors, self._progress, self._checkpoint.identity, self.resumed, self.course.basis)
 
     def leave(self) -> None:
         """Give up the seat."""
@@ -160,7 +162,8 @@ class Run:
 
     def _take_seat(self, tensors: dict[str, Tensor]) -> None:
         recipe, course = self._recipe, self.course
-        self._state = self._trainer.add(self.name, recipe.shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
+        shape = recipe.shape(course.basis)
+        self._state = self._trainer.add(self.name, shape, seed=recipe.seed, weight_decay=recipe.weight_decay)
         if course.start is not None:
             self._state.load(course.start)
         self._best = tensors.pop("best") if tensors else self._state.master.clone()

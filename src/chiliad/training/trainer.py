@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from chiliad.adapters import LoraShape
+from chiliad.adapters import AdapterShape
 from chiliad.errors import TrainingError
 from chiliad.models import Llama
-from chiliad.training.lora_state import LoraState
 from chiliad.training.native_pass import NativePass
 from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
 from chiliad.training.rows import Batch, Row, cut, make_batch
+from chiliad.training.scale_state import ScaleState
+from chiliad.training.state import ExpertState, new_state
 
 PASS_TOKENS_MAX = 1024
 """tokens whose activations exist at once: large enough for full speed of the matrix products, small in memory"""
@@ -51,7 +52,7 @@ class Score:
 class _Expert:
     """answers: tokens whose gradients have been summed since the last step."""
 
-    state: LoraState
+    state: ExpertState
     optimizer: torch.optim.AdamW
     answers: int = 0
 
@@ -68,10 +69,10 @@ class Trainer:
         self._pass = NativePass(model) if NativePass.fits(model) else PlainPass(model)
         self._experts: dict[str, _Expert] = {}
 
-    def add(self, name: str, shape: LoraShape, *, seed: int, weight_decay: float = 0.0) -> LoraState:
-        """Start an expert at the base model: its B factors are zero."""
+    def add(self, name: str, shape: AdapterShape, *, seed: int, weight_decay: float = 0.0) -> ExpertState:
+        """Start an expert at the base model: it computes the same."""
         assert name not in self._experts, "two experts of one name would share their numbers"
-        state = LoraState(self.model.config, shape, self.model.dtype, seed)
+        state = new_state(self.model.config, shape, self.model.dtype, seed)
         state.master.grad = state.grad
         optimizer = torch.optim.AdamW([state.master], lr=0.0, weight_decay=weight_decay, fused=True)
         self._experts[name] = _Expert(state, optimizer)
@@ -87,10 +88,11 @@ class Trainer:
         loss is not finite shows it in its own report; the others' numbers are what they would be without it.
         """
         reports = dict.fromkeys(work, StepReport())
-        parts = ((name, rows) for name, all_rows in work.items() for rows in cut(all_rows, tokens_max=PASS_TOKENS_MAX))
-        for together in _passes((name, make_batch(rows)) for name, rows in parts):
-            packed = Packed.of([(self._experts[name].state, batch) for name, batch in together])
-            tally = self._pass.learn(packed)
+        parts = [(name, rows) for name, all_rows in work.items() for rows in cut(all_rows, tokens_max=PASS_TOKENS_MAX)]
+        parts.sort(key=lambda part: self._is_plain(part[0]))
+        for together in _passes(((name, make_batch(rows)) for name, rows in parts), self._is_plain):
+            packed = Packed.of([(self._experts[name].state.seen, batch) for name, batch in together])
+            tally = self._pass_of(together[0][0]).learn(packed)
             for (name, batch), segment in zip(together, packed.segments, strict=True):
                 nll, known = float(tally.nll[segment.answers].sum()), reports[name]
                 reports[name] = StepReport(
@@ -106,6 +108,7 @@ class Trainer:
         Raises TrainingError for a gradient that is not finite, and then the expert stays as it was.
         """
         expert = self._experts[name]
+        expert.state.collect()
         gradient = expert.state.grad.div_(expert.answers)
         norm = float(gradient.norm())
         if not math.isfinite(norm):
@@ -125,11 +128,18 @@ class Trainer:
         nll, answers, exact, rows = 0.0, 0, 0, 0
         for part in batches:
             batch = make_batch(part)
-            tally = self._pass.score(Packed.of([(state, batch)]))
+            tally = self._pass_of(name).score(Packed.of([(state.seen, batch)]))
             wrong = torch.zeros(batch.rows).index_add_(0, batch.answer_row, (~tally.correct).float())
             nll, answers = nll + float(tally.nll.sum()), answers + len(batch.targets)
             exact, rows = exact + int((wrong == 0).sum()), rows + batch.rows
         return Score(nll / max(answers, 1), exact / max(rows, 1))
+
+    def _is_plain(self, name: str) -> bool:
+        """Whether compiled passes do not know what this expert trains."""
+        return isinstance(self._experts[name].state, ScaleState)
+
+    def _pass_of(self, name: str) -> NativePass | PlainPass:
+        return PlainPass(self.model) if self._is_plain(name) else self._pass
 
     def snapshot(self, name: str) -> dict[str, Tensor]:
         """Everything that the next step depends on."""
@@ -146,12 +156,14 @@ class Trainer:
         expert.state.refresh()
 
 
-def _passes(parts: Iterator[Part]) -> Iterator[list[Part]]:
-    """Neighbours go together as far as they fit, but an expert's own parts one after another: each is a sum of its own."""
+def _passes(parts: Iterator[Part], is_plain: Callable[[str], bool]) -> Iterator[list[Part]]:
+    """Neighbours go together as far as they fit and take the same kind of pass, but an expert's own parts one after
+    another: each is a sum of its own."""
     group: list[Part] = []
     for name, batch in parts:
         tokens = sum(len(other.ids) for _, other in group) + len(batch.ids)
-        if group and (tokens > PASS_TOKENS_MAX or any(name == other for other, _ in group)):
+        apart = any(name == other or is_plain(name) != is_plain(other) for other, _ in group)
+        if group and (tokens > PASS_TOKENS_MAX or apart):
             yield group
             group = []
         group.append((name, batch))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from chiliad.adapters import AdapterKind
 from chiliad.base import DEFAULT_BASE
 from chiliad.data import Amended, Columns, Dataset
 from chiliad.evals import EvalOptions
@@ -112,7 +113,7 @@ def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment
         name=document["name"],
         dataset=dataset,
         base=document["base"],
-        options=TrainOptions(**{**options, "evaluation": EvalOptions(**options["evaluation"])}),
+        options=TrainOptions(**{**options, "kind": _kind(options), "evaluation": EvalOptions(**options["evaluation"])}),
         columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
         parent=workspace.registry.get(parent) if parent else None,
         corrections=_amended(dataset, corrected) if corrected else None,
@@ -123,3 +124,8 @@ def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment
 def _amended(dataset: Dataset, told: Mapping[str, Any]) -> Amended:
     used = set(told["used"])
     return Amended(dataset, tuple(one for one in dataset.train if one.id in used), told["of_test_rows"], told["blank"])
+
+
+def _kind(options: Mapping[str, Any]) -> AdapterKind:
+    """Jobs that were queued before there were kinds are LoRA's."""
+    return AdapterKind(options.get("kind", AdapterKind.LORA))

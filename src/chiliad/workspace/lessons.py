@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chiliad.adapters import LoraAdapter, save_adapter
+from chiliad.adapters import (
+    Adapter,
+    AdapterKind,
+    Basis,
+    CoreAdapter,
+    Ia3Adapter,
+    LoraAdapter,
+    kind_of,
+    save_adapter,
+)
 from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
@@ -68,7 +77,7 @@ def course_of(
     lessons: Lessons,
     recipe: Recipe,
     folder: Path,
-    parent: LoraAdapter | None = None,
+    parent: Adapter | None = None,
 ) -> Course:
     """What the trainer is given; a run with the same rows and settings that was killed in `folder` is continued."""
     return Course(
@@ -80,22 +89,31 @@ def course_of(
         folder=folder,
         start=parent.unscaled() if parent else None,
         base_fingerprint=served.base.fingerprint,
+        basis=basis_for(recipe, served, parent),
     )
 
 
-def recipe_for(lessons: Lessons, options: TrainOptions, parent: LoraAdapter | None = None) -> Recipe:
+def basis_for(recipe: Recipe, served: ServedBase, parent: Adapter | None = None) -> Basis | None:
+    """The basis between whose halves an expert of the kind shared-basis has its cores: its parent's, or the base's own."""
+    if recipe.kind is not AdapterKind.SHARED_BASIS:
+        return None
+    return parent.basis if isinstance(parent, CoreAdapter) else served.shared_basis(recipe.rank)
+
+
+def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None = None) -> Recipe:
     """What the user chose, and the rest from the data. Continuing from `parent` keeps its shape and takes few epochs."""
     recipe = choose_recipe(
         len(lessons.train),
-        rank=parent.rank if parent else options.rank,
+        kind=kind_of(parent) if parent else options.kind,
+        rank=options.rank if parent is None else None if isinstance(parent, Ia3Adapter) else parent.rank,
         epochs=options.epochs or (CONTINUED_EPOCHS if parent else None),
         learning_rate=options.learning_rate,
-        rslora=parent.shape.rslora if parent else options.rslora,
+        rslora=parent.shape.rslora if isinstance(parent, LoraAdapter) else options.rslora,
         seed=options.seed,
     )
     return replace(
         recipe,
-        alpha=parent.shape.alpha if parent else recipe.alpha,
+        alpha=parent.shape.alpha if isinstance(parent, LoraAdapter) else recipe.alpha,
         learning_rate=recipe.learning_rate * options.learning_rate_multiplier,
         rows_per_batch=options.rows_per_batch or recipe.rows_per_batch,
     )
@@ -103,7 +121,8 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: LoraAdapter | No
 
 def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
     """Put the adapter and its prompt template into a version's folder."""
-    save_adapter(folder, recipe.shape, result.factors, base_id=served.base.id, base_fingerprint=served.base.fingerprint)
+    about = {"base_id": served.base.id, "base_fingerprint": served.base.fingerprint}
+    save_adapter(folder, recipe.shape(result.basis), result.factors, **about)
     (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
 
 
@@ -119,9 +138,7 @@ def facts_of(
         "epochs": progress.epochs_done,
         "steps": progress.step,
         "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
-        "rank": recipe.rank,
-        "alpha": recipe.alpha,
-        "rslora": recipe.rslora,
+        **_adapter_facts(recipe),
         "learning_rate": recipe.learning_rate,
         "rows_per_batch": recipe.rows_per_batch,
         "seed": recipe.seed,
@@ -156,6 +173,16 @@ def facts_of(
         parent=parent.number if parent and parent.name == assignment.name else None,
         training=training,
     )
+
+
+def _adapter_facts(recipe: Recipe) -> dict[str, Any]:
+    """What says something about an adapter of this kind."""
+    told: dict[str, Any] = {"adapter": recipe.kind.value}
+    if recipe.kind is not AdapterKind.IA3:
+        told["rank"] = recipe.rank
+    if recipe.kind is AdapterKind.LORA:
+        told |= {"alpha": recipe.alpha, "rslora": recipe.rslora}
+    return told
 
 
 def _learned_before(assignment: Assignment) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from chiliad.adapters import AdapterKind
 from chiliad.evals import EvalOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
+    kind: AdapterKind = AdapterKind.LORA
     rank: int | None = None
     epochs: int | None = None
     learning_rate: float | None = None

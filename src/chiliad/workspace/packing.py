@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chiliad.adapters import BasisFolder, CoreAdapter, load_adapter
 from chiliad.errors import RegistryError
 from chiliad.registry import ExpertVersion
 from chiliad.registry.import_ import OWN_TO_A_WORKSPACE, TEMPLATE_FILE
@@ -76,6 +77,10 @@ def _add(workspace: Workspace, writer: PackWriter, outcome: Outcome, version: Ex
         worth=_worth(outcome.proof) if outcome.proof else None,
         samples=_samples(workspace, version, samples),
     )
+    bases = BasisFolder.of_version(folder)
+    adapter = load_adapter(folder, basis=bases)
+    if isinstance(adapter, CoreAdapter):
+        writer.add_basis(bases.path(adapter.basis.hash))
 
 
 def _told(version: ExpertVersion) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chiliad.data import Example, assemble
 from chiliad.training import Recipe, Row, Trainer
 from chiliad.training.rows import epoch_batches
-from chiliad.workspace.lessons import make_lessons, recipe_for
+from chiliad.workspace.lessons import basis_for, make_lessons, recipe_for
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.served_base import ServedBase
 
@@ -32,7 +32,7 @@ def plan(
         (
             f"Rows      {len(dataset.train)} for training{skipped}, {len(dataset.dev)} dev, {len(dataset.test)} test",
             f"Answers   {dataset.kind}" + (f", {len(dataset.labels)} labels" if dataset.labels else ""),
-            f"Settings  rank {recipe.rank}, at most {recipe.epochs} epochs, {recipe.rows_per_batch} rows a batch, "
+            f"Settings  {recipe.adapter_text}, at most {recipe.epochs} epochs, {recipe.rows_per_batch} rows a batch, "
             f"learning rate {recipe.learning_rate:g}",
             f"Tokens    {tokens} an epoch, {tokens * recipe.epochs} at most",
             f"Time      about {tokens * recipe.epochs / speed / 60:.1f} min at {speed:.0f} tokens/s, plus evaluation",
@@ -45,7 +45,7 @@ def training_speed(served: ServedBase, experts: Mapping[str, tuple[Recipe, Seque
     """Tokens a second, measured on one step of each of these experts, taken together."""
     trainer, work = Trainer(served.model), {}
     for name, (recipe, rows) in experts.items():
-        trainer.add(name, recipe.shape, seed=0)
+        trainer.add(name, recipe.shape(basis_for(recipe, served)), seed=0)
         limits = {"rows_per_batch": recipe.rows_per_batch, "tokens_max": recipe.batch_tokens_max}
         work[name] = epoch_batches(rows, **limits, seed=0)[0]
     trainer.forward_backward(work)  # the first use of memory is slow

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from chiliad.adapters import AdapterHash, LoraAdapter, load_adapter
+from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, load_adapter
+from chiliad.adapters.basis import BASIS_FOLDER
 from chiliad.base import Base, ChatTemplate, compact_template
 from chiliad.config import Settings
 from chiliad.data import Message
 from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
-from chiliad.errors import BadRequest, BrokenAdapter
+from chiliad.errors import BadRequest, BrokenAdapter, TrainingError
 from chiliad.evals import Answer
-from chiliad.models import Llama, LlamaConfig
+from chiliad.models import SITES, Llama, LlamaConfig
 from chiliad.registry import ExpertVersion
+from chiliad.store.files import write_atomic
 from chiliad.training.memory import release_freed_memory
 
 Turns = Sequence[Mapping[str, str]]
@@ -29,6 +31,7 @@ class ServedBase:
         self.chat_template = base.chat_template()
         self.expert_template = compact_template(self.chat_template)
         self._settings = settings
+        self.basis_folder = BasisFolder(settings.workspace / BASIS_FOLDER)
         self._folders: dict[AdapterHash, Path] = {}
 
     @cached_property
@@ -66,6 +69,24 @@ class ServedBase:
         """Say where an adapter's files are. Raises WrongBase for a version made for another base."""
         version.require_base(self.base.id, self.base.fingerprint)
         self._folders[version.adapter_hash] = folder
+
+    def adapter_in(self, folder: Path) -> Adapter:
+        """The adapter in a version's folder. Raises BrokenAdapter, WrongBase."""
+        return load_adapter(
+            folder, base_fingerprint=self.base.fingerprint, dtype=self.model.dtype, basis=self.basis_folder
+        )
+
+    def shared_basis(self, rank: int) -> Basis:
+        """The basis of this rank that new experts of the kind shared-basis get: made once for this base, kept beside it and
+        in the workspace. Raises StoreError, and TrainingError for a rank that its matrices don't have."""
+        known = self.base.path / f"basis-{rank}.safetensors"
+        if known.is_file():
+            basis = Basis.from_bytes(known.read_bytes())
+        else:
+            basis = _made(self.model, rank)
+            write_atomic(known, basis.to_bytes())
+        self.basis_folder.put(basis)
+        return basis
 
     def prompt(self, template: ChatTemplate, turns: Turns) -> tuple[int, ...]:
         """The tokens of a conversation up to where the answer begins. Raises BadRequest."""
@@ -111,16 +132,26 @@ class ServedBase:
         """An `Answerer` for evals: an expert, or with None the base itself."""
         return Answers(self, version.adapter_hash if version else None, template)
 
-    def _load_adapter(self, adapter: AdapterHash) -> LoraAdapter:
+    def _load_adapter(self, adapter: AdapterHash) -> Adapter:
         if adapter not in self._folders:
             raise BrokenAdapter(f"The adapter {adapter[:12]} has been removed.", fix="Ask another version.")
-        loaded = load_adapter(self._folders[adapter], base_fingerprint=self.base.fingerprint, dtype=self.model.dtype)
+        loaded = self.adapter_in(self._folders[adapter])
         if loaded.hash != adapter:
             raise BrokenAdapter(
                 f"The files in {self._folders[adapter]} have changed since they were registered.",
                 fix="Bring them back from a backup, or delete this version and train it again.",
             )
         return loaded
+
+
+def _made(model: Llama, rank: int) -> Basis:
+    rank_max = min(min(model.config.widths(site)) for site in SITES)
+    if rank > rank_max:
+        raise TrainingError(
+            f"A shared basis of rank {rank} needs more directions than the base's matrices have.",
+            fix=f"Give a rank of at most {rank_max}.",
+        )
+    return Basis.of(model.weights(), rank)
 
 
 class Answers:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chiliad.adapters import load_adapter
 from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
@@ -90,7 +89,7 @@ class Teaching:
             run = self._workspace.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
             held.enter_context(folder_lock(run, wait=False))
             served, amended, parent = self._served, assignment.corrections, assignment.parent
-            earlier = load_adapter(self._workspace.registry.folder(parent.ref)) if parent else None
+            earlier = served.adapter_in(self._workspace.registry.folder(parent.ref)) if parent else None
             room = self._workspace.settings.engine.context_max
             lessons = make_lessons(
                 assignment.dataset, served, served.expert_template, room, amended.used if amended else ()

@@ -105,7 +105,7 @@ void Decoder::attention(Member &member, const Step &step, long layer) {
     if (rows.adapted)
         member.share(static_cast<long>(rows.groups.size()), 1, [&](long begin, long end) {
             for (long i = begin; i < end; i++)
-                add_inner(rows.groups[i], seen_.data(), queries, layer * PLACES + O);
+                add_inner(rows, rows.groups[i], seen_.data(), queries, layer * PLACES + O);
         });
     project(member, rows, {seen_.data(), rows.count(), queries, hidden, weights.o, Sink::ADD, residual_.data()},
             layer * PLACES + O);
@@ -121,9 +121,12 @@ void Decoder::mlp(Member &member, const Rows &rows, long layer) {
     member.share(static_cast<long>(rows.groups.size()), 1, [&](long begin, long end) {
         for (long i = begin; i < end; i++) {
             const Rows::Group &group = rows.groups[i];
-            for (long row = group.begin; row < group.begin + group.count; row++)
+            for (long row = group.begin; row < group.begin + group.count; row++) {
                 swiglu_row(gate_up_.data() + row * 2 * width, gated_.data() + row * width, width);
-            add_inner(group, gated_.data(), width, place + DOWN);
+                if (const bf16 *scales = scales_of(rows.rows[row], layer))
+                    scale_row(gated_.data() + row * width, scales + shape_.heads.keys_values(), width);
+            }
+            add_inner(rows, group, gated_.data(), width, place + DOWN);
         }
     });
     project(member, rows, {gated_.data(), rows.count(), width, hidden, weights.down, Sink::ADD, residual_.data()},
@@ -147,7 +150,7 @@ void Decoder::norm(Member &member, const Rows &rows, const bf16 *weight, long pl
             const Rows::Group &group = rows.groups[i];
             for (long row = group.begin; row < group.begin + group.count; row++)
                 norm_row(residual_.data() + row * hidden, weight, shape_.eps, normed_.data() + row * hidden, hidden);
-            add_inner(group, normed_.data(), hidden, place);
+            add_inner(rows, group, normed_.data(), hidden, place);
         }
     });
 }
@@ -158,7 +161,10 @@ void Decoder::place_keys(Member &member, const Rows &rows, long layer) {
         for (long i = begin; i < end; i++) {
             const Rows::Row &row = rows.rows[i];
             const long position = row.position();
-            place_row(shape_.heads, qkv_.data() + i * shape_.heads.qkv(), ends_.cos + position * dim,
+            bf16 *const qkv = qkv_.data() + i * shape_.heads.qkv();
+            if (const bf16 *scales = scales_of(row, layer))
+                scale_row(qkv + shape_.heads.queries(), scales, shape_.heads.keys_values());
+            place_row(shape_.heads, qkv, ends_.cos + position * dim,
                       ends_.sin + position * dim, row.chunk->blocks[position / BLOCK], layer, position % BLOCK);
         }
     });
@@ -191,10 +197,18 @@ void Decoder::attend(Member &member, const Rows &rows, long layer) {
     });
 }
 
-void Decoder::add_inner(const Rows::Group &group, const bf16 *x, long inputs, long place) {
+void Decoder::add_inner(const Rows &rows, const Rows::Group &group, const bf16 *x, long inputs, long place) {
     if (!group.lora || !group.lora[place].inner) return;
-    lora_down(x + group.begin * inputs, group.count, inputs, group.lora[place],
-              inner_.data() + group.begin * inner_stride_, inner_stride_);
+    bf16 *const inner = inner_.data() + group.begin * inner_stride_;
+    lora_down(x + group.begin * inputs, group.count, inputs, group.lora[place], inner, inner_stride_);
+    for (long i = 0; i < group.count; i++)
+        if (const bf16 *core = rows.rows[group.begin + i].chunk->core)
+            turn_row(core, group.lora[place], inner + i * inner_stride_);
+}
+
+const bf16 *Decoder::scales_of(const Rows::Row &row, long layer) const {
+    const bf16 *scales = row.chunk->scales;
+    return scales ? scales + layer * (shape_.heads.keys_values() + shape_.intermediate) : nullptr;
 }
 
 void Decoder::project(Member &member, const Rows &rows, Product product, long place) {

@@ -34,7 +34,9 @@ struct Chunk {
     std::vector<long> tokens;
     long start;                  // position of the first of them
     std::vector<bf16 *> blocks;  // the sequence's blocks, with room for these tokens
-    const Lora *lora;            // null: the base alone
+    const Lora *lora;            // null: no factors
+    const bf16 *core;            // for `turn_row`, between factors that others share; null: none
+    const bf16 *scales;          // [layers, keys, values and gated numbers], what these are multiplied by; null: nothing
     long wanted;                 // for how many tokens, counted from the end, logits are computed
 };
 
@@ -55,7 +57,7 @@ struct Rows {
     };
 
     std::vector<Row> rows;
-    std::vector<const LoraPart *> loras;  // [rows], null for the base alone
+    std::vector<const LoraPart *> loras;  // [rows], null where there are no factors
     std::vector<Group> groups;
     std::vector<long> by_length;  // the rows, those that attend to the most first
     bool adapted = false;         // any of them
@@ -94,7 +96,8 @@ class Decoder {
     void place_keys(Member &member, const Rows &rows, long layer);
     void keep(Member &member, const Step &step);
     void attend(Member &member, const Rows &rows, long layer);
-    void add_inner(const Rows::Group &group, const bf16 *x, long inputs, long place);
+    void add_inner(const Rows &rows, const Rows::Group &group, const bf16 *x, long inputs, long place);
+    const bf16 *scales_of(const Rows::Row &row, long layer) const;
     void project(Member &member, const Rows &rows, Product product, long place);
     void compute(Member &member, Product product);
 

@@ -65,6 +65,13 @@ void swiglu_row(const bf16 *gate_up, bf16 *y, long width) {
     }
 }
 
+void scale_row(bf16 *x, const bf16 *scales, long width) {
+    for (long i = 0; i < width; i += 16) {
+        const __mmask16 mask = lanes(width - i);
+        store(x + i, _mm512_mul_ps(load(x + i, mask), load(scales + i, mask)), mask);
+    }
+}
+
 void swiglu(const bf16 *gate_up, bf16 *y, long rows, long width) {
     parallel_for(rows, rows_of_piece(width), [=](long begin, long end) {
         for (long row = begin; row < end; row++) swiglu_row(gate_up + row * 2 * width, y + row * width, width);

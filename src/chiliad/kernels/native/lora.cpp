@@ -33,6 +33,12 @@ long size_of(const LoraPart &part, long inputs) {
     return size;
 }
 
+long core_size(const LoraPart &part) {
+    long size = 0;
+    for (const SiteUp &site : part.sites) size += 4 * site.pairs * site.pairs;
+    return size;
+}
+
 // a [rank, inputs] -> its rows of down [inner, inputs]
 void put_down(const SiteFactors &site, long inputs, bf16 *down) {
     if (site.rank) std::memcpy(down, site.a, static_cast<std::size_t>(site.rank * inputs) * sizeof(bf16));
@@ -74,9 +80,11 @@ bf16 *fill(const GroupFactors &group, LoraPart &part, bf16 *next) {
 }  // namespace
 
 Lora::Lora(const std::vector<GroupFactors> &groups) {
-    long size = 0;
+    long size = 0, core = 0;
     for (const GroupFactors &group : groups) {
         parts_.push_back(part_of(group));
+        parts_.back().core = core;
+        core += core_size(parts_.back());
         size += size_of(parts_.back(), group.inputs);
         inner_max_ = std::max(inner_max_, parts_.back().inner);
     }

@@ -36,6 +36,21 @@ void tile(const bf16 *x, long inputs, const LoraPart &part, bf16 *inner, long in
     }
 }
 
+void turn_site(const bf16 *square, long rank, bf16 *inner) {
+    float before[CORE_RANK_MAX];
+    for (long i = 0; i < rank; i += 16) {
+        const __mmask16 mask = lanes(rank - i);
+        _mm512_mask_storeu_ps(before + i, mask, load(inner + i, mask));
+    }
+    for (long j = 0; j < rank; j += 16) {
+        const __mmask16 mask = lanes(rank - j);
+        __m512 sum = _mm512_setzero_ps();
+        for (long i = 0; i < rank; i++)
+            sum = _mm512_fmadd_ps(_mm512_set1_ps(before[i]), load(square + i * rank + j, mask), sum);
+        store(inner + j, sum, mask);
+    }
+}
+
 using Tile = decltype(&tile<1>);
 constexpr Tile TILES[TILE_ROWS + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, tile<7>, tile<8>};
 
@@ -45,6 +60,15 @@ void lora_down(const bf16 *x, long rows, long inputs, const LoraPart &part, bf16
     for (long row = 0; row < rows; row += TILE_ROWS) {
         const long left = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
         TILES[left](x + row * inputs, inputs, part, inner + row * inner_stride, inner_stride);
+    }
+}
+
+void turn_row(const bf16 *core, const LoraPart &part, bf16 *inner) {
+    const bf16 *square = core + part.core;
+    for (const SiteUp &site : part.sites) {
+        const long rank = 2 * site.pairs;
+        turn_site(square, rank, inner + 2 * site.pair);
+        square += rank * rank;
     }
 }
 

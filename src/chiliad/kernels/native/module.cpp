@@ -73,12 +73,12 @@ void make_lora(chiliad::Lora *self, const std::vector<Group> &groups) {
     new (self) chiliad::Lora(factors);
 }
 
-using Chunk = std::tuple<std::vector<long>, long, std::vector<Address>, const chiliad::Lora *, long>;
+using Chunk = std::tuple<std::vector<long>, long, std::vector<Address>, const chiliad::Lora *, Address, Address, long>;
 
 void run(chiliad::Decoder &decoder, const std::vector<Chunk> &work, Address logits) {
     std::vector<chiliad::Chunk> chunks;
-    for (const auto &[tokens, start, blocks, lora, wanted] : work) {
-        chunks.push_back({tokens, start, {}, lora, wanted});
+    for (const auto &[tokens, start, blocks, lora, core, scales, wanted] : work) {
+        chunks.push_back({tokens, start, {}, lora, numbers(core), numbers(scales), wanted});
         for (const Address block : blocks) chunks.back().blocks.push_back(reinterpret_cast<chiliad::bf16 *>(block));
     }
     const nb::gil_scoped_release released;

@@ -84,12 +84,19 @@ constexpr int SITES_MAX = 3;
 // hand; factors are read once.
 struct LoraPart {
     long inner = 0, inputs = 0;  // inner products, even; 0: nothing is adapted here
+    long core = 0;               // where in a core, if a row has one, what belongs to this part begins
     const bf16 *down = nullptr;  // [inner, inputs]
     SiteUp sites[SITES_MAX];
 };
 
 // inner[row, j] = x[row] . down[j], for rows of one adapter.
 void lora_down(const bf16 *x, long rows, long inputs, const LoraPart &part, bf16 *inner, long inner_stride);
+
+constexpr long CORE_RANK_MAX = 256;
+
+// What a row has of its own between `down` and `up` that it shares with others: inner products become square times inner
+// products. A square for each adapted site, [even rank, even rank] with its inputs as rows, site after site and part after part.
+void turn_row(const bf16 *core, const LoraPart &part, bf16 *inner);
 
 // Where the sums of a product go.
 enum class Sink {
@@ -126,6 +133,7 @@ void linear(const bf16 *x, const Packed &packed, bf16 *y, long rows, long output
 void embed_row(const bf16 *embedding, float *x, long width);
 void norm_row(const float *x, const bf16 *weight, float eps, bf16 *y, long width);
 void swiglu_row(const bf16 *gate_up, bf16 *y, long width);
+void scale_row(bf16 *x, const bf16 *scales, long width);
 
 constexpr long BLOCK = 32;  // tokens whose keys and values lie together
 
@@ -135,7 +143,8 @@ struct Heads {
     long kv_heads, group, dim;  // `group` query heads share a key head
 
     long queries() const { return kv_heads * group * dim; }
-    long qkv() const { return queries() + 2 * kv_heads * dim; }
+    long keys_values() const { return 2 * kv_heads * dim; }
+    long qkv() const { return queries() + keys_values(); }
     long of_head(long layer, long kv_head) const { return (layer * kv_heads + kv_head) * 2 * BLOCK * dim; }
 };
 

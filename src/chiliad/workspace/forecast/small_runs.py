@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from chiliad.adapters import AdapterKind
 from chiliad.data import thinned
 from chiliad.errors import ChiliadError, UnusableData
 from chiliad.store.files import folder_lock, remove_folder
@@ -62,7 +63,8 @@ def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
             fix=f"Train it on a table that leaves {ROWS_MIN} rows for training, about 30 in all.",
         )
     told = version.training
-    options = TrainOptions(rank=told.get("rank"), rslora=bool(told.get("rslora")), baselines=False)
+    kind = AdapterKind(told.get("adapter", AdapterKind.LORA))
+    options = TrainOptions(kind=kind, rank=told.get("rank"), rslora=bool(told.get("rslora")), baselines=False)
     return [
         Assignment(f"part-{part}-{draw}", thinned(dataset, rows, draw=draw), version.base_id, options, None)
         for part, draws in DRAWS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chiliad.adapters import LoraAdapter
 from chiliad.adapters.spectrum import spectra
-from chiliad.models import Group, Llama
+from chiliad.models import Llama
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,4 @@ def changes_of(adapter: LoraAdapter, base: Llama) -> tuple[Change, ...]:
 
 def _norms(base: Llama) -> dict[tuple[int, str], float]:
     """(layer, site) -> Frobenius norm of the base's matrix."""
-    norms = {}
-    for layer in range(base.config.num_layers):
-        for group in Group:
-            weights = base.weight(layer, group).split(base.config.group_widths(group)[1])
-            for site, weight in zip(group.sites, weights, strict=True):
-                norms[layer, site] = float(weight.float().norm())
-    return norms
+    return {key: float(weight.float().norm()) for key, weight in base.weights()}

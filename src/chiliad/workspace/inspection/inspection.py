@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from chiliad.adapters import LoraAdapter, LoraShape, load_adapter
+from chiliad.adapters import LoraAdapter, LoraShape, as_lora
 from chiliad.adapters.spectrum import Factors, pruned
 from chiliad.training import Row, Score, Trainer
 from chiliad.training.rows import scoring_batches
@@ -79,9 +79,10 @@ class Inspection:
 def inspected(workspace: Workspace, expert: Expert, reporter: Reporter) -> Inspection:
     """Look at a version's adapter as its file has it. Nothing is written. Raises AdapterError."""
     served = expert.served
-    adapter = load_adapter(expert.folder, base_fingerprint=served.base.fingerprint, dtype=served.model.dtype)
+    own = served.adapter_in(expert.folder)
+    adapter = as_lora(own)
     rows = _dev_rows(workspace, expert)
-    costs = tuple(_costs(Trainer(served.model), adapter, rows, reporter)) if rows else ()
+    costs = tuple(_costs(Trainer(served.model), adapter, rows, reporter)) if rows and own is adapter else ()
     return Inspection(
         expert=str(expert.ref),
         base=served.base.id,

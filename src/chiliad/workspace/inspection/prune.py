@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import chiliad.adapters.spectrum as spectrum
-from chiliad.adapters import load_adapter, save_adapter
+from chiliad.adapters import LoraAdapter, save_adapter
 from chiliad.errors import RegistryError
 from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.workspace.expert import Expert
@@ -28,7 +28,9 @@ def pruned_version(workspace: Workspace, expert: Expert, rank: int, reporter: Re
 
     Raises RegistryError for a rank that is not smaller; `refusal` of what is returned says why it is not live, if it is not.
     """
-    adapter = load_adapter(expert.folder, base_fingerprint=expert.version.base_fingerprint)
+    adapter = expert.served.adapter_in(expert.folder)
+    if not isinstance(adapter, LoraAdapter):
+        raise RegistryError(f"{expert.ref} is no LoRA: it is small already.", fix="Leave it as it is.")
     if not 1 <= rank < adapter.rank:
         raise RegistryError(
             f"{expert.ref} has rank {adapter.rank}; rank {rank} is not smaller.",

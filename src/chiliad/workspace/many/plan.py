@@ -80,9 +80,9 @@ class ManyPlan:
         yield f"Experts   {len(self.to_do)} to train, in {len(families)} families{already}"
         if self.to_do:
             once = sum(entry.tokens for entry in self.to_do)
-            ranks = ", ".join(str(rank) for rank in sorted({entry.recipe.rank for entry in self.to_do}))
+            adapters = "; ".join(sorted({entry.recipe.adapter_text for entry in self.to_do}))
             yield f"Rows      {sum(entry.rows for entry in self.to_do)} for training"
-            yield f"Settings  rank {ranks}; epochs, batches and learning rates by the number of rows; {SEATS} at once"
+            yield f"Settings  {adapters}; epochs, batches and learning rates by the number of rows; {SEATS} at once"
             yield f"Tokens    {once} in one epoch of each, {self.tokens} at most"
             yield f"Time      at most {duration_text(self.seconds)} of training at {self.tokens_per_second:.0f} tokens/s"
             yield f"Answers   {sum(entry.answers for entry in self.to_do)} for their evaluation, in batches"
@@ -167,5 +167,5 @@ class Planner:
         return self._workspace.registry.check_name(name)
 
     def _bytes(self, entries: Sequence[Entry]) -> int:
-        largest = max((entry.recipe.shape for entry in entries), key=lambda shape: shape.rank, default=None)
-        return training_bytes(self._served.model, largest, min(SEATS, len(entries))) if largest else 0
+        rank = max((entry.recipe.rank for entry in entries), default=0)
+        return training_bytes(self._served.model, rank, min(SEATS, len(entries))) if entries else 0
