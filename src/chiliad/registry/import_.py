@@ -69,7 +69,8 @@ def shapes_of(base: Base) -> dict[str, tuple[int, ...]]:
 def check_adapter(base: Base, adapter: Adapter, shapes: dict[str, tuple[int, ...]]) -> None:
     """Raises WrongBase unless the base has the matrices that an adapter of any kind changes, in their sizes."""
     if not isinstance(adapter, Ia3Adapter):
-        return check_fit(base, Deltas(as_lora(adapter)), shapes)
+        check_fit(base, Deltas(as_lora(adapter)), shapes)
+        return
     for (layer, site), scale in adapter.scales.items():
         out, width_in = shapes.get(weight_name(layer, site), (0, 0))
         if len(scale) != (width_in if site == FEEDFORWARD else out):
