@@ -76,27 +76,32 @@ def test_an_input_has_one_answer(tasks):
             assert bool(text) == bool(answer), task.name
 
 
-KNOWN = {
+FIRST_ROWS = {
     "date-write-id": ("2033-12-10", "10 Desember 2033"),
-    "date-style-iso-press": ("2024-02-29", "February 29, 2024"),
+    "date-read-ru": ("18 февраля 1990 г.", "1990-02-18"),
+    "from-now-id": ("in 20 minutes", "dalam 20 menit"),
+    "money-write-de": ("BRL 77927.50", "77.927,50 R$"),
+    "plural-ru": ("27", "many"),
+    "words-number-id": ("lima puluh lima", "55"),
+    "number-words-de": ("7", "sieben"),
+    "list-id": ("Jepang; Komoro; Siprus", "Jepang, Komoro, dan Siprus"),
+    "romanise-el": ("Μάμπα", "Mampa"),
+    "phone-abroad-id": ("0887075593", "+62 887-075-593"),
+    "style-snake-camel": ("kind_cheap_drum", "kindCheapDrum"),
+    "form-csv-json": ("Emma,button,high", '{"name": "Emma", "item": "button", "note": "high"}'),
     "digits-roman": ("1465", "MCDLXV"),
     "from-utc-jakarta": ("09:44", "16:44"),
-    "words-number-id": ("dua puluh satu", "21"),
-    "plural-ru": ("21", "one"),
-    "style-snake-camel": ("read_big_map", "readBigMap"),
-    "english-plural": ("berry", "berries"),
-    "list-id": None,
+    "date-style-iso-press": ("2030-04-12", "April 12, 2030"),
+    "english-plural": ("field", "fields"),
+    "script-read-devanagari": ("१९३८", "1938"),
 }
+"""seed 0, by the pinned libraries; each was looked at"""
 
 
-@pytest.mark.parametrize(("name", "known"), KNOWN.items())
-def test_answers_are_right(tasks, name, known):
+@pytest.mark.parametrize(("name", "row"), FIRST_ROWS.items())
+def test_rows_are_the_same_everywhere_and_right(tasks, name, row):
     task = next(task for task in tasks if task.name == name)
-    drawn = dict(task.draw(Random(seed)) for seed in range(60_000 if known else 20))
-    if known is None:
-        assert all(", dan " in answer or " dan " in answer for answer in drawn.values())
-    else:
-        assert drawn.get(known[0], known[1]) == known[1]
+    assert rows_of(task, train=3, test=1, seed=0).train[0] == row
 
 
 def test_marks_that_nobody_sees_are_left_out():
