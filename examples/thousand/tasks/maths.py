@@ -53,7 +53,7 @@ WRITTEN: dict[str, tuple[str, int, Whole]] = {
     "spaced": ("Put a space between all digits.", 99_999_999, lambda n: " ".join(str(n))),
     "reversed": ("Read these digits backwards.", 99_999_999, lambda n: str(n)[::-1]),
     "even": ("Is this number even or odd?", 9_999, lambda n: "odd" if n % 2 else "even"),
-    "longest": ("Give the largest digit.", 99_999, lambda n: max(str(n))),
+    "largest": ("Give the largest digit.", 99_999, lambda n: max(str(n))),
     "smallest": ("Give the smallest digit.", 99_999, lambda n: min(str(n))),
     "digits": ("Count the digits.", 99_999_999, lambda n: str(len(str(n)))),
     "sorted": ("Sort the digits.", 999_999, lambda n: "".join(sorted(str(n)))),
