@@ -137,6 +137,7 @@ HARM = {
     "name with a path": lambda forged: _line(forged, name="../../x"),
     "name twice": lambda forged: _line(forged, name="money"),
     "name of chiliad's own": lambda forged: _line(forged, name="auto"),
+    "unknown kind": lambda forged: _line(forged, kind="poem"),
     "wrong field": lambda forged: _line(forged, worth="very much"),
     "no such template": lambda forged: _line(forged, template="manifest.json"),
     "no JSON": lambda forged: forged.add("experts.jsonl", b"{"),

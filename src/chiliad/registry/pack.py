@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +34,9 @@ INDEX = "experts.jsonl"
 ADAPTERS, TEMPLATES, BASIS = "adapters", "templates", "basis"
 EXPERTS_MAX = 100_000
 INDEX_BYTES_MAX = 256 << 20
+
+Kind = Literal["labels", "json", "text"]
+"""of task, as versions record it"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class PackedExpert:
     family: str
     adapter_hash: str
     template: str
-    kind: str
+    kind: Kind
     choices: tuple[str, ...] = ()
     instruction: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +109,7 @@ class PackWriter:
             name=version.name,
             adapter_hash=version.adapter_hash,
             template=name,
-            kind=version.kind,
+            kind=cast(Kind, version.kind),
             choices=version.choices,
             instruction=version.instruction,
             **about,

@@ -90,9 +90,8 @@ def _told(version: ExpertVersion) -> dict[str, Any]:
 
 
 def _worth(proof: Proof) -> Worth:
-    best = proof.best
-    told = (best.name, best.score) if best else (None, None)
-    return Worth(proof.metric, proof.score, proof.rows, *told)
+    name, score = (proof.best.name, proof.best.score) if proof.best else (None, None)
+    return Worth(proof.metric, proof.score, proof.rows, name, score)
 
 
 def _samples(workspace: Workspace, version: ExpertVersion, number: int) -> tuple[tuple[str, str], ...]:
