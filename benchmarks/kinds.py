@@ -2,8 +2,8 @@
 
 Trains an expert of every kind for every task, by the same way as `chiliad train --many`, and answers the tasks' fixed test
 rows. What came of each expert is a file in its kind's workspace as soon as it is known: killed or stopped, the same command
-goes on. Differences to LoRA are paired by task, with an interval over tasks. Serving is measured at the end of each kind: one
-request to each of up to 32 experts, all in one batch, against the same requests to the base, in turns.
+goes on. Differences to LoRA are paired by task, with an interval over tasks. Serving is measured at the end of each kind:
+one request to each of up to 32 experts, all in one batch, against the same requests to the base, in turns.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workspace", type=Path, default=Path("kinds-ws"), help="a folder with a workspace for each kind")
+    parser.add_argument(
+        "--workspace", type=Path, default=Path("kinds-ws"), help="a folder with a workspace for each kind"
+    )
     parser.add_argument("--tasks", type=int, default=48)
     parser.add_argument("--kinds", nargs="+", choices=STUDIED, default=list(STUDIED))
     parser.add_argument("--learning-rate", type=float, help="for all of them, instead of each kind's own")
@@ -149,9 +151,18 @@ def _difference(scores: dict[str, float], reference: dict[str, float]) -> dict[s
 
 
 def _table(result: dict[str, Any]) -> str:
-    columns = ("mean_score", "bytes_per_expert", "train_seconds", "new_tokens_per_second", "kept", "points_against_lora")
+    columns = (
+        "mean_score",
+        "bytes_per_expert",
+        "train_seconds",
+        "new_tokens_per_second",
+        "kept",
+        "points_against_lora",
+    )
     lines = ["kind  " + "  ".join(columns)]
-    lines += [kind + "  " + "  ".join(str(one.get(column, "")) for column in columns) for kind, one in result["kinds"].items()]
+    lines += [
+        kind + "  " + "  ".join(str(one.get(column, "")) for column in columns) for kind, one in result["kinds"].items()
+    ]
     return "\n".join(lines)
 
 

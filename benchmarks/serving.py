@@ -3,7 +3,8 @@
 Decoding is timed from the moment when all sequences decode until the first one ends. `mixed_32` is end to end: 32 requests
 of 100 prompt tokens and 48 new ones, each with its own LoRA of rank 8 on all linear layers, read from its file in the first
 round. `kept_lora_32` compares it with the same requests without adapters, in the same engine at the same precision, in
-turns; so does `kept_shared_basis_32` for as many experts of the kind shared-basis, rank 8. Prompts are random and new in every round; nothing is cached between requests.
+turns; so does `kept_shared_basis_32` for as many experts of the kind shared-basis, rank 8. Prompts are random and new in
+every round; nothing is cached between requests.
 
 With `--llama-server PATH` llama.cpp does the same work in turns with ours, on the same prompts and adapters, in whichever of
 its formats is the quickest for each row. benchmarks/README.md tells how to build it.

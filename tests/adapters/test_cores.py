@@ -61,7 +61,7 @@ def test_a_basis_is_named_by_its_numbers_and_comes_back_as_it_was(basis, model, 
     BasisFolder(tmp_path).put(basis)
     again = BasisFolder(tmp_path).get(basis.hash)
     assert again.hash == basis.hash
-    assert all(torch.equal(a, b) for key, pair in basis.pairs() for a, b in zip(pair, dict(again.pairs())[key]))
+    assert all(torch.equal(a, b) for key, pair in basis.pairs() for a, b in zip(pair, dict(again.pairs())[key], strict=True))
     assert Basis.of(model.weights(), 4).hash != basis.hash
 
 
@@ -130,7 +130,7 @@ def test_peft_refuses_the_kind_by_its_name(saved):
 
 
 def test_without_its_basis_an_adapter_is_refused(saved, tmp_path):
-    folder, bases, _ = saved
+    folder = saved[0]
     with pytest.raises(BrokenAdapter, match="not the basis"):
         load_adapter(folder)
     with pytest.raises(BrokenAdapter, match="is not in"):

@@ -71,7 +71,9 @@ def test_alone_is_as_in_company(tiny, any_engine):
     options = {"max_tokens": 12, "temperature": 1.3, "top_p": 0.9, "seed": 5, "logprobs": 2}
     one = request(prompt(1, 9), tiny.hash("r=2 on q and v"), **options)
     (alone,) = any_engine.generate([one])
-    others = [request(prompt(i, 5 + i), tiny.hash(NAMES[i % len(NAMES)]), max_tokens=10, temperature=1.0) for i in range(12)]
+    others = [
+        request(prompt(i, 5 + i), tiny.hash(NAMES[i % len(NAMES)]), max_tokens=10, temperature=1.0) for i in range(12)
+    ]
     company = any_engine.generate([*others[:5], one, *others[5:]])[5]
     assert company.tokens == alone.tokens
     assert company.text == alone.text
@@ -328,7 +330,9 @@ def test_many_threads_submit_at_once(tiny, engine):
     answers: SimpleQueue[tuple[int, tuple[int, ...]]] = SimpleQueue()
 
     def work(seed):
-        (completion,) = engine.generate([request(prompt(seed, 4 + seed), tiny.hash(NAMES[seed % len(NAMES)]), max_tokens=5)])
+        (completion,) = engine.generate(
+            [request(prompt(seed, 4 + seed), tiny.hash(NAMES[seed % len(NAMES)]), max_tokens=5)]
+        )
         answers.put((seed, completion.tokens))
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(12)]

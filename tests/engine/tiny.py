@@ -16,7 +16,16 @@ from tokenizers import Tokenizer as Backend
 from transformers import LlamaConfig as HfConfig
 from transformers import LlamaForCausalLM
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, CoreShape, LoraAdapter, load_adapter, save_adapter
+from chiliad.adapters import (
+    Adapter,
+    AdapterHash,
+    Basis,
+    BasisFolder,
+    CoreShape,
+    LoraAdapter,
+    load_adapter,
+    save_adapter,
+)
 from chiliad.base import Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine.request import Request, RequestId, SamplingParams

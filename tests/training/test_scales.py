@@ -56,7 +56,9 @@ def test_beside_other_kinds_each_gets_what_it_gets_alone(tmp_path, dtype):
     alone = {c.name: fit(Trainer(model), c) for c in courses(tmp_path / "alone")}
     together = {e.course.name: e.outcome for e in fit_many(Trainer(model), courses(tmp_path / "all"))}
     for name, result in together.items():
-        tolerance = 2e-3 if dtype is torch.float32 else 2e-2  # the order of sums in PyTorch's products follows the tokens
+        tolerance = (
+            2e-3 if dtype is torch.float32 else 2e-2
+        )  # the order of sums in PyTorch's products follows the tokens
         assert (_factors(result) - _factors(alone[name])).norm() < tolerance * _factors(alone[name]).norm()
     losses = [loss for _, loss in together["one"].progress.losses]
     assert losses[-1] < losses[0]

@@ -98,11 +98,13 @@ def test_the_same_command_after_a_stop_gives_the_same_bits(workspace, table, sma
             workspace.train("stopped", table, base="tiny", options=SMALL)
     finally:
         type(reporter).step = original
-    assert workspace.train("stopped", table, base="tiny", options=SMALL).version.adapter_hash == small.version.adapter_hash
+    assert (
+        workspace.train("stopped", table, base="tiny", options=SMALL).version.adapter_hash == small.version.adapter_hash
+    )
 
 
 def test_a_rank_that_the_base_has_not_is_refused(workspace, table):
-    with pytest.raises(TrainingError, match="at most|more directions"):
+    with pytest.raises(TrainingError, match="more directions"):
         workspace.train("wide", table, base="tiny", options=replace(SMALL, rank=250))
 
 

@@ -129,7 +129,9 @@ class BasisFolder:
         if name not in self._known:
             path = self.path(name)
             if not path.is_file():
-                raise BrokenAdapter(f"The shared basis {name[:12]} of this adapter is not in {self.root}.", fix=_BRING_BACK)
+                raise BrokenAdapter(
+                    f"The shared basis {name[:12]} of this adapter is not in {self.root}.", fix=_BRING_BACK
+                )
             basis = Basis.from_bytes(path.read_bytes())
             if basis.hash != name:
                 raise BrokenAdapter(f"{path} is not the basis that it is named after.", fix=_BRING_BACK)

@@ -152,7 +152,9 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise _not_whole(path, error) from error
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise BrokenAdapter(f"{name} in {path.parent} has values that are not finite.", fix="Train the adapter again.")
+            raise BrokenAdapter(
+                f"{name} in {path.parent} has values that are not finite.", fix="Train the adapter again."
+            )
     return tensors, metadata
 
 

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 def compress(
     experts: Annotated[list[str], typer.Argument(metavar="NAME...", help="Experts, or versions of them (tickets@3).")],
-    rank: Annotated[int, typer.Option(min=1, max=256, help="Of the basis: more is nearer to the LoRAs, and larger.")] = 32,
-    workspace: Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")] = None,
+    rank: Annotated[
+        int, typer.Option(min=1, max=256, help="Of the basis: more is nearer to the LoRAs, and larger.")
+    ] = 32,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Bring LoRA experts onto one basis, as new versions, and say what it costs each. None of them becomes live by it."""
@@ -49,4 +53,6 @@ def _tell(found: list[Compression]) -> None:
         typer.echo(f"{one.source} is {one.version} now: {sizes}, error {one.error:.1%}{scores}")
     errors = [one.error for one in found]
     typer.echo(f"Error {sum(errors) / len(errors):.1%} on average, {max(errors):.1%} at worst, of what they change.")
-    typer.echo("None of them is live. `chiliad experts promote NAME@N` compares one with the live version and promotes it.")
+    typer.echo(
+        "None of them is live. `chiliad experts promote NAME@N` compares one with the live version and promotes it."
+    )

@@ -1,4 +1,4 @@
-"""Shared-basis adapters in a mixed batch: two products for all their tokens together, and between them each token's own core."""
+"""Shared-basis adapters in a mixed batch: two products for all their tokens, and between them each token's own core."""
 
 from __future__ import annotations
 

@@ -138,7 +138,16 @@ def _written_folders(workspace: Path) -> list[Path]:
     experts = _folders(workspace / "experts")
     versions = [version for expert in experts for version in _folders(expert)]
     runs = _folders(workspace / "runs")
-    return [workspace, workspace / "experts", *experts, *versions, workspace / "datasets", workspace / "basis", workspace / "runs", *runs]
+    return [
+        workspace,
+        workspace / "experts",
+        *experts,
+        *versions,
+        workspace / "datasets",
+        workspace / "basis",
+        workspace / "runs",
+        *runs,
+    ]
 
 
 def _folders(root: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from chiliad.adapters import AdapterKind, AdapterShape, Basis, CoreShape, Ia3Shape, LoraShape
 from chiliad.models import SITES
 
-
 LEARNING_RATES = {AdapterKind.LORA: 2e-3, AdapterKind.SHARED_BASIS: 4e-3, AdapterKind.IA3: 5e-3}
 """for few rows; half of it for many"""
 

@@ -42,7 +42,9 @@ class ExpertState(Protocol):
         ...
 
 
-def new_state(config: LlamaConfig, shape: AdapterShape, dtype: torch.dtype, seed: int) -> LoraState | CoreState | ScaleState:
+def new_state(
+    config: LlamaConfig, shape: AdapterShape, dtype: torch.dtype, seed: int
+) -> LoraState | CoreState | ScaleState:
     """An expert at its start: it computes what the base does."""
     if isinstance(shape, CoreShape):
         return CoreState(config, shape, dtype)

@@ -65,7 +65,8 @@ def _lora(expert: Expert, first: Expert) -> LoraAdapter:
         raise RegistryError(f"{expert.ref} is no LoRA: it is small already.", fix="Leave it out.")
     if expert.served is not first.served:
         raise RegistryError(
-            f"{expert.ref} and {first.ref} are of different bases.", fix="Compress the experts of each base on their own."
+            f"{expert.ref} and {first.ref} are of different bases.",
+            fix="Compress the experts of each base on their own.",
         )
     return adapter
 
@@ -82,7 +83,9 @@ def _written(
         "compressed_from": str(expert.ref),
         "compression_error": joint.errors[number],
     }
-    with workspace.registry.write_version(version.name, replace(version.facts, parent=version.number, training=training)) as draft:
+    with workspace.registry.write_version(
+        version.name, replace(version.facts, parent=version.number, training=training)
+    ) as draft:
         about = {"base_id": version.base_id, "base_fingerprint": version.base_fingerprint}
         save_adapter(draft.folder, shape, cores, **about)
         if (expert.folder / TEMPLATE_FILE).is_file():
