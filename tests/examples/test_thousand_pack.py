@@ -6,19 +6,20 @@ import pytest
 from shards import Amount, chosen, shards
 from tasks.catalogue import all_tasks
 
+from chiliad.adapters import AdapterKind
 from chiliad.errors import UnusableData
 from chiliad.registry.pack import open_pack
 from chiliad.workspace import TrainOptions, Workspace
 from chiliad.workspace.packing import pack
 
 FAMILIES = ("order", "person", "sum", "divisible")
-OPTIONS = TrainOptions(rank=2, epochs=1, baselines=False)
 
 
-@pytest.fixture
-def plan(scripts):
+@pytest.fixture(params=[AdapterKind.LORA, AdapterKind.SHARED_BASIS])
+def plan(scripts, request):
     build, _ = scripts
-    return build.Plan(8, FAMILIES, Amount(train=40, test=12), shard=3, base="tiny", options=OPTIONS)
+    options = TrainOptions(kind=request.param, rank=2, epochs=1, baselines=False)
+    return build.Plan(8, FAMILIES, Amount(train=40, test=12), shard=3, base="tiny", options=options)
 
 
 @pytest.fixture
