@@ -14,12 +14,15 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: setup demo test postgres browser sanitize check avx2 clients lint types imports wheel clean
+.PHONY: setup demo demo-thousand test postgres browser sanitize check avx2 clients lint types imports wheel clean
 
 setup: .venv/ready  ## install Chiliad and fetch the default base model
 
 demo: .venv/ready  ## the whole circle on the example support desk; DATA=my.csv puts your own file beside it
 	$(BIN)/python examples/support_desk/demo.py $(if $(DATA),--data '$(DATA)')
+
+demo-thousand: .venv/ready  ## a thousand small experts at once; DATA=my.csv makes your own file one more of them
+	$(BIN)/python examples/thousand/demo.py $(if $(DATA),--data '$(DATA)') $(if $(PACK),--pack '$(PACK)')
 
 test: .venv/ready-dev  ## TESTS='tests clients' has other people's clients after them, in the same run
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
@@ -65,7 +68,7 @@ wheel: .venv/ready-dev  ## a built wheel works in a clean environment
 	rm -rf .venv-wheel build
 
 clean:
-	rm -rf .venv .venv-clients .venv-wheel build dist demo-ws .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-clients .venv-wheel build dist demo-ws demo-thousand-ws .mypy_cache .ruff_cache .pytest_cache
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Chiliad needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

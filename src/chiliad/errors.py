@@ -3,7 +3,9 @@
 ChiliadError
 ├── ConfigError            a setting is unknown or has a bad value
 ├── StoreError             disk full, database unreadable, a file that cannot be written
-│   ├── BrokenBackup       cut short, changed, or made to do harm
+│   ├── BrokenArchive      cut short, changed, or made to do harm
+│   │   ├── BrokenBackup
+│   │   └── BrokenPack
 │   ├── FileMissing        no such uploaded file, or not any more
 │   └── FileRefused        an upload that is too large or has a name that no file may have
 ├── BaseModelError
@@ -69,8 +71,21 @@ class StoreError(ChiliadError):
     code = "store"
 
 
-class BrokenBackup(StoreError):
+class BrokenArchive(StoreError):
+    """One file that should hold many. thing: what it should have been."""
+
+    code = "broken_archive"
+    thing: ClassVar[str] = "archive"
+
+
+class BrokenBackup(BrokenArchive):
     code = "broken_backup"
+    thing = "backup"
+
+
+class BrokenPack(BrokenArchive):
+    code = "broken_pack"
+    thing = "pack"
 
 
 class FileMissing(StoreError):

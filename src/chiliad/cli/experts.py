@@ -143,6 +143,30 @@ def import_expert(
 
 
 @app.command()
+def install(
+    source: Annotated[Path, typer.Argument(metavar="PACK", help="A file with many experts of one base.")],
+    base: Annotated[str | None, typer.Option(help="The base model, if it has another name here.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make all experts of a pack live. Something wrong with one of them, and none is installed."""
+    from chiliad.base import BaseStore
+    from chiliad.registry.install import install_pack
+    from chiliad.registry.pack import open_pack
+
+    with open_pack(source) as pack:
+        found = BaseStore(Settings.load().cache_dir).get(base or pack.facts.base_id)
+    with open_registry(Settings.load(workspace=workspace)) as registry:
+        installed = install_pack(registry, source, found)
+    if as_json:
+        refs = {"new": list(map(str, installed.new)), "present": list(map(str, installed.present))}
+        _print_json({"title": installed.title, **refs})
+    else:
+        already = f", {len(installed.present)} were here already" if installed.present else ""
+        typer.echo(f"{len(installed.new)} experts of {installed.title} are live{already}.")
+
+
+@app.command()
 def delete(
     expert: Reference,
     everything: Annotated[bool, typer.Option("--all", help="Delete all versions of the expert.")] = False,
@@ -276,7 +300,7 @@ def _told(version: ExpertVersion, folder: Path) -> dict[str, str]:
     card, rows = folder / CARD_FILE, version.training.get("rows")
     adapter_bytes = (folder / "adapter_model.safetensors").stat().st_size
     told = {
-        "worth": Card.from_json(card.read_bytes()).verdict.line if card.is_file() else "not measured: `chiliad eval`",
+        "worth": Card.from_json(card.read_bytes()).verdict.line if card.is_file() else _claimed(version),
         "task": version.instruction,
         "answers": ", ".join(version.choices) or version.kind,
         "learned": f"{rows:,} rows" + (f", from version {version.parent} on" if version.parent else "")
@@ -288,6 +312,13 @@ def _told(version: ExpertVersion, folder: Path) -> dict[str, str]:
         "folder": str(folder),
     }
     return {key: value for key, value in told.items() if value}
+
+
+def _claimed(version: ExpertVersion) -> str:
+    worth = version.training.get("pack", {}).get("worth")
+    if worth is None:
+        return "not measured: `chiliad eval`"
+    return f"{worth['metric']} {worth['score']:.1%} on {worth['rows']} rows, says the pack that it came in"
 
 
 def _found(garbage: Garbage) -> dict[str, list[str]]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chiliad.cli.usage import new_app
 from chiliad.cli.settings import existing
+from chiliad.cli.usage import new_app
 
 if TYPE_CHECKING:
     from chiliad.store import Job, Jobs

@@ -15,7 +15,7 @@ from chiliad.engine.fitting import require_fit
 from chiliad.engine.lora_stack import LoraStack, StackShape
 from chiliad.engine.mixed_cores import Cores, prepared
 from chiliad.engine.mixed_scales import Scales
-from chiliad.models import Group, Transformer, TransformerConfig, Project
+from chiliad.models import Group, Project, Transformer, TransformerConfig
 
 SEGMENT_MIN = 64
 """tokens of one adapter from which it gets matrix products of its own"""

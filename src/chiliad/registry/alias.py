@@ -69,9 +69,13 @@ class Alias:
         return [PromotionRow(**step.to_document()) for step in self.history]
 
     def write(self, folder: Path) -> None:
+        write_atomic(folder / ALIAS_FILE, self.to_json())
+
+    def to_json(self) -> str:
+        """What `alias.json` says."""
         history = [step.to_document() for step in self.history]
         document = {"live": self.live, "deleted_max": self.deleted_max, "history": history}
-        write_atomic(folder / ALIAS_FILE, json.dumps(document, indent=2) + "\n")
+        return json.dumps(document, indent=2) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> Self:

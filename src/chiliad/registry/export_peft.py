@@ -55,7 +55,13 @@ def _expanded(version: ExpertVersion, source: Path) -> dict[str, bytes]:
         return {}
     lora = as_lora(adapter)
     with TemporaryDirectory(prefix="chiliad-export-") as folder:
-        save_adapter(Path(folder), lora.shape, lora.unscaled(), base_id=version.base_id, base_fingerprint=version.base_fingerprint)
+        save_adapter(
+            Path(folder),
+            lora.shape,
+            lora.unscaled(),
+            base_id=version.base_id,
+            base_fingerprint=version.base_fingerprint,
+        )
         return {name: (Path(folder) / name).read_bytes() for name in ADAPTER_FILES}
 
 

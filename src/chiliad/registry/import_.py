@@ -50,9 +50,9 @@ def import_adapter(
     """
     registry.check_name(name)
     with _opened(source) as folder:
-        _check_template(folder)
+        check_template(folder / TEMPLATE_FILE)
         adapter = load_adapter(folder, base_fingerprint=base.fingerprint)
-        _check_fit(base, adapter)
+        check_adapter(base, adapter, shapes_of(base))
         origin = {"imported_from": source.name, "adapter": kind_of(adapter).value, **({LOADED: True} if loaded else {})}
         facts = _facts(registry, folder, origin, base)
         facts = facts if choices is None else replace(facts, choices=choices, kind="labels" if choices else "text")
@@ -61,9 +61,13 @@ def import_adapter(
     return registry.get(draft.ref)
 
 
-def _check_fit(base: Base, adapter: Adapter) -> None:
-    """Raises WrongBase."""
-    shapes = {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
+def shapes_of(base: Base) -> dict[str, tuple[int, ...]]:
+    """Weight name -> the size of that matrix."""
+    return {weight: view.shape for weight, view in read_weights(base.weights_path).items()}
+
+
+def check_adapter(base: Base, adapter: Adapter, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raises WrongBase unless the base has the matrices that an adapter of any kind changes, in their sizes."""
     if not isinstance(adapter, Ia3Adapter):
         check_fit(base, Deltas(as_lora(adapter)), shapes)
         return
@@ -117,8 +121,8 @@ def _facts(registry: Registry, folder: Path, origin: Mapping[str, Any], base: Ba
     return replace(exported.facts, parent=None, dataset_hash=known, base_id=base.id, training={**training, **origin})
 
 
-def _check_template(folder: Path) -> None:
-    path = folder / TEMPLATE_FILE
+def check_template(path: Path) -> None:
+    """Raises BrokenAdapter if there is a file that is no chat template."""
     try:
         if path.is_file():
             ChatTemplate(path.read_bytes().decode("utf-8"), bos_token="", eos_token="").check()

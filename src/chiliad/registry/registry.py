@@ -7,7 +7,7 @@ is the index that every process reads, and `reconcile` brings it up to the files
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,6 +102,18 @@ class Registry:
             write_atomic(stage / EXPERT_FILE, json.dumps(version.to_document(), indent=2, ensure_ascii=False) + "\n")
         self._store.put_versions([version.to_row()])
         self._audit.add("version.write", str(ref))
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def first_numbers(self, names: Sequence[str]) -> dict[str, int]:
+        """Take a version number for each of these experts, of which there is no version."""
+        return self._store.reserve_first(names)
+
+    def record_live(self, versions: Sequence[tuple[ExpertVersion, Alias]], source: str) -> None:
+        """Record first versions whose folders and aliases are in place, all in one transaction."""
+        self._store.put_live([(version.to_row(), alias.rows()) for version, alias in versions])
+        self._audit.add("pack.install", source, {"experts": len(versions)})
 
     def check_name(self, name: str) -> ExpertName:
         """Raises RegistryError unless a new version may be called so."""

@@ -11,9 +11,9 @@ from chiliad.store.feedback import Feedback, FeedbackLog, Said
 from chiliad.store.jobs import Job, JobEvent, Jobs, JobState, LeaseLost, Wish
 from chiliad.store.keys import DEFAULT_PROJECT, Key, Keys, Limits, NewKey, Role
 from chiliad.store.ledger import Entry, GroupBy, Ledger, Period, Settled, Sum
-from chiliad.store.scope import EVERYTHING, Scope, scope_of
 from chiliad.store.outcomes import Outcome, Outcomes
 from chiliad.store.read_only import Column, ReadOnlyFile, Result, Table
+from chiliad.store.scope import EVERYTHING, Scope, scope_of
 from chiliad.store.sessions import Session, Sessions
 from chiliad.store.sqlite import sqlite_url
 from chiliad.store.store import Document, PromotionRow, Store, VersionRow

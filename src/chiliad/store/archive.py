@@ -7,6 +7,7 @@ elsewhere, that are links, or that are larger than the manifest says are refused
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from chiliad.errors import BrokenBackup, StoreError
+from chiliad.errors import BrokenArchive, BrokenBackup, StoreError
 from chiliad.store.files import STAGE_PREFIX, explain_disk_errors
 
 MANIFEST = "manifest.json"
@@ -78,10 +79,10 @@ class ArchiveWriter:
 
 
 @contextmanager
-def new_archive(path: Path) -> Iterator[ArchiveWriter]:
+def new_archive(path: Path, *, level: int = 1) -> Iterator[ArchiveWriter]:
     """An archive that appears at `path`, whole and readable by its owner alone, when the block ends without an exception.
 
-    Raises StoreError when something is there already or cannot be written.
+    level: how hard to pack, 1 to 9. Raises StoreError when something is there already or cannot be written.
     """
     with explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{STAGE_PREFIX}{path.name}-")
         try:
             with os.fdopen(handle, "w+b") as stage:
-                with zipfile.ZipFile(stage, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                with zipfile.ZipFile(stage, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
                     yield ArchiveWriter(archive)
                 stage.flush()
                 os.fsync(stage.fileno())
@@ -110,21 +111,29 @@ def _take_name(path: Path) -> None:
 class ArchiveReader:
     """An archive whose manifest has been read and whose members are those that it lists."""
 
-    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
-        self._archive, self._path = archive, path
-        with _explained(path):
+    def __init__(self, archive: zipfile.ZipFile, path: Path, broken: type[BrokenArchive]) -> None:
+        self._archive, self._path, self._broken = archive, path, broken
+        with _explained(path, broken):
             self.facts = self._manifest()
             self.members = {name: Member(**told) for name, told in self.facts.pop("members").items()}
             self._check()
 
     def unpack(self, folder: Path) -> None:
-        """Write every member below `folder`, which is empty. Raises BrokenBackup if one is not what was backed up."""
+        """Write every member below `folder`, which is empty. Raises BrokenArchive if one is not what was packed."""
         for name, member in self.members.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _explained(self._path), self._archive.open(name) as source, target.open("xb") as file:
+            with _explained(self._path, self._broken), self._archive.open(name) as source, target.open("xb") as file:
                 if _copied(source, file, member.bytes) != member:
-                    raise ValueError(f"{name} is not what was backed up")
+                    raise ValueError(f"{name} is not what was packed")
+
+    def read(self, name: str, bytes_max: int) -> bytes:
+        """One member of no more than so many bytes. Raises BrokenArchive."""
+        with _explained(self._path, self._broken), self._archive.open(name) as source:
+            content = io.BytesIO()
+            if _copied(source, content, min(self.members[name].bytes, bytes_max)) != self.members[name]:
+                raise ValueError(f"{name} is not what was packed")
+            return content.getvalue()
 
     def _manifest(self) -> dict[str, Any]:
         if self._archive.getinfo(MANIFEST).file_size > MANIFEST_BYTES_MAX:
@@ -150,14 +159,14 @@ class ArchiveReader:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[ArchiveReader]:
-    """Raises BrokenBackup for what is not an archive, or not a whole and harmless one; StoreError if there is none."""
+def open_archive(path: Path, broken: type[BrokenArchive] = BrokenBackup) -> Iterator[ArchiveReader]:
+    """Raises `broken` for what is not an archive, or not a whole and harmless one; StoreError if there is none."""
     if not path.is_file():
-        raise StoreError(f"There is no file {path}.", fix="Give a file that `chiliad backup` wrote.")
-    with _explained(path):
+        raise StoreError(f"There is no file {path}.", fix=f"Give the file of a {broken.thing}.")
+    with _explained(path, broken):
         archive = zipfile.ZipFile(path)
     with archive:
-        yield ArchiveReader(archive, path)
+        yield ArchiveReader(archive, path, broken)
 
 
 def _copied(source: IO[bytes], target: IO[bytes], bytes_max: int) -> Member:
@@ -178,12 +187,12 @@ def _check_name(name: str) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, broken: type[BrokenArchive]) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise BrokenBackup(
-            f"{path} is not a whole backup: {error}.", fix="Take another copy of it; nothing was restored."
+        raise broken(
+            f"{path} is not a whole {broken.thing}: {error}.", fix="Take another copy of it; nothing was changed."
         ) from error
 
 

@@ -78,6 +78,22 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """Give an empty folder in `parent`, on the same disk, that is gone when the block ends.
+
+    After kill -9 an orphan is left, as `staged_folder` leaves one. Raises StoreError.
+    """
+    with explain_disk_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        stage, lock = _open_stage(parent / "work", folder=True)
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            os.close(lock)
+
+
+@contextmanager
 def folder_lock(path: Path, *, wait: bool = True, create: bool = True) -> Iterator[None]:
     """Hold the one lock of a folder, across processes; the system frees it when the holder dies.
 

@@ -71,6 +71,22 @@ class Store:
             _put_expert(connection, name, next_number=number + 1)
         return number
 
+    def reserve_first(self, names: Sequence[str]) -> dict[str, int]:
+        """Take the next version number of each of these experts, of which there is no version."""
+        with self.database.write(Writers.REGISTRY) as connection:
+            taken = {row.name: row.next_number for row in connection.execute(select(experts))}
+            numbers = {name: taken.get(name, 1) for name in names}
+            for name, number in numbers.items():
+                _put_expert(connection, name, next_number=number + 1)
+        return numbers
+
+    def put_live(self, rows: Sequence[tuple[VersionRow, Sequence[PromotionRow]]]) -> None:
+        """Record versions that are live by those moves of their aliases. Doing it twice changes nothing."""
+        with self.database.write(Writers.REGISTRY) as connection:
+            for row, history in rows:
+                _put_version(connection, row)
+                _put_alias(connection, row.name, row.number, history)
+
     def put_versions(self, rows: Sequence[VersionRow]) -> None:
         """Record versions whose folders are in place. Doing it twice changes nothing."""
         with self.database.write(Writers.REGISTRY) as connection:
@@ -134,12 +150,8 @@ class Store:
 
     def put_alias(self, name: str, live: int | None, history: Iterable[PromotionRow]) -> None:
         """Point the alias of an expert at `live` and replace its history."""
-        rows = [{"name": name, "position": i, **asdict(row)} for i, row in enumerate(history)]
         with self.database.write(Writers.REGISTRY) as connection:
-            _put_expert(connection, name, live=live)
-            connection.execute(promotions.delete().where(promotions.c.name == name))
-            if rows:
-                connection.execute(promotions.insert(), rows)
+            _put_alias(connection, name, live, history)
 
     def aliases(self) -> dict[str, int]:
         """expert name -> live version, for experts that have one."""
@@ -199,6 +211,14 @@ def _put_version(connection: Connection, row: VersionRow) -> None:
     connection.execute(versions.insert().values(**vars(row)))
     taken = connection.scalar(select(experts.c.next_number).where(experts.c.name == row.name))
     _put_expert(connection, row.name, next_number=max(taken or 1, row.number + 1))
+
+
+def _put_alias(connection: Connection, name: str, live: int | None, history: Iterable[PromotionRow]) -> None:
+    rows = [{"name": name, "position": i, **asdict(row)} for i, row in enumerate(history)]
+    _put_expert(connection, name, live=live)
+    connection.execute(promotions.delete().where(promotions.c.name == name))
+    if rows:
+        connection.execute(promotions.insert(), rows)
 
 
 def _put_expert(connection: Connection, name: str, **values: int | None) -> None:

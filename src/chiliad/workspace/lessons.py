@@ -122,7 +122,13 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
 
 def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
     """Put the adapter and its prompt template into a version's folder."""
-    save_adapter(folder, recipe.shape(result.basis), result.factors, base_id=served.base.id, base_fingerprint=served.base.fingerprint)
+    save_adapter(
+        folder,
+        recipe.shape(result.basis),
+        result.factors,
+        base_id=served.base.id,
+        base_fingerprint=served.base.fingerprint,
+    )
     (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
 
 
