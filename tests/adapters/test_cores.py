@@ -61,7 +61,9 @@ def test_a_basis_is_named_by_its_numbers_and_comes_back_as_it_was(basis, model, 
     BasisFolder(tmp_path).put(basis)
     again = BasisFolder(tmp_path).get(basis.hash)
     assert again.hash == basis.hash
-    assert all(torch.equal(a, b) for key, pair in basis.pairs() for a, b in zip(pair, dict(again.pairs())[key], strict=True))
+    assert all(
+        torch.equal(a, b) for key, pair in basis.pairs() for a, b in zip(pair, dict(again.pairs())[key], strict=True)
+    )
     assert Basis.of(model.weights(), 4).hash != basis.hash
 
 

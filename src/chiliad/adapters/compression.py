@@ -65,13 +65,15 @@ def _joint(pairs: Sequence[tuple[Tensor, Tensor]], rank: int) -> tuple[Tensor, T
 
 def _root(a: Tensor) -> Tensor:
     """What stands for A when only D D' = B (A A') B' counts: [own rank, own rank]."""
-    return torch.linalg.qr(a.T).R.T
+    _, r = torch.linalg.qr(a.T)
+    root: Tensor = r.T
+    return root
 
 
 def _directions(columns: Sequence[Tensor], rank: int) -> Tensor:
     """Leading left singular vectors [n, rank] of matrices side by side; any others to make up the number."""
     side_by_side = torch.cat(list(columns), dim=1)
-    found = torch.linalg.svd(side_by_side, full_matrices=False).U[:, :rank]
+    found: Tensor = torch.linalg.svd(side_by_side, full_matrices=False).U[:, :rank]
     if found.shape[1] < rank:
         found = torch.linalg.qr(torch.cat((found, torch.eye(len(found))[:, : rank - found.shape[1]]), dim=1)).Q
     return found

@@ -51,9 +51,9 @@ def _expanded(version: ExpertVersion, source: Path) -> dict[str, bytes]:
     adapter = load_adapter(source, basis=BasisFolder.of_version(source))
     if not isinstance(adapter, CoreAdapter):
         return {}
-    lora, about = as_lora(adapter), {"base_id": version.base_id, "base_fingerprint": version.base_fingerprint}
+    lora, base, fingerprint = as_lora(adapter), version.base_id, version.base_fingerprint
     with TemporaryDirectory(prefix="chiliad-export-") as folder:
-        save_adapter(Path(folder), lora.shape, lora.unscaled(), **about)
+        save_adapter(Path(folder), lora.shape, lora.unscaled(), base_id=base, base_fingerprint=fingerprint)
         return {name: (Path(folder) / name).read_bytes() for name in ADAPTER_FILES}
 
 

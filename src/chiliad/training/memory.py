@@ -34,8 +34,9 @@ def release_freed_memory() -> None:
 
 
 def training_bytes(model: Llama, rank: int, seats: int) -> int:
-    """About what training `seats` experts at once takes, LoRA's on all linear layers or what a pass sees as such: the base three
-    times (as it is, and laid out for both ways of a pass), what a pass keeps of its tokens, and for each expert its weights, gradient, moments, best weights and copies."""
+    """About what training `seats` experts at once takes, LoRA's on all linear layers or what a pass sees as such: the base
+    three times (as it is, and laid out for both ways of a pass), what a pass keeps of its tokens, and for each expert its
+    weights, gradient, moments, best weights and copies."""
     config = model.config
     base = sum(tensor.numel() for layer in model.layers for tensor in layer.weights.values()) + model.embedding.numel()
     widths = 2 * config.hidden_size + config.num_heads * config.head_dim + 2 * config.intermediate_size

@@ -86,8 +86,8 @@ def _written(
     with workspace.registry.write_version(
         version.name, replace(version.facts, parent=version.number, training=training)
     ) as draft:
-        about = {"base_id": version.base_id, "base_fingerprint": version.base_fingerprint}
-        save_adapter(draft.folder, shape, cores, **about)
+        base, fingerprint = version.base_id, version.base_fingerprint
+        save_adapter(draft.folder, shape, cores, base_id=base, base_fingerprint=fingerprint)
         if (expert.folder / TEMPLATE_FILE).is_file():
             shutil.copyfile(expert.folder / TEMPLATE_FILE, draft.folder / TEMPLATE_FILE)
     rows = _dev_rows(workspace, expert)

@@ -121,8 +121,8 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
 
 def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
     """Put the adapter and its prompt template into a version's folder."""
-    about = {"base_id": served.base.id, "base_fingerprint": served.base.fingerprint}
-    save_adapter(folder, recipe.shape(result.basis), result.factors, **about)
+    shape, base = recipe.shape(result.basis), served.base
+    save_adapter(folder, shape, result.factors, base_id=base.id, base_fingerprint=base.fingerprint)
     (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
 
 

@@ -42,8 +42,8 @@ def pruned_version(workspace: Workspace, expert: Expert, rank: int, reporter: Re
     training = {**told, "rank": rank, "alpha": shape.alpha, "pruned_from_rank": adapter.rank}
     facts = replace(version.facts, parent=version.number, training=training)
     with workspace.registry.write_version(version.name, facts) as draft:
-        base = {"base_id": version.base_id, "base_fingerprint": version.base_fingerprint}
-        save_adapter(draft.folder, shape, factors, **base)
+        base, fingerprint = version.base_id, version.base_fingerprint
+        save_adapter(draft.folder, shape, factors, base_id=base, base_fingerprint=fingerprint)
         if (expert.folder / TEMPLATE_FILE).is_file():
             shutil.copyfile(expert.folder / TEMPLATE_FILE, draft.folder / TEMPLATE_FILE)
     smaller = workspace.expert(draft.ref)
