@@ -123,7 +123,7 @@ def test_an_adapter_comes_in_the_models_precision(tiny):
 def test_release_leaves_nothing_behind(tiny, runner):
     runner.run([chunk(tiny, i, name, prompt(i, 6)) for i, name in enumerate(NAMES)])
     assert (runner.sequences, runner.adapters) == (len(NAMES), len(NAMES) - 1)
-    for i in range(6):
+    for i in range(len(NAMES)):
         runner.release(SequenceId(i))
         runner.release(SequenceId(i))
     assert (runner.sequences, runner.adapters) == (0, 0)
