@@ -15,7 +15,9 @@ GOOD = ("--base", "tiny", "--rank", "4", "--epochs", "30", "--learning-rate", "0
 def test_a_first_training_says_what_came_of_it_and_how_to_go_on(chiliad, table):
     done = chiliad("train", "tickets", "--data", table, *FAST)
     assert done.code == 0, done.err
-    assert re.search(r"^tickets@1: 41 rows, 1 epochs, \d+ s of training \(\d+ tokens/s\), \d+\.\d MB$", done.out, re.M)
+    assert re.search(
+        r"^tickets@1: 41 rows, 1 epochs, \d+ s of training \(\d+ tokens/s\), lora, \d+\.\d kB$", done.out, re.M
+    )
     assert done.out.endswith('It is live. Try: chiliad ask tickets "..."\n')
     assert "dev loss" in done.err
     assert chiliad("ask", "tickets", "where is box 77").code == 0

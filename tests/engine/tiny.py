@@ -136,7 +136,7 @@ class Tiny:
         basis, bases = Basis.of(self.model.weights(), rank), BasisFolder(self.folder / "basis")
         bases.put(basis)
         generator = torch.Generator().manual_seed(len(self.adapters))
-        cores = {key: (torch.randn(rank, rank, generator=generator),) for key, _ in basis.pairs()}
+        cores = {key: (0.3 * torch.randn(rank, rank, generator=generator),) for key, _ in basis.pairs()}
         folder, wide = self.folder / str(len(self.adapters)), self.folder / f"{len(self.adapters)}-expanded"
         for one in (folder, wide):
             one.mkdir()

@@ -43,7 +43,7 @@ def test_what_peft_saved_comes_in(registry, base, tmp_path):
     version = import_adapter(registry, "tickets", tmp_path / "theirs", base)
     folder = registry.folder(version.ref)
     assert (version.number, version.base_fingerprint, version.kind) == (1, base.fingerprint, "text")
-    assert version.training == {"imported_from": "theirs"}
+    assert version.training == {"imported_from": "theirs", "adapter": "lora"}
     assert (folder / "chat_template.jinja").read_text() == base.chat_template().source
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         assert (folder / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
@@ -60,7 +60,7 @@ def test_the_name_of_a_fine_tuned_model_does_not_come_along(registry, base, adap
     with registry.write_version("tickets", facts) as draft:
         write_adapter(draft.folder, fingerprint=base.fingerprint)
     version = import_adapter(registry, "other", registry.folder(draft.ref), base)
-    assert version.training == {"rank": 4, "imported_from": "1"}
+    assert version.training == {"rank": 4, "imported_from": "1", "adapter": "lora"}
 
 
 @pytest.mark.parametrize("source", ["{% for x in %}", b"\xff"])
@@ -95,7 +95,7 @@ def test_an_export_comes_back_with_what_is_known_about_it(registry, base, adapte
     folder = elsewhere.folder(again.ref)
     assert again.adapter_hash == version.adapter_hash
     assert (again.name, again.kind, again.choices, again.parent) == ("triage", "labels", ("a", "b"), None)
-    assert again.training == {"rank": 4, "imported_from": target}
+    assert again.training == {"rank": 4, "imported_from": target, "adapter": "lora"}
     assert (folder / "chat_template.jinja").read_text() == "{{ messages[0].content }}"
     assert not (folder / "card.json").exists(), "a card is computed here or not shown"
 

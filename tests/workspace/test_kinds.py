@@ -9,6 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from chiliad.adapters import AdapterKind, BasisFolder, CoreAdapter, Ia3Adapter, LoraAdapter, load_adapter
+from chiliad.engine import SamplingParams
 from chiliad.errors import BrokenAdapter, RegistryError, TrainingError
 from chiliad.registry.backup import back_up, restore
 from chiliad.registry.export_gguf import export_gguf
@@ -55,7 +56,10 @@ def test_experts_of_all_kinds_share_a_batch_and_answer_as_alone(workspace, table
     lora = workspace.train("lora", table, base="tiny", options=QUICK)
     experts = [small, lora, scaled, small, scaled]
     questions = [f"where is box {number}" for number in range(len(experts))]
-    requests = [expert.request(question) for expert, question in zip(experts, questions, strict=True)]
+    requests = [
+        expert.request(question, SamplingParams(max_tokens=8))
+        for expert, question in zip(experts, questions, strict=True)
+    ]
     together = small.served.engine.generate(requests)
     alone = [small.served.engine.generate([request])[0] for request in requests]
     assert [one.tokens for one in together] == [one.tokens for one in alone]
