@@ -87,12 +87,10 @@ def test_every_past_schema_is_here():
 
 @pytest.mark.parametrize(
     ("schema", "brought"),
-    [(schema, brought) for schema in range(1, SCHEMA + 1) for brought in BROUGHT if brought <= schema],
+    [(schema, brought) for schema in range(1, SCHEMA) for brought in BROUGHT if brought <= schema],
 )
 def test_what_a_schema_brought_is_read_from_it_and_all_after_it(tmp_path, schema, brought):
     path = FOLDER / f"{schema:04}.sql"
-    if not path.is_file():
-        pytest.skip("today's schema gets its dump when it is past")
     with sqlite3.connect(tmp_path / "chiliad.db") as connection:
         connection.executescript(path.read_text("utf-8"))
     connection.close()

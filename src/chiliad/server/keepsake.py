@@ -55,6 +55,8 @@ class Keepsake:
             for index, (turns, completion) in enumerate(answered)
             if completion.tokens
         ]
+        if not answers:
+            return
         try:
             await asyncio.to_thread(self.kept.keep, answers)
         except StoreError as error:
