@@ -8,11 +8,14 @@ missed, the more easily the shorter its texts are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from datasketch import MinHash, MinHashLSH
 from rapidfuzz import fuzz
 
 from chiliad.data.example import normalise
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 NEAR = 0.9
 """share of characters that two texts have in common, in order, from which one counts as a near copy of the other"""
@@ -29,6 +32,8 @@ class NearTexts:
     """An index of texts. Case, white space and Unicode form do not count."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        from datasketch import MinHashLSH  # here, because it takes half a second to import
+
         self._same: dict[str, list[int]] = {}
         for place, text in enumerate(texts):
             self._same.setdefault(normalise(text), []).append(place)
@@ -60,6 +65,8 @@ class NearTexts:
 
 
 def _signatures(texts: Sequence[str]) -> dict[str, MinHash]:
+    from datasketch import MinHash
+
     grams = [[gram.encode() for gram in _grams(text)] for text in texts]
     return dict(zip(texts, MinHash.bulk(grams, num_perm=_PERMUTATIONS, seed=1), strict=True))
 
