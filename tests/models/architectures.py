@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from chiliad.base.architecture import base_config
 from chiliad.models import ARCHITECTURES, SITES, Transformer, config_of
 from tests.engine.tiny import LETTERS, write_tokenizer
 
-VOCAB = len(LETTERS)
+VOCAB = len(LETTERS) + 1
 _SIZES = {
     "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 4, "vocab_size": VOCAB, "max_position_embeddings": 256,
     "num_attention_heads": 6, "num_key_value_heads": 2, "initializer_range": 0.2, "rms_norm_eps": 1e-6,
@@ -68,9 +69,13 @@ def ours(reference: PreTrainedModel, dtype: torch.dtype = torch.float32) -> Tran
 
 
 def base_folder(folder: Path, reference: PreTrainedModel) -> Base:
-    """A model as `transformers` saves it, pulled as a base. A byte tokenizer stands in for its own."""
+    """A model as `transformers` saves it, pulled as a base. A byte tokenizer with one merge stands in for its own."""
     reference.save_pretrained(folder)
     write_tokenizer(folder)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"]["Ġt"] = len(LETTERS)
+    content["model"]["merges"] = [["Ġ", "t"]]
+    (folder / "tokenizer.json").write_text(json.dumps(content))
     return BaseStore(folder.parent / "cache").pull(str(folder))
 
 

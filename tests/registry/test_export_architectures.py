@@ -18,10 +18,10 @@ KINDS = {
     "llama": {},
     "mistral": {},
     "qwen2": {},
-    "qwen3": {},
+    "qwen3": {"head_dim": 128},
     "gemma3": {**SIX_LAYERS, "head_dim": 256, "query_pre_attn_scalar": 256},
 }
-"""what llama.cpp can compute of each"""
+"""what llama.cpp can compute of each, in the sizes that `transformers` takes for granted when it reads a GGUF file"""
 
 
 def expert_on(registry, base):

@@ -20,7 +20,7 @@ EXPERTS = {"tickets": "tiny", "orders": "second", "returns": "second", "reviews"
 @pytest.fixture
 def workspace(settings, tmp_path):
     for name, kind in OTHERS.items():
-        folder = base_folder(tmp_path / name, make(kind, max_position_embeddings=512)[0]).path
+        folder = base_folder(tmp_path / "made" / name, make(kind, max_position_embeddings=512)[0]).path
         BaseStore(settings.cache_dir).pull(str(folder), name=name)
     with Workspace.open(settings) as opened:
         for seed, (name, base_id) in enumerate(EXPERTS.items()):

@@ -41,7 +41,7 @@ def test_gradients_are_those_of_transformers_and_peft(name):
     report = trainer.forward_backward({"x": ROWS})["x"]
     loss = sum(_loss(adapted, one) for one in ROWS)
     loss.backward()
-    assert report.nll == pytest.approx(float(loss), rel=1e-4)
+    assert report.nll == pytest.approx(loss.item(), rel=1e-4)
     for (layer, site), (down, up) in _gradients(state).items():
         their_down, their_up = (factor.grad for factor in theirs[layer, site])
         torch.testing.assert_close(down, their_down, atol=1e-4, rtol=1e-3)

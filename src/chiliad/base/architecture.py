@@ -210,7 +210,7 @@ def _gemma3_settings(given: Settings) -> dict[str, Any]:
         "hidden_activation": "gelu_pytorch_tanh",
         "rope_theta": float(far.get("rope_theta") or rope_theta(given, 1_000_000.0)),
         "rope_local_base_freq": float(near.get("rope_theta") or given.get("rope_local_base_freq") or 10_000.0),
-        "query_pre_attn_scalar": float(given["query_pre_attn_scalar"]),
+        "query_pre_attn_scalar": int(given["query_pre_attn_scalar"]),
         "sliding_window": int(given["sliding_window"]),
         "layer_types": _layer_types(given, kinds),
         "attention_bias": False,
