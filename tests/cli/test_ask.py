@@ -50,7 +50,7 @@ def test_an_unknown_expert_is_named_with_what_there_is(chiliad, live, reference,
 @pytest.mark.parametrize(
     ("text", "options", "cause"),
     [
-        ("x" * 5000, (), "5,?0\\d\\d tokens"),
+        ("x" * 5000, (), "has 5,?0\\d\\d,"),
         ("hello", ("--temperature", "inf"), "temperature"),
     ],
 )

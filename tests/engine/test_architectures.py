@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import replace
 
 import peft
@@ -12,12 +11,12 @@ import torch
 
 from chiliad.adapters import load_adapter
 from chiliad.config import EngineSettings
-from chiliad.engine.core import EngineCore
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.request import Finished
 from chiliad.engine.runner import Chunk, Logits, SequenceId
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.kernels import path_in_use
+from tests.engine.test_core import engine_core
 from tests.engine.tiny import request, write_tokenizer
 from tests.models.architectures import CONFIGURATIONS, VOCAB, make, ours
 
@@ -71,9 +70,7 @@ def test_a_mixed_batch_cut_into_chunks_and_a_decoding_step(both):
 
 
 def test_prompts_of_one_step_and_greedy_tokens(both):
-    core = EngineCore(
-        TorchRunner(both.model, SETTINGS), both.tokenizer, lambda _: both.adapter, SETTINGS, time.monotonic
-    )
+    core = engine_core(both, TorchRunner(both.model, SETTINGS), SETTINGS, load=lambda _: both.adapter)
     done = {}
     for i, length in enumerate(LENGTHS):
         asked = request(prompt(i, length), both.adapter.hash if i % 2 else None, max_tokens=12)

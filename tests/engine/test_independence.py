@@ -20,7 +20,7 @@ EXPERT = "all linear, r=4"
 
 @pytest.fixture(params=Precision)
 def base(tiny, request):
-    if not NativeRunner.fits(tiny.bf16):
+    if not NativeRunner.fits(tiny.bf16, SETTINGS):
         pytest.skip(f"computes with {path_in_use()}")
     return replace(SETTINGS, precision=request.param)
 

@@ -1,6 +1,8 @@
 """Bases of different architectures behind one URL, each with an engine and experts of its own."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import openai
 import pytest
@@ -19,6 +21,7 @@ EXPERTS = {"tickets": "tiny", "orders": "second", "returns": "second", "reviews"
 
 @pytest.fixture
 def workspace(settings, tmp_path):
+    settings = replace(settings, cache_dir=shutil.copytree(settings.cache_dir, tmp_path / "cache"))
     for name, kind in OTHERS.items():
         folder = base_folder(tmp_path / "made" / name, make(kind, max_position_embeddings=512)[0]).path
         BaseStore(settings.cache_dir).pull(str(folder), name=name)

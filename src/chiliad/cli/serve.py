@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -53,19 +55,20 @@ def serve(
         working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
         with working:
             service = opened.service(base)
-            for line in service.loaded():
-                typer.echo(line)
+            bases = service.loaded()
             run(
                 service,
                 settings.server,
                 opened.accounts,
                 api_key=api_key,
-                on_listening=_announce,
+                on_listening=partial(_announce, bases),
                 workspace=opened,
             )
 
 
-def _announce(address: str, admin_link: str | None) -> None:
+def _announce(bases: Sequence[str], address: str, admin_link: str | None) -> None:
     typer.echo(f"Chiliad answers at {address}  (OpenAI clients: {address}/v1). Ctrl-C stops it.")
     if admin_link:
         typer.echo(f"Nobody is its admin yet. This link makes your browser one; it works once: {admin_link}")
+    for line in bases:
+        typer.echo(line)
