@@ -30,7 +30,7 @@ from llama_cpp import FORMATS, LlamaCpp, answers_per_second
 
 from chiliad.adapters import AdapterHash, LoraShape, load_adapter, save_adapter
 from chiliad.base import DEFAULT_BASE, Base, BaseStore
-from chiliad.config import EngineSettings, Settings
+from chiliad.config import EngineSettings, Precision, Settings
 from chiliad.engine import Delta, Engine, Event, Request, RequestId, SamplingParams
 from chiliad.models import SITES, Llama, LlamaConfig, use_threads
 from chiliad.workspace.machine import machine
@@ -60,18 +60,19 @@ def main() -> None:
         work = Path(folder)
         experts = _experts(base, work, EXPERTS)
         model = Llama.load(base.path, LlamaConfig.from_hf(base.config))
-        load, settings = partial(_load, experts), EngineSettings(prefix_cache_bytes=0)
+        load, settings = partial(_load, experts), EngineSettings(prefix_cache_bytes=0, precision=options.precision)
         peer = LlamaCpp(options.llama_server, work, options.threads) if options.llama_server else None
         if peer:
             peer.convert(base.path, list(experts.values()))
         ours, theirs = [], []
-        with Engine(model, base.tokenizer(), load, settings, threads=options.threads) as engine:
+        codes = base.quantised()
+        with Engine(model, base.tokenizer(), load, settings, quantised=codes, threads=options.threads) as engine:
             for number in range(options.repeats + 1):
                 prompts = [_prompt(engine, ANSWER[0]) for _ in range(EXPERTS)]
                 ours.append(_round(engine, list(experts), prompts))
                 if peer and number:  # the first round warms our side up
                     theirs.append({kind: _peer_round(peer, kind, list(experts.values()), prompts) for kind in FORMATS})
-    result = _summary(ours[1:], theirs, options.threads)
+    result = _summary(ours[1:], theirs, options.precision, options.threads)
     print(json.dumps(result, indent=2) if options.json else "\n".join(f"{k:<24} {v}" for k, v in result.items()))
 
 
@@ -80,6 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=5, help="rounds after one to warm up; the median is reported")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--precision", type=Precision, default=Precision.BF16, help="in which the base is computed: bf16, int8 or int4"
+    )
     parser.add_argument(
         "--llama-server", type=Path, metavar="PATH", help="measure llama.cpp beside, by this program of it"
     )
@@ -196,13 +200,21 @@ def _request(prompt: tuple[int, ...], new: int, adapter: AdapterHash | None) -> 
     return Request(RequestId("benchmark"), prompt, SamplingParams(max_tokens=new), adapter)
 
 
-def _summary(ours: list[dict[str, float]], theirs: list[dict[str, dict[str, float]]], threads: int) -> dict[str, Any]:
+def _summary(
+    ours: list[dict[str, float]], theirs: list[dict[str, dict[str, float]]], precision: Precision, threads: int
+) -> dict[str, Any]:
     middle = _medians(ours)
     result: dict[str, Any] = {key: round(value, 2 if value < 10 else 0) for key, value in middle.items()}
     result["mixed_32_tok_s_all"] = [round(one["mixed_32_tok_s"]) for one in ours]
     if theirs:
         result |= _beside({kind: _medians([one[kind] for one in theirs]) for kind in FORMATS}, middle)
-    about = {"base": DEFAULT_BASE, "precision": "bf16", "rank": SHAPE.rank, "threads": threads, "repeats": len(ours)}
+    about = {
+        "base": DEFAULT_BASE,
+        "precision": str(precision),
+        "rank": SHAPE.rank,
+        "threads": threads,
+        "repeats": len(ours),
+    }
     return {**result, **about, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
 
 

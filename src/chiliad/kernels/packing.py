@@ -57,7 +57,7 @@ def _pack_codes(weight: BlockWeight, to: Tensor) -> None:
     fours = fours.unflatten(1, (-1, LANES)).unflatten(3, (to.shape[1], -1))
     end = 4 * PANEL * fours.shape[4]
     codes = to[..., :end].view(torch.int32)
-    codes.unflatten(2, (-1, fours.shape[4], LANES)).copy_(fours.permute(0, 3, 1, 4, 2))
+    codes.unflatten(2, (fours.shape[4], -1, LANES)).copy_(fours.permute(0, 3, 4, 1, 2))
     if weight.format is Format.Q8_0:
         codes.bitwise_xor_(_SIGNS)
     for numbers in (weight.scale, weight.offset):

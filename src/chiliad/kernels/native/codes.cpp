@@ -27,8 +27,8 @@ inline __m512 halves_at(const std::uint8_t *at) {
 // Four inputs' codes of 16 outputs: those after `four`, an even one, if ODD.
 template <Format FORMAT, bool ODD>
 inline __m512i codes_at(const std::uint8_t *block, int v, int four) {
-    if constexpr (FORMAT == Format::Q8_0) return _mm512_loadu_si512(block + (v * FOURS + four + ODD) * 64);
-    const __m512i both = _mm512_loadu_si512(block + (v * FOURS + four) * 32);
+    if constexpr (FORMAT == Format::Q8_0) return _mm512_loadu_si512(block + ((four + ODD) * VECTORS + v) * 64);
+    const __m512i both = _mm512_loadu_si512(block + (four / 2 * VECTORS + v) * 64);
     return _mm512_and_si512(ODD ? _mm512_srli_epi16(both, 4) : both, _mm512_set1_epi8(15));
 }
 

@@ -22,7 +22,7 @@ constexpr long codes_bytes(Format format) { return format == Format::Q4_1 ? BLOC
 constexpr long block_bytes(Format format) { return codes_bytes(format) + (format == Format::Q4_1 ? 192 : 128); }
 
 // Panels, one after another. Those of codes go block by block of inputs: the codes in the order in which they are multiplied,
-// four inputs of an output side by side, [3, 8, 16, 4] bytes; with 4 bits the second, fourth ... of the eight in the high
+// four inputs of an output side by side, [8, 3, 16, 4] bytes; with 4 bits the second, fourth ... of the eight in the high
 // halves of the one before. Then a scale, and for Q4_1 an offset, for each of the panel's outputs, in half precision.
 // In the place of outputs that a panel lacks there are zeros. Every block fills whole lines of 64 bytes.
 struct Packed {
