@@ -21,7 +21,7 @@ EXPERTS = {"tickets": "tiny", "orders": "second", "returns": "second", "reviews"
 
 @pytest.fixture
 def workspace(settings, tmp_path):
-    settings = replace(settings, cache_dir=shutil.copytree(settings.cache_dir, tmp_path / "cache"))
+    settings = replace(settings, cache_dir=shutil.copytree(settings.cache_dir, tmp_path / "bases"))
     for name, kind in OTHERS.items():
         folder = base_folder(tmp_path / "made" / name, make(kind, max_position_embeddings=512)[0]).path
         BaseStore(settings.cache_dir).pull(str(folder), name=name)

@@ -55,7 +55,7 @@ def test_a_training_is_done_and_its_data_is_not_needed_any_more(workspace, table
         workspace.jobs.train("others", table, base="tiny", key="k")
     table.unlink()
     done = work_until_done(workspace, job)
-    assert done.result == {"expert": "tickets@1", "live": True, "refusal": None}
+    assert done.result == {"expert": "tickets@1", "live": True, "refusal": None, "comparison": None, "warning": None}
     assert workspace.expert("tickets")("where is box 3") in {"status", "refund", "damage"}
     assert {"Queued.", "Started.", "training", "Done."} <= set(texts(workspace, job))
 

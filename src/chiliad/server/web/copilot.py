@@ -85,7 +85,7 @@ async def draft(
 
 
 @router.post("/run")
-async def run(request: Request, state: State, workspace: Opened, database: Name, sql: Sql) -> HTMLResponse:
+async def run(request: Request, state: State, workspace: Opened, database: Name, sql: Sql = "") -> HTMLResponse:
     """What is wrong with somebody's own query is a result too: the page stays as it is."""
     try:
         result = await copilot.run(database, sql, state, workspace)
@@ -102,7 +102,7 @@ async def accept(
     caller: From,
     answer: Annotated[str, Form(pattern=ID_PATTERN)],
     database: Name,
-    sql: Sql,
+    sql: Sql = "",
 ) -> HTMLResponse:
     """Of a query that runs: one that does not is nothing to learn from."""
     try:
