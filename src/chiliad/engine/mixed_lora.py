@@ -13,7 +13,7 @@ from torch import Tensor
 from chiliad.adapters import AdapterHash, LoraAdapter
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.lora_stack import LoraStack, StackShape
-from chiliad.models import Group, Transformer, TransformerConfig, Project
+from chiliad.models import Group, Project, Transformer, TransformerConfig
 
 SEGMENT_MIN = 64
 """tokens of one adapter from which it gets matrix products of its own"""

@@ -37,15 +37,13 @@ def native_weights(
         c.hidden_size, c.intermediate_size, c.vocab_size, c.num_heads, c.num_kv_heads, c.head_dim, c.rms_norm_eps
     )
     inside, outside = _FORMATS[precision]
-    layers = [
-        LayerWeights(
-            layer.attention_norm,
-            layer.mlp_norm,
-            *(_matrix(layer.weights[group], inside, weight_names(i, group), quantised) for group in Group),
-            **_extras(layer),
+    layers = []
+    for i, layer in enumerate(model.layers):
+        qkv, o, gate_up, down = (
+            _matrix(layer.weights[group], inside, weight_names(i, group), quantised) for group in Group
         )
-        for i, layer in enumerate(model.layers)
-    ]
+        norms = layer.attention_norm, layer.mlp_norm
+        layers.append(LayerWeights(*norms, qkv, o, gate_up, down, **_extras(layer)))
     head = _matrix(model.head, outside, [head_name(c)], quantised)
     return shape, layers, EndWeights(model.embedding, model.cos, model.sin, model.final_norm, head)
 
