@@ -253,8 +253,11 @@ class Transformer(ABC):
 
     def split(self, qkv: Tensor) -> Heads:
         """[tokens, out] of `Group.QKV` -> [tokens, heads, head_dim] of each site."""
-        q, k, v = qkv.split(self.config.group_widths(Group.QKV)[1], dim=-1)
-        return tuple(part.unflatten(-1, (-1, self.config.head_dim)) for part in (q, k, v))
+        q, k, v = (
+            part.unflatten(-1, (-1, self.config.head_dim))
+            for part in qkv.split(self.config.group_widths(Group.QKV)[1], dim=-1)
+        )
+        return q, k, v
 
     def attend_causal(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """All tokens are one sequence; each sees itself and those before it, as far as the layer's window reaches."""
