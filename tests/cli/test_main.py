@@ -39,7 +39,7 @@ def test_every_command_and_option_explains_itself(chiliad, path, command):
 
 def test_every_command_that_prints_facts_has_json_for_programs():
     people_only = {"base pull", "base remove", "experts promote", "experts rollback", "experts delete",
-                   "experts import", "review purge", "serve", "worker"}  # fmt: skip
+                   "experts import", "databases add", "databases remove", "review purge", "serve", "worker"}  # fmt: skip
     leaves = {" ".join(path): command for path, command in all_commands() if not hasattr(command, "commands")}
     without = {name for name, command in leaves.items() if "--json" not in {o for p in command.params for o in p.opts}}
     assert without == people_only
@@ -75,7 +75,7 @@ def test_wrong_use_is_told_as_cause_and_fix_and_does_nothing(chiliad, tmp_path, 
 
 
 def test_a_value_that_does_not_fit_is_told_with_what_the_option_is_for(chiliad):
-    assert "'--rank' is: LoRA rank" in chiliad("train", "tickets", "--data", "x.csv", "--rank", "0").err
+    assert "'--rank' is: Rank" in chiliad("train", "tickets", "--data", "x.csv", "--rank", "0").err
 
 
 @pytest.mark.parametrize("path", [(), ("experts",), ("data",), ("base",)])
