@@ -29,6 +29,18 @@ class Kind(StrEnum):
     IA3 = "ia3"
 
 
+Many = Annotated[
+    Path | None, typer.Option(help="A folder with a table for each expert, or one table with a column `expert`.")
+]
+Inputs = Annotated[
+    list[str] | None, typer.Option("--input", help="Column with the input; several are put one below the other.")
+]
+Instruction = Annotated[
+    str | None, typer.Option(help="What the task is, in a sentence: the base model is told it when it is compared.")
+]
+KindOf = Annotated[
+    Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
+]
 Rank = Annotated[int | None, typer.Option(min=1, max=256, help="Rank (default: from the number of rows).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
@@ -39,23 +51,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at t
 def train(
     name: Annotated[str | None, typer.Argument(help="The expert's name, for example tickets.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="CSV, TSV, JSONL (chats too), Parquet or Excel.")] = None,
-    many: Annotated[
-        Path | None, typer.Option(help="A folder with a table for each expert, or one table with a column `expert`.")
-    ] = None,
+    many: Many = None,
     workspace: WorkspaceFolder = None,
     test: Annotated[Path | None, typer.Option(help="A file of its own with test rows; else a fifth of DATA.")] = None,
-    input: Annotated[  # noqa: A002 - the option's name
-        list[str] | None, typer.Option("--input", help="Column with the input; several are put one below the other.")
-    ] = None,
+    input: Inputs = None,  # noqa: A002 - the option's name
     output: Annotated[str | None, typer.Option(help="Column with the wanted answer.")] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values stay together in the split.")] = None,
-    instruction: Annotated[
-        str | None, typer.Option(help="What the task is, in a sentence: the base model is told it when it is compared.")
-    ] = None,
+    instruction: Instruction = None,
     base: Annotated[str | None, typer.Option(help="Base model (default: smollm2-135m-q4_1).")] = None,
-    kind: Annotated[
-        Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
-    ] = Kind.LORA,
+    kind: KindOf = Kind.LORA,
     rank: Rank = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
@@ -76,15 +80,8 @@ def train(
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
 
-    options = TrainOptions(
-        kind=AdapterKind(kind),
-        rank=rank,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        rslora=rslora,
-        seed=seed,
-        baselines=baselines,
-    )
+    shape: dict[str, Any] = {"kind": AdapterKind(kind), "rank": rank, "rslora": rslora}
+    options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)
