@@ -80,7 +80,7 @@ def test_an_answer_without_a_server_is_in_the_ledger_too(chiliad, live):
     assert expert["machine_s"] > 0
     assert expert["cost"] > 0
     first = told["trainings"][0]["first"]
-    assert first["cost"] == pytest.approx(first["machine_s"] * told["machine_per_hour"] / 3600, rel=0.2)
+    assert first["cost"] == pytest.approx(first["machine_s"] * told["machine_per_hour"] / 3600, rel=0.05)
     told = chiliad("costs").out
     assert "a person" in told
     assert "tickets: the first training took" in told

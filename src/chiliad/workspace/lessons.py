@@ -154,7 +154,7 @@ def facts_of(
         "rows_per_batch": recipe.rows_per_batch,
         "seed": recipe.seed,
         "tokens": progress.tokens,
-        "seconds": round(progress.seconds, 1),
+        "seconds": round(progress.seconds, 3),
         "cost": price.cost(progress.seconds),
         "currency": price.currency,
         "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9)),
