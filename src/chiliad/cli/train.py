@@ -21,6 +21,14 @@ Name = Annotated[str, typer.Argument(help="The expert's name, for example ticket
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
 
 
+class Method(StrEnum):
+    """As `chiliad.training.Method` has them, which loads PyTorch."""
+
+    SUPERVISED = "supervised"
+    DPO = "dpo"
+    KTO = "kto"
+
+
 class Kind(StrEnum):
     """As `chiliad.adapters.AdapterKind` has them, which loads PyTorch."""
 
@@ -37,6 +45,18 @@ Inputs = Annotated[
 ]
 Instruction = Annotated[
     str | None, typer.Option(help="What the task is, in a sentence: the base model is told it when it is compared.")
+]
+MethodOf = Annotated[
+    Method | None,
+    typer.Option(
+        help="dpo learns from pairs (prompt, chosen, rejected), kto from good and bad answers (default: by DATA)."
+    ),
+]
+Beta = Annotated[
+    float | None, typer.Option(min=1e-4, help="Of preferences: the larger, the nearer to where it started (0.1).")
+]
+From = Annotated[
+    str | None, typer.Option("--from", help="Continue from this expert; preferences do so from the live NAME anyway.")
 ]
 KindOf = Annotated[
     Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
@@ -59,6 +79,9 @@ def train(
     group: Annotated[str | None, typer.Option(help="Column whose equal values stay together in the split.")] = None,
     instruction: Instruction = None,
     base: Annotated[str | None, typer.Option(help="Base model (default: smollm2-135m-q4_1).")] = None,
+    start: From = None,
+    method: MethodOf = None,
+    beta: Beta = None,
     kind: KindOf = Kind.LORA,
     rank: Rank = None,
     epochs: Epochs = None,
@@ -69,7 +92,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an expert on a table of examples, prove what it is worth, and make it live if it is not worse.
+    """Train an expert on a table of examples or preferences, prove what it is worth, and make it live if it is not worse.
 
     With --many instead of NAME and --data: an expert for each table, all on one base and together. The columns
     `instruction` and `family`, where all rows of an expert agree, and `split` (train or test) are understood.
@@ -77,16 +100,21 @@ def train(
     """
     from chiliad.adapters import AdapterKind
     from chiliad.base import DEFAULT_BASE
+    from chiliad.training import Method as TrainingMethod
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
+    from chiliad.workspace.preferring import drafted
 
-    shape: dict[str, Any] = {"kind": AdapterKind(kind), "rank": rank, "rslora": rslora}
+    shape: dict[str, Any] = {"kind": AdapterKind(kind), "rank": rank, "rslora": rslora, "beta": beta}
+    shape["method"] = None if method is None else TrainingMethod(method)
     options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)
     if many is not None:
-        _refuse_beside_many({"NAME": name, "--data": data, "--test": test, "--instruction": instruction})
+        _refuse_beside_many(
+            {"NAME": name, "--data": data, "--test": test, "--instruction": instruction, "--from": start}
+        )
         opened: AbstractContextManager[Workspace]
         opened = looked_at(settings) if dry_run else Workspace.open(settings, RichReporter())
         with opened as ws:
@@ -97,12 +125,12 @@ def train(
     if dry_run:
         with looked_at(settings) as ws:
             ws.registry.check_name(name)
-            tests = ws.examples(test, **columns) if test else None
-            typer.echo(plan(ws, ws.examples(data, **columns), tests, on_base, options))
+            typer.echo(plan(ws, drafted(data, test, options, **columns), on_base, options))
     else:
         with Workspace.open(settings, RichReporter()) as ws:
-            expert = ws.train(name, data, test=test, **columns, instruction=instruction, base=on_base, options=options)
-            _report(expert, as_json=as_json)
+            parent = ws.registry.get(start) if start else None
+            columns |= {"instruction": instruction, "base": base or (parent.base_id if parent else DEFAULT_BASE)}
+            _report(ws.train(name, data, test=test, **columns, options=options, parent=parent), as_json=as_json)
 
 
 def correct(
@@ -136,7 +164,7 @@ def _report(expert: Expert, *, as_json: bool) -> None:
 
 
 def _tell(expert: Expert) -> None:
-    from chiliad.evals.wording import adapter_kind, bytes_text
+    from chiliad.evals.wording import adapter_kind, bytes_text, preference_sentence
 
     facts, card = expert.version.training, expert.card
     if card:
@@ -146,6 +174,8 @@ def _tell(expert: Expert) -> None:
         f"{expert.ref}: {facts['rows']} rows, {facts['epochs']} epochs, {facts['seconds']:.0f} s of training "
         f"({facts['tokens_per_second']} tokens/s), {adapter_kind(facts)}, {size}"
     )
+    if "preferences_agreed" in facts:
+        typer.echo(preference_sentence(facts))
     if "corrections" in facts:
         left = facts["corrections_left_out"]
         typer.echo(

@@ -1,0 +1,124 @@
+"""What is to be done with preferences: which expert learns them, and what it is tested by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from chiliad.base import DEFAULT_BASE
+from chiliad.data import (
+    Dataset,
+    Preference,
+    Table,
+    assemble,
+    assemble_preferences,
+    freeze_preferences,
+    states_preferences,
+    to_preferences,
+)
+from chiliad.errors import WrongBase
+from chiliad.registry import ExpertVersion
+from chiliad.training import Method
+from chiliad.workspace.assignment import Assignment
+from chiliad.workspace.freezing import learned_by, refuse_learned
+from chiliad.workspace.gating import live_version
+from chiliad.workspace.given import Data, examples_of, table_of
+from chiliad.workspace.opinions import method_for
+from chiliad.workspace.options import TrainOptions
+
+if TYPE_CHECKING:
+    from chiliad.workspace.workspace import Workspace
+
+
+def to_prefer(table: Table, options: TrainOptions, *, columns_named: bool) -> bool:
+    """Whether a table is to be learned as preferences: it states some, unless it is said how it is to be learned."""
+    if options.method is None:
+        return not columns_named and states_preferences(table)
+    return options.method is not Method.SUPERVISED
+
+
+def drafted(
+    data: Data,
+    test: Data | None,
+    options: TrainOptions,
+    *,
+    input: str | Sequence[str] | None,  # noqa: A002 - the word for it everywhere
+    output: str | None,
+    group: str | None,
+    instruction: str | None = None,
+) -> Dataset:
+    """What a new expert would learn and be tested by; nothing is written. Raises DataError."""
+    table = table_of(data)
+    if to_prefer(table, options, columns_named=bool(input or output)):
+        stated, held = (None if one is None else to_preferences(table_of(one), group=group) for one in (table, test))
+        assert stated is not None
+        return assemble_preferences(stated, test=held, source=table.source, instruction=instruction)
+    tests = None if test is None else examples_of(test, input, output, group)[1]
+    examples = examples_of(table, input, output, group)[1]
+    return assemble(examples, test=tests, source=table.source, instruction=instruction)
+
+
+def preferred(
+    workspace: Workspace,
+    name: str,
+    data: Table,
+    test: Data | None,
+    group: str | None,
+    instruction: str | None,
+    base: str,
+    options: TrainOptions,
+    parent: ExpertVersion | None,
+) -> Assignment:
+    """Read, check and freeze preferences for the next version of `name`. Raises DataError, WrongBase, StoreError."""
+    stated = to_preferences(data, group=group)
+    tests = None if test is None else to_preferences(table_of(test), group=group)
+    return assign_preferences(
+        workspace,
+        name,
+        stated,
+        tests=tests,
+        source=data.source,
+        instruction=instruction,
+        base=base,
+        options=options,
+        parent=parent,
+    )
+
+
+def assign_preferences(
+    workspace: Workspace,
+    name: str,
+    stated: Sequence[Preference],
+    *,
+    tests: Sequence[Preference] | None = None,
+    source: str,
+    instruction: str | None = None,
+    base: str = DEFAULT_BASE,
+    options: TrainOptions,
+    parent: ExpertVersion | None = None,
+) -> Assignment:
+    """The same with preferences that were read already.
+
+    Training starts from `parent`, from the live version without one, and from the base without that. What the live version
+    is tested on stays the test.
+    """
+    live = live_version(workspace.registry, name)
+    start = parent or live
+    if start is not None and base not in (DEFAULT_BASE, start.base_id):
+        raise WrongBase(
+            f"{start.ref}, from which training is to start, is an expert of the base {start.base_id}, not of {base}.",
+            fix="Leave out the base, or give the expert another name to start from the base.",
+        )
+    shown = live or parent
+    beside = workspace.dataset(shown.dataset_hash) if shown and shown.dataset_hash else None
+    if live is not None and parent is not None and beside is not None:
+        refuse_learned(beside, learned_by(workspace, parent), name)
+    on_base = start.base_id if start else base
+    workspace.served(on_base)  # an unknown base is told before anything is written
+    dataset = freeze_preferences(
+        stated, workspace.folder / "datasets", test=tests, beside=beside, source=source, instruction=instruction
+    )
+    assert dataset.preferences is not None
+    chosen = replace(options, method=method_for(dataset.preferences, options))
+    return Assignment(name, dataset, on_base, chosen, None, start)
