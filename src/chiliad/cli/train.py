@@ -125,7 +125,7 @@ def train(
     if dry_run:
         with looked_at(settings) as ws:
             ws.registry.check_name(name)
-            typer.echo(plan(ws, drafted(data, test, options, **columns), on_base, options))
+            typer.echo(plan(ws, drafted(ws, name, data, test, options, **columns), on_base, options))
     else:
         with Workspace.open(settings, RichReporter()) as ws:
             parent = ws.registry.get(start) if start else None

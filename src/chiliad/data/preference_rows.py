@@ -11,7 +11,7 @@ from chiliad.data.conversation import split_conversation
 from chiliad.data.example import Message
 from chiliad.data.preference import Preference
 from chiliad.data.table import ROW_CHARS_MAX, Table, cell_text
-from chiliad.errors import ColumnsNotFound, UnreadableFile, UnusableData
+from chiliad.errors import ColumnsNotFound, UnreadableFile
 
 PROMPTS = ("prompt", "question", "instruction", "input")
 PAIRS = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
@@ -41,8 +41,7 @@ def states_preferences(table: Table) -> bool:
 def to_preferences(table: Table, *, group: str | None = None) -> list[Preference]:
     """Make a preference of every row, in order.
 
-    Raises ColumnsNotFound, UnreadableFile with the number of the row that states none, and UnusableData if there are only
-    good or only bad answers.
+    Raises ColumnsNotFound, and UnreadableFile with the number of the row that states none.
     """
     columns = _columns(table, group)
     stated = [
@@ -129,16 +128,3 @@ def _answer(value: Any, column: str) -> tuple[tuple[Message, ...], str]:
 def _said(value: Any) -> bool | None:
     """Whether a cell says true or false."""
     return _SAID.get(str(value).strip().casefold().removesuffix(".0"))
-
-
-def _require_both_sides(stated: list[Preference]) -> None:
-    if any(one.is_pair for one in stated):
-        return
-    good = sum(one.chosen is not None for one in stated)
-    if good in (0, len(stated)):
-        word, other = ("good", "bad") if good else ("bad", "good")
-        raise UnusableData(
-            f"All {len(stated)} answers are rated {word}, so nothing says what is better than what.",
-            fix=f"Add answers that were rated {other}"
-            + (", or learn the good ones as examples (--method supervised)." if good else "."),
-        )

@@ -39,14 +39,19 @@ def assemble_preferences(
 
     beside: the dataset of the expert which learns them: its examples stay, so that versions before and after compare, and
     what it is tested on is not learned. Preferences that it holds out already stay held out. Without it the chosen answers
-    are the examples. Raises UnusableData for fewer than ROWS_MIN preferences.
+    are the examples. Raises UnusableData for fewer than ROWS_MIN preferences, and for good or bad answers alone.
     """
-    parts = _divided(list({one.id: one for one in stated}.values()), test, beside)
+    _require_both_sides(stated)
+    parts = _divided(_different(stated), None if test is None else _different(test), beside)
     if beside is None:
         draft = _of_chosen(parts, source, instruction)
     else:
         draft = replace(beside, source=f"{beside.source} + {source}", instruction=instruction or beside.instruction)
     return named(replace(draft, preferences=parts))
+
+
+def _different(stated: Sequence[Preference]) -> list[Preference]:
+    return list({one.id: one for one in stated}.values())
 
 
 def _divided(stated: list[Preference], test: Sequence[Preference] | None, beside: Dataset | None) -> Preferences:
@@ -88,6 +93,20 @@ def _of_chosen(parts: Preferences, source: str, instruction: str | None) -> Data
 def _examples(part: Iterable[Preference]) -> tuple[Example, ...]:
     found = {one.example.id: one.example for one in part if one.example}
     return tuple(sorted(found.values(), key=lambda example: example.id))
+
+
+def _require_both_sides(stated: Sequence[Preference]) -> None:
+    good, bad = sum(one.chosen is not None for one in stated), sum(one.rejected is not None for one in stated)
+    if good and not bad:
+        raise UnusableData(
+            f"All {good} answers are rated good, so nothing says what is better than what.",
+            fix="Add answers that were rated bad, or learn the good ones as examples: --method supervised.",
+        )
+    if bad and not good:
+        raise UnusableData(
+            f"All {bad} answers are rated bad, so nothing says what is better than what.",
+            fix="Add answers that were rated good.",
+        )
 
 
 def _require_enough(free: Sequence[Preference], stated: int) -> None:

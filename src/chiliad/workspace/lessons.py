@@ -20,6 +20,7 @@ from chiliad.adapters import (
 from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
+from chiliad.evals.wording import AGREED
 from chiliad.ledger import MachinePrice
 from chiliad.registry import DatasetHash, ExpertFacts
 from chiliad.registry.fine_tuned import RECORDED_AS
@@ -212,7 +213,7 @@ def _opinion_facts(lessons: Lessons, options: TrainOptions, agreement: Agreement
     told: dict[str, Any] = {"method": lessons.method.value, "beta": options.beta or BETA}
     if agreement is not None:
         told |= {"preferences_held_out": agreement.opinions, "preference_loss": agreement.loss}
-        told |= {"preferences_agreed": agreement.agreed}
+        told |= {AGREED: agreement.agreed}
         if agreement.likelier is not None:
             told |= {"chosen_likelier": agreement.likelier, "chosen_likelier_before": agreement.likelier_before}
     return told

@@ -39,6 +39,8 @@ def to_prefer(table: Table, options: TrainOptions, *, columns_named: bool) -> bo
 
 
 def drafted(
+    workspace: Workspace,
+    name: str,
     data: Data,
     test: Data | None,
     options: TrainOptions,
@@ -48,12 +50,13 @@ def drafted(
     group: str | None,
     instruction: str | None = None,
 ) -> Dataset:
-    """What a new expert would learn and be tested by; nothing is written. Raises DataError."""
+    """What an expert would learn and be tested by; nothing is written. Raises DataError."""
     table = table_of(data)
     if to_prefer(table, options, columns_named=bool(input or output)):
-        stated, held = (None if one is None else to_preferences(table_of(one), group=group) for one in (table, test))
-        assert stated is not None
-        return assemble_preferences(stated, test=held, source=table.source, instruction=instruction)
+        stated = to_preferences(table, group=group)
+        held = None if test is None else to_preferences(table_of(test), group=group)
+        beside = _beside(workspace, live_version(workspace.registry, name))
+        return assemble_preferences(stated, test=held, beside=beside, source=table.source, instruction=instruction)
     tests = None if test is None else examples_of(test, input, output, group)[1]
     examples = examples_of(table, input, output, group)[1]
     return assemble(examples, test=tests, source=table.source, instruction=instruction)
@@ -70,19 +73,27 @@ def preferred(
     options: TrainOptions,
     parent: ExpertVersion | None,
 ) -> Assignment:
-    """Read, check and freeze preferences for the next version of `name`. Raises DataError, WrongBase, StoreError."""
-    stated = to_preferences(data, group=group)
-    tests = None if test is None else to_preferences(table_of(test), group=group)
+    """Read, check and freeze preferences for the next version of `name`.
+
+    Training starts from `parent`, from the live version without one, and from the base without that. Raises DataError,
+    WrongBase, StoreError.
+    """
+    start = parent or live_version(workspace.registry, name)
+    if start is not None and base not in (DEFAULT_BASE, start.base_id):
+        raise WrongBase(
+            f"{start.ref}, from which training is to start, is an expert of the base {start.base_id}, not of {base}.",
+            fix="Leave out the base, or give the expert another name to start from the base.",
+        )
     return assign_preferences(
         workspace,
         name,
-        stated,
-        tests=tests,
+        to_preferences(data, group=group),
+        tests=None if test is None else to_preferences(table_of(test), group=group),
         source=data.source,
         instruction=instruction,
-        base=base,
+        base=start.base_id if start else base,
         options=options,
-        parent=parent,
+        start=start,
     )
 
 
@@ -94,31 +105,27 @@ def assign_preferences(
     tests: Sequence[Preference] | None = None,
     source: str,
     instruction: str | None = None,
-    base: str = DEFAULT_BASE,
+    base: str,
     options: TrainOptions,
-    parent: ExpertVersion | None = None,
+    start: ExpertVersion | None,
 ) -> Assignment:
-    """The same with preferences that were read already.
+    """The same with preferences that were read already, to start from a version of that base or the base itself.
 
-    Training starts from `parent`, from the live version without one, and from the base without that. What the live version
-    is tested on stays the test.
+    What the live version is tested on stays the test; without one, what `start` is tested on.
     """
     live = live_version(workspace.registry, name)
-    start = parent or live
-    if start is not None and base not in (DEFAULT_BASE, start.base_id):
-        raise WrongBase(
-            f"{start.ref}, from which training is to start, is an expert of the base {start.base_id}, not of {base}.",
-            fix="Leave out the base, or give the expert another name to start from the base.",
-        )
-    shown = live or parent
-    beside = workspace.dataset(shown.dataset_hash) if shown and shown.dataset_hash else None
-    if live is not None and parent is not None and beside is not None:
-        refuse_learned(beside, learned_by(workspace, parent), name)
-    on_base = start.base_id if start else base
-    workspace.served(on_base)  # an unknown base is told before anything is written
+    beside = _beside(workspace, live or start)
+    if live and beside and start and start.ref != live.ref:
+        refuse_learned(beside, learned_by(workspace, start), name)
+    workspace.served(base)  # an unknown base is told before anything is written
     dataset = freeze_preferences(
         stated, workspace.folder / "datasets", test=tests, beside=beside, source=source, instruction=instruction
     )
     assert dataset.preferences is not None
     chosen = replace(options, method=method_for(dataset.preferences, options))
-    return Assignment(name, dataset, on_base, chosen, None, start)
+    return Assignment(name, dataset, base, chosen, None, start)
+
+
+def _beside(workspace: Workspace, version: ExpertVersion | None) -> Dataset | None:
+    """What a version was trained and tested on, if that is known."""
+    return workspace.dataset(version.dataset_hash) if version and version.dataset_hash else None

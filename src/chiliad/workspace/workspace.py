@@ -161,7 +161,7 @@ class Workspace:
         """Read, check and freeze what `train` is given, so that `run` can train on it at any later time.
 
         Training continues from `parent`, a version of any expert on the same base; no row that it has learned is a test.
-        Preferences are learned from there too, or from the live version of `name`: see `assign_preferences`.
+        Preferences are learned from there too, or from the live version of `name`: see `preferred`.
         """
         self.registry.check_name(name)
         chosen, table = options or TrainOptions(), table_of(data)

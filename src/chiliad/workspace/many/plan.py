@@ -138,7 +138,8 @@ class Planner:
     def _entry(self, member: Member, names: Counter[str]) -> Entry:
         name = self._name(member, names)
         lot, served, room = member.read(), self._served, self._workspace.settings.engine.context_max
-        dataset = drafted(lot.train, lot.test, self._options, **asdict(self._named), instruction=lot.instruction)
+        columns = {**asdict(self._named), "instruction": lot.instruction}
+        dataset = drafted(self._workspace, name, lot.train, lot.test, self._options, **columns)
         lessons = lessons_for(dataset, served, served.expert_template, room, self._options)
         recipe = recipe_for(lessons, self._options)
         if len(self._probe) < SEATS:
