@@ -69,7 +69,11 @@ def stated(rows, **named):
 def test_every_usual_format_of_pairs_gives_the_same_preference(row):
     assert states_preferences(table_from_rows([row]))
     [one] = stated([row])
-    assert ([(m.role, m.content) for m in one.messages], one.chosen, one.rejected) == ([("user", "hi")], "Hello.", "what")
+    assert ([(m.role, m.content) for m in one.messages], one.chosen, one.rejected) == (
+        [("user", "hi")],
+        "Hello.",
+        "what",
+    )
     assert one.is_pair
     assert one.id == stated([{"prompt": "hi", "chosen": "Hello.", "rejected": "what"}])[0].id
 
@@ -132,7 +136,11 @@ def test_a_row_that_states_no_preference_is_named(row, error, cause):
         ([{"prompt": "hi", "chosen": "a"}], ColumnsNotFound, "column 'chosen', but not 'rejected'"),
         ([{"input": "hi", "non_preferred_output": "a"}], ColumnsNotFound, "but not 'preferred_output'"),
         ([{"text": "hi", "tag": "a"}], ColumnsNotFound, "states no preferences"),
-        ([*thumbs(3), {"prompt": "x", "completion": "y", "label": "perhaps"}], UnreadableFile, "row 4: label is 'perhaps'"),
+        (
+            [*thumbs(3), {"prompt": "x", "completion": "y", "label": "perhaps"}],
+            UnreadableFile,
+            "row 4: label is 'perhaps'",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_learned_says_why(rows, error, cause):

@@ -1,4 +1,4 @@
-"""Opinions: their gradient against plain autograd of the published losses, what they teach, and how a run of them resumes."""
+"""Opinions: their gradient against plain autograd of the published losses, what they teach, and how their runs resume."""
 
 import math
 import random

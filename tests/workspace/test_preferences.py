@@ -14,7 +14,7 @@ from chiliad.workspace.preferring import drafted
 from tests.tiny import QUICK, write_table
 from tests.workspace.test_worker import work_until_done
 
-EAGER = TrainOptions(rank=4, epochs=4, learning_rate=5e-3, baselines=False)
+EAGER = TrainOptions(rank=4, epochs=12, learning_rate=1e-2, baselines=False)
 
 
 def pairs(count=60):
@@ -47,10 +47,14 @@ def table(tmp_path):
 def test_pairs_teach_a_new_expert_what_is_preferred(workspace, table):
     expert = workspace.train("replies", table, base="tiny", options=EAGER)
     told = expert.version.training
-    assert (told["method"], told["beta"], told["rows"]) == ("dpo", 0.1, len(workspace.own_dataset(expert).preferences.train))
+    assert (told["method"], told["beta"], told["rows"]) == (
+        "dpo",
+        0.1,
+        len(workspace.own_dataset(expert).preferences.train),
+    )
     assert told["preferences_held_out"] == len(workspace.own_dataset(expert).preferences.test)
     assert told["preferences_agreed"] > 0.9
-    assert told["chosen_likelier"] >= told["chosen_likelier_before"]
+    assert told["chosen_likelier"] > 0.9 > told["chosen_likelier_before"]
     assert told["loss"][0][1] == pytest.approx(math.log(2), rel=0.1)
     assert expert.refusal is None
     assert expert("where is box 7")
@@ -79,7 +83,7 @@ def test_thumbs_are_learned_and_pairs_may_be_taken_as_thumbs(workspace, table):
     single = workspace.train("single", thumbs(), base="tiny", options=EAGER)
     told = single.version.training
     assert told["method"] == "kto"
-    assert told["preferences_agreed"] > 0.8
+    assert told["preferences_agreed"] > 0.9
     assert "chosen_likelier" not in told
     both = workspace.train(
         "both", table, base="tiny", options=TrainOptions(method=Method.KTO, epochs=1, rank=2, baselines=False, beta=0.5)
@@ -87,7 +91,7 @@ def test_thumbs_are_learned_and_pairs_may_be_taken_as_thumbs(workspace, table):
     assert (both.version.training["method"], both.version.training["beta"]) == ("kto", 0.5)
     assert both.version.training["rows"] == 2 * len(workspace.own_dataset(both).preferences.train)
     with pytest.raises(UnusableData, match="DPO compares two answers"):
-        workspace.train("none", thumbs(), base="tiny", options=TrainOptions(method=Method.DPO))
+        workspace.train("third", thumbs(), base="tiny", options=TrainOptions(method=Method.DPO))
 
 
 def test_pairs_may_be_learned_as_examples(workspace, table):
@@ -133,6 +137,5 @@ def test_experts_of_a_folder_may_learn_of_either_kind_together(workspace, table,
 
 
 def test_a_plan_says_what_would_be_learned(workspace, table):
-    named = {"input": None, "output": None, "group": None}
-    text = plan(workspace, drafted(workspace, "replies", table, None, QUICK, **named), "tiny", QUICK)
-    assert text.startswith("DPO       42 for training")
+    text = plan(workspace, drafted(workspace, "replies", table, base="tiny", options=QUICK))
+    assert text.startswith("DPO       33 for training")

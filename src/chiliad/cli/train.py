@@ -15,7 +15,7 @@ from chiliad.cli.train_many import train_many
 from chiliad.config import Settings
 
 if TYPE_CHECKING:
-    from chiliad.workspace import Expert
+    from chiliad.workspace import Expert, Workspace
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
@@ -109,7 +109,6 @@ def train(
     shape["method"] = None if method is None else TrainingMethod(method)
     options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
-    on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)
     if many is not None:
         _refuse_beside_many(
@@ -118,19 +117,20 @@ def train(
         opened: AbstractContextManager[Workspace]
         opened = looked_at(settings) if dry_run else Workspace.open(settings, RichReporter())
         with opened as ws:
-            train_many(ws.many(many, **columns, base=on_base, options=options), dry_run=dry_run, as_json=as_json)
+            train_many(
+                ws.many(many, **columns, base=base or DEFAULT_BASE, options=options), dry_run=dry_run, as_json=as_json
+            )
         return
     if name is None or data is None:
         raise typer.BadParameter("Give NAME and --data FILE, or --many with a folder or a file.")
+    columns |= {"test": test, "instruction": instruction, "options": options}
     if dry_run:
         with looked_at(settings) as ws:
             ws.registry.check_name(name)
-            typer.echo(plan(ws, drafted(ws, name, data, test, options, **columns), on_base, options))
+            typer.echo(plan(ws, drafted(ws, name, data, **columns, **_beginning(ws, start, base))))
     else:
         with Workspace.open(settings, RichReporter()) as ws:
-            parent = ws.registry.get(start) if start else None
-            columns |= {"instruction": instruction, "base": base or (parent.base_id if parent else DEFAULT_BASE)}
-            _report(ws.train(name, data, test=test, **columns, options=options, parent=parent), as_json=as_json)
+            _report(ws.train(name, data, **columns, **_beginning(ws, start, base)), as_json=as_json)
 
 
 def correct(
@@ -145,6 +145,14 @@ def correct(
 
     with Workspace.open(existing(workspace), RichReporter()) as ws:
         _report(ws.correct(name, data, options=TrainOptions(seed=seed)), as_json=as_json)
+
+
+def _beginning(workspace: Workspace, start: str | None, base: str | None) -> dict[str, Any]:
+    """Where training starts: from a version on its base, or from a base. Raises ExpertNotFound."""
+    from chiliad.base import DEFAULT_BASE
+
+    parent = workspace.registry.get(start) if start else None
+    return {"parent": parent, "base": base or (parent.base_id if parent else DEFAULT_BASE)}
 
 
 def _refuse_beside_many(given: dict[str, Any]) -> None:

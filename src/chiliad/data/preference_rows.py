@@ -44,11 +44,7 @@ def to_preferences(table: Table, *, group: str | None = None) -> list[Preference
     Raises ColumnsNotFound, and UnreadableFile with the number of the row that states none.
     """
     columns = _columns(table, group)
-    stated = [
-        _numbered(row, columns, f"{table.source}, row {number}") for number, row in enumerate(table.rows, start=1)
-    ]
-    _require_both_sides(stated)
-    return stated
+    return [_numbered(row, columns, f"{table.source}, row {number}") for number, row in enumerate(table.rows, start=1)]
 
 
 def _columns(table: Table, group: str | None) -> _Columns:

@@ -115,9 +115,7 @@ def _hyperparameters(asked: Mapping[str, Any], result: Mapping[str, Any]) -> wir
     )
 
 
-def _method(
-    asked: Mapping[str, Any], result: Mapping[str, Any], used: wire.HyperparametersUsed
-) -> wire.MethodUsed:
+def _method(asked: Mapping[str, Any], result: Mapping[str, Any], used: wire.HyperparametersUsed) -> wire.MethodUsed:
     """Jobs that were queued before there was a choice are supervised."""
     if asked.get("method") != "dpo":
         return {"type": "supervised", "supervised": {"hyperparameters": used}}

@@ -102,7 +102,6 @@ class FeedbackLog:
                 found[row.answer_id].append(_feedback(row))
         return found
 
-
     def rated(self, expert: str, *, project: str | None) -> list[Rated]:
         """Answers of an expert that more people called good than bad, or bad than good, oldest first.
 

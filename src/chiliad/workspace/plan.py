@@ -6,21 +6,20 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from chiliad.data import Dataset
 from chiliad.training import Lesson, Method, Recipe, Trainer
 from chiliad.training.rows import epoch_batches, flat
+from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.lessons import basis_for, recipe_for
 from chiliad.workspace.opinions import lessons_for
-from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.served_base import ServedBase
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
 
 
-def plan(workspace: Workspace, dataset: Dataset, base: str, options: TrainOptions) -> str:
+def plan(workspace: Workspace, assignment: Assignment) -> str:
     """Rows, tokens, settings and time; the speed is measured on one batch of these very rows. Writes nothing."""
-    served = workspace.served(base)
+    dataset, options, served = assignment.dataset, assignment.options, workspace.served(assignment.base)
     room = workspace.settings.engine.context_max
     lessons = lessons_for(dataset, served, served.expert_template, room, options)
     recipe = recipe_for(lessons, options)

@@ -42,24 +42,30 @@ def drafted(
     workspace: Workspace,
     name: str,
     data: Data,
-    test: Data | None,
-    options: TrainOptions,
     *,
-    input: str | Sequence[str] | None,  # noqa: A002 - the word for it everywhere
-    output: str | None,
-    group: str | None,
+    test: Data | None = None,
+    input: str | Sequence[str] | None = None,  # noqa: A002 - the word for it everywhere
+    output: str | None = None,
+    group: str | None = None,
     instruction: str | None = None,
-) -> Dataset:
-    """What an expert would learn and be tested by; nothing is written. Raises DataError."""
+    base: str,
+    options: TrainOptions,
+    parent: ExpertVersion | None = None,
+) -> Assignment:
+    """What `Workspace.assign` would make of it, as far as can be told without looking at what was learned before; nothing is
+    written. Raises DataError."""
     table = table_of(data)
     if to_prefer(table, options, columns_named=bool(input or output)):
-        stated = to_preferences(table, group=group)
-        held = None if test is None else to_preferences(table_of(test), group=group)
-        beside = _beside(workspace, live_version(workspace.registry, name))
-        return assemble_preferences(stated, test=held, beside=beside, source=table.source, instruction=instruction)
+        live = live_version(workspace.registry, name)
+        stated, held = to_preferences(table, group=group), _held(test, group)
+        beside = _beside(workspace, live or parent)
+        dataset = assemble_preferences(stated, test=held, beside=beside, source=table.source, instruction=instruction)
+        start = parent or live
+        return Assignment(name, dataset, start.base_id if start else base, options, None, start)
     tests = None if test is None else examples_of(test, input, output, group)[1]
-    examples = examples_of(table, input, output, group)[1]
-    return assemble(examples, test=tests, source=table.source, instruction=instruction)
+    columns, examples = examples_of(table, input, output, group)
+    dataset = assemble(examples, test=tests, source=table.source, instruction=instruction)
+    return Assignment(name, dataset, base, options, columns, parent)
 
 
 def preferred(
@@ -88,7 +94,7 @@ def preferred(
         workspace,
         name,
         to_preferences(data, group=group),
-        tests=None if test is None else to_preferences(table_of(test), group=group),
+        tests=_held(test, group),
         source=data.source,
         instruction=instruction,
         base=start.base_id if start else base,
@@ -124,6 +130,10 @@ def assign_preferences(
     assert dataset.preferences is not None
     chosen = replace(options, method=method_for(dataset.preferences, options))
     return Assignment(name, dataset, base, chosen, None, start)
+
+
+def _held(test: Data | None, group: str | None) -> list[Preference] | None:
+    return None if test is None else to_preferences(table_of(test), group=group)
 
 
 def _beside(workspace: Workspace, version: ExpertVersion | None) -> Dataset | None:

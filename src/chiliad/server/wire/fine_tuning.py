@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
 from pydantic import BaseModel, Field, StrictInt
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from chiliad.server.errors import HttpError
 from chiliad.server.wire.listing import Id, Metadata

@@ -138,8 +138,8 @@ class Planner:
     def _entry(self, member: Member, names: Counter[str]) -> Entry:
         name = self._name(member, names)
         lot, served, room = member.read(), self._served, self._workspace.settings.engine.context_max
-        columns = {**asdict(self._named), "instruction": lot.instruction}
-        dataset = drafted(self._workspace, name, lot.train, lot.test, self._options, **columns)
+        said = {**asdict(self._named), "instruction": lot.instruction, "base": served.base.id, "options": self._options}
+        dataset = drafted(self._workspace, name, lot.train, test=lot.test, **said).dataset
         lessons = lessons_for(dataset, served, served.expert_template, room, self._options)
         recipe = recipe_for(lessons, self._options)
         if len(self._probe) < SEATS:
