@@ -65,8 +65,9 @@ class Dataset:
                 raise ValueError("its content does not belong to its hash")
             parts = _parsed(lines.decode())
             kind, labels = TaskKind(about["kind"]), tuple(about["labels"])
+            train, dev, test = (parts[part] for part in (TRAIN, DEV, TEST))
             told = (about["instruction"], about["source"], preferences)
-            return cls(about["hash"], kind, labels, *(parts[part] for part in (TRAIN, DEV, TEST)), *told)
+            return cls(about["hash"], kind, labels, train, dev, test, *told)
         except FileNotFoundError as error:
             raise UnreadableFile(
                 f"There is no dataset {hash[:12]} in {root}.", fix="Freeze it again from its source file."
