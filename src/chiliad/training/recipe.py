@@ -11,7 +11,7 @@ from chiliad.models import SITES
 
 LEARNING_RATES = {AdapterKind.LORA: 2e-3, AdapterKind.SHARED_BASIS: 4e-3, AdapterKind.IA3: 5e-3}
 """for few rows; half of it for many"""
-OPINIONS_RATE_SHARE = 0.1
+OPINIONS_RATE_SHARE = 0.03
 """of these rates for opinions: what they move is there already, and is lost if it is moved fast"""
 OPINIONS_EPOCHS = 3
 BETA = 0.1
