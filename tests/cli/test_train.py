@@ -59,6 +59,26 @@ def test_columns_and_test_rows_are_those_that_are_named(chiliad, tmp_path):
     chiliad("train", "new", "--data", data, "--input", "z", "--output", "b", *FAST).refused("no column 'z'")
 
 
+def test_preferences_continue_an_expert_that_is_named(chiliad, live, tmp_path):
+    rows = [(f"where is bag {n}", "status", "refund") for n in range(15)]
+    rows += [(f"money for {n}", "refund", "status") for n in range(15)]
+    data = write_table(tmp_path / "pairs.csv", rows, header=("prompt", "chosen", "rejected"))
+    start = ("--data", data, "--from", "tickets@1", "--epochs", "1", "--no-baselines")
+    planned = chiliad("train", "polite", *start, "--dry-run")
+    assert planned.out.startswith("DPO       "), planned.err
+    done = chiliad("train", "polite", *start, "--beta", "0.3", "--json")
+    told = json.loads(done.out)["training"]
+    assert (told["method"], told["beta"], told["continued_from"]) == ("dpo", 0.3, "tickets@1")
+    again = chiliad("train", "polite", "--data", data, "--method", "kto", "--epochs", "1", "--no-baselines")
+    assert re.search(
+        r"^Of \d+ preferences held out, training moved [\d.]+ % the way that they point\.$", again.out, re.M
+    )
+    assert "preferred" in again.err
+    chiliad("train", "polite", "--data", data, "--from", "nobody").refused("nobody")
+    rated = write_table(tmp_path / "rated.csv", [(a, b, "true") for a, b, _ in rows], ("prompt", "completion", "label"))
+    chiliad("train", "rated", "--data", rated, "--base", "tiny").refused("All 30 answers are rated good")
+
+
 def test_a_worse_version_is_kept_but_not_live_and_ends_as_an_error(chiliad, tmp_path, table):
     assert chiliad("train", "tickets", "--data", table, *GOOD).code == 0
     other = {"status": "refund", "refund": "damage", "damage": "status"}

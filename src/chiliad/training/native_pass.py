@@ -13,7 +13,7 @@ from chiliad.kernels import native_for, pack
 from chiliad.models import Group, Llama, Transformer
 from chiliad.models.mistral import Mistral
 from chiliad.training.lora_state import LoraState
-from chiliad.training.loss import LossTally
+from chiliad.training.loss import Learning, LossTally
 from chiliad.training.packed import Packed
 
 
@@ -46,12 +46,17 @@ class NativePass:
         """The loss of every answer token."""
         return self._forward(self._batch(packed), packed, keep=False)
 
-    def learn(self, packed: Packed) -> LossTally:
-        """The same, and the gradient of their sum added to the experts'."""
+    def learn(self, packed: Packed) -> Learning:
+        """The same, and the way back."""
         native = self._batch(packed)
         tally = self._forward(native, packed, keep=True)
-        self._pass.backward(native, 1.0)
-        return tally
+
+        def backward(weights: Tensor) -> None:
+            assert weights.dtype is torch.float32
+            assert weights.shape == packed.targets.shape
+            self._pass.backward(native, weights.contiguous().data_ptr())
+
+        return Learning(tally, backward)
 
     def _forward(self, native: Any, packed: Packed, *, keep: bool) -> LossTally:
         answers = len(packed.targets)

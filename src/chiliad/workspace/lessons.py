@@ -20,10 +20,12 @@ from chiliad.adapters import (
 from chiliad.base import ChatTemplate
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
+from chiliad.evals.wording import AGREED
 from chiliad.ledger import MachinePrice
 from chiliad.registry import DatasetHash, ExpertFacts
 from chiliad.registry.fine_tuned import RECORDED_AS
-from chiliad.training import Course, FitResult, Recipe, Row, choose_recipe
+from chiliad.training import Agreement, Course, FitResult, Lesson, Method, Opinion, Recipe, Row, choose_recipe
+from chiliad.training.recipe import BETA
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.machine import machine
 from chiliad.workspace.options import TrainOptions
@@ -40,13 +42,16 @@ CONTINUED_EPOCHS = 3
 
 @dataclass(frozen=True)
 class Lessons:
-    """The rows that fit into the base's context. rows: different training rows; skipped: those that don't fit."""
+    """Rows or opinions that fit into the base's context. rows: different ones to learn; skipped: those that don't fit."""
 
-    train: list[Row]
+    train: Sequence[Lesson]
     """a correction stands in it as often as it weighs"""
-    dev: list[Row]
+    dev: Sequence[Lesson]
     rows: int
     skipped: int
+    method: Method = Method.SUPERVISED
+    test: Sequence[Opinion] = ()
+    """opinions that are held out"""
 
 
 def make_lessons(
@@ -86,11 +91,12 @@ def course_of(
         lessons.train,
         lessons.dev,
         recipe,
-        by_exact=assignment.dataset.kind is TaskKind.LABELS,
+        by_exact=lessons.method is Method.SUPERVISED and assignment.dataset.kind is TaskKind.LABELS,
         folder=folder,
         start=parent.unscaled() if parent else None,
         base_fingerprint=served.base.fingerprint,
         basis=basis_for(recipe, served, parent),
+        test=lessons.test,
     )
 
 
@@ -111,6 +117,7 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
         learning_rate=options.learning_rate,
         rslora=parent.shape.rslora if isinstance(parent, LoraAdapter) else options.rslora,
         seed=options.seed,
+        opinions=lessons.method is not Method.SUPERVISED,
     )
     return replace(
         recipe,
@@ -165,6 +172,7 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    training |= _opinion_facts(lessons, assignment.options, result.agreement)
     learned_before = _learned_before(assignment)
     if learned_before:
         training[CONTINUED_FROM] = learned_before
@@ -198,10 +206,24 @@ def _adapter_facts(recipe: Recipe) -> dict[str, Any]:
     return told
 
 
+def _opinion_facts(lessons: Lessons, options: TrainOptions, agreement: Agreement | None) -> dict[str, Any]:
+    """Nothing for what learned from examples."""
+    if lessons.method is Method.SUPERVISED:
+        return {}
+    told: dict[str, Any] = {"method": lessons.method.value, "beta": options.beta or BETA}
+    if agreement is not None:
+        told |= {"preferences_held_out": agreement.opinions, "preference_loss": agreement.loss}
+        told |= {AGREED: agreement.agreed}
+        if agreement.likelier is not None:
+            told |= {"chosen_likelier": agreement.likelier, "chosen_likelier_before": agreement.likelier_before}
+    return told
+
+
 def _learned_before(assignment: Assignment) -> str | None:
-    """The version whose rows are not in the dataset. Corrections are among those of the version that they correct."""
+    """The version whose rows are not in the dataset. Corrections are among the examples of the version that they correct,
+    but the preferences that it has learned are not."""
     parent = assignment.parent
-    if parent is None or assignment.corrections is None:
+    if parent is None or assignment.corrections is None or "method" in parent.training:
         return str(parent.ref) if parent else None
     earlier: str | None = parent.training.get(CONTINUED_FROM)
     return earlier

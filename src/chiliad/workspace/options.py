@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 
 from chiliad.adapters import AdapterKind
 from chiliad.evals import EvalOptions
+from chiliad.training import Method
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
+    method: Method | None = None
+    """None: what the data is for"""
+    beta: float | None = None
+    """of preferences: the larger, the nearer the expert stays to where it started"""
     kind: AdapterKind = AdapterKind.LORA
     rank: int | None = None
     epochs: int | None = None

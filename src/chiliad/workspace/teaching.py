@@ -18,7 +18,8 @@ from chiliad.training.run import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import gated
-from chiliad.workspace.lessons import Lessons, course_of, facts_of, make_lessons, recipe_for, write_files
+from chiliad.workspace.lessons import Lessons, course_of, facts_of, recipe_for, write_files
+from chiliad.workspace.opinions import lessons_for
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.proof import prove_and_keep
 
@@ -92,8 +93,9 @@ class Teaching:
             served, amended, parent = self._served, assignment.corrections, assignment.parent
             earlier = served.adapter_in(self._workspace.registry.folder(parent.ref)) if parent else None
             room = self._workspace.settings.engine.context_max
-            lessons = make_lessons(
-                assignment.dataset, served, served.expert_template, room, amended.used if amended else ()
+            corrected = amended.used if amended else ()
+            lessons = lessons_for(
+                assignment.dataset, served, served.expert_template, room, assignment.options, corrected
             )
             recipe = recipe_for(lessons, assignment.options, earlier)
             self._pupils[assignment.name] = _Pupil(assignment, lessons, recipe, run, held.pop_all())

@@ -61,6 +61,8 @@ void forward(Pass &pass, const Batch &batch, bool keep, Address nll, Address cor
     pass.forward(batch, keep, at<float>(nll), at<bool>(correct));
 }
 
+void backward(Pass &pass, const Batch &batch, Address weights) { pass.backward(batch, at<const float>(weights)); }
+
 }  // namespace
 
 void offer(nb::module_ &m) {
@@ -79,7 +81,7 @@ void offer(nb::module_ &m) {
         .def("__init__", make_pass)
         .def("add_layer", add_layer)
         .def("forward", forward, released)
-        .def("backward", &Pass::backward, released);
+        .def("backward", backward, released);
 }
 
 }  // namespace chiliad::training

@@ -103,11 +103,11 @@ void Pass::forward(const Batch &batch, bool keep, float *nll, bool *correct) {
     losses(batch, keep, nll, correct);
 }
 
-void Pass::backward(const Batch &batch, float scale) {
+void Pass::backward(const Batch &batch, const float *weights) {
     if (!batch.answers) return;
     const Tokens all(batch.segments), answers = all.among(batch.predicts, batch.answers);
     make_room_back(batch, all);
-    losses_backward(answers, scale);
+    losses_backward(answers, weights);
     for (long layer = last(); layer >= 0; layer--) {
         mlp_backward(layer == last() ? answers : all, layer);
         output_backward(layer == last() ? answers : all, layer);
@@ -182,13 +182,13 @@ void Pass::losses(const Batch &batch, bool keep, float *nll, bool *correct) {
     }
 }
 
-void Pass::losses_backward(const Tokens &answers, float scale) {
+void Pass::losses_backward(const Tokens &answers, const float *weights) {
     const long hidden = shape_.hidden;
     for_blocks(answers, last(), DOWN, true, [&](const Run &, long, long begin, long end) {
-        const long size = (end - begin) * hidden;
-        round_scaled(end_grad_.data() + begin * hidden, scale, grad_normed_.data() + begin * hidden, size);
+        for (long i = begin; i < end; i++)
+            round_scaled(end_grad_.data() + i * hidden, weights[i], grad_normed_.data() + i * hidden, hidden);
         norm(end_.data(), ends_.final_norm, begin, end);
-        std::fill_n(grad_residual_.data() + begin * hidden, size, bf16{0});
+        std::fill_n(grad_residual_.data() + begin * hidden, (end - begin) * hidden, bf16{0});
         norm_backward(end_.data(), ends_.final_norm, begin, end);
     });
 }

@@ -74,8 +74,8 @@ class Pass {
     // nll, correct: [answers], as `cross_entropy` has them. With `keep`, `backward` may follow once, for the same batch.
     void forward(const Batch &batch, bool keep, float *nll, bool *correct);
 
-    // Add scale * the gradient of the summed nll to the experts' gradients.
-    void backward(const Batch &batch, float scale);
+    // Add the gradient of the sum of weights * nll, both [answers], to the experts' gradients.
+    void backward(const Batch &batch, const float *weights);
 
   private:
     // What a layer keeps. x, middle: the residual stream before the layer and between its halves.
@@ -96,7 +96,7 @@ class Pass {
     void mlp(const Tokens &tokens, long layer);
     void losses(const Batch &batch, bool keep, float *nll, bool *correct);
 
-    void losses_backward(const Tokens &answers, float scale);
+    void losses_backward(const Tokens &answers, const float *weights);
     void mlp_backward(const Tokens &tokens, long layer);
     void output_backward(const Tokens &tokens, long layer);
     void attention_backward(const Batch &batch, const Tokens &all, long layer);
