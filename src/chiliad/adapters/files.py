@@ -1,6 +1,7 @@
 """An adapter's folder: `adapter_config.json` and `adapter_model.safetensors`, as PEFT has them wherever PEFT has the kind.
 
-The base's fingerprint travels in the safetensors header, where PEFT neither needs nor minds it. What is in the two files is
+The base's fingerprint, and the precision in which it was trained on, travel in the safetensors header, where PEFT neither
+needs nor minds them. What is in the two files is
 each kind's own matter: `lora_file.py`, `core_file.py`, `ia3_file.py`.
 """
 
@@ -24,11 +25,13 @@ from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
 from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
 from chiliad.adapters.weights_file import WeightsFile
+from chiliad.config import Precision
 from chiliad.errors import BrokenAdapter, WrongBase
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FINGERPRINT_KEY = "chiliad.base_fingerprint"
+PRECISION_KEY = "chiliad.base_precision"
 
 Adapter = LoraAdapter | CoreAdapter | Ia3Adapter
 AdapterShape = LoraShape | CoreShape | Ia3Shape
@@ -44,6 +47,7 @@ def save_adapter(
     *,
     base_id: str,
     base_fingerprint: str,
+    base_precision: Precision = Precision.BF16,
     dtype: torch.dtype = torch.bfloat16,
 ) -> AdapterHash:
     """Write an adapter into an existing, private folder. `factors` are unscaled, as PEFT stores them.
@@ -54,7 +58,10 @@ def save_adapter(
     about = {"task_type": "CAUSAL_LM", "base_model_name_or_path": base_id, "inference_mode": True}
     (folder / CONFIG_NAME).write_text(json.dumps({**config, **about}, indent=2) + "\n", "utf-8")
     rounded = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
-    (folder / WEIGHTS_NAME).write_bytes(save(rounded, {"format": "pt", FINGERPRINT_KEY: base_fingerprint}))
+    header = {"format": "pt", FINGERPRINT_KEY: base_fingerprint}
+    if base_precision is not Precision.BF16:
+        header[PRECISION_KEY] = base_precision.value
+    (folder / WEIGHTS_NAME).write_bytes(save(rounded, header))
     return content_hash(folder)
 
 

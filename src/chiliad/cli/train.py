@@ -12,7 +12,7 @@ import typer
 
 from chiliad.cli.settings import existing, looked_at
 from chiliad.cli.train_many import train_many
-from chiliad.config import Settings
+from chiliad.config import Precision, Settings
 
 if TYPE_CHECKING:
     from chiliad.workspace import Expert
@@ -41,6 +41,10 @@ Instruction = Annotated[
 KindOf = Annotated[
     Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
 ]
+BasePrecision = Annotated[
+    Precision | None,
+    typer.Option(help="What the frozen base is kept in meanwhile: int8 and int4 (QLoRA) save memory and take longer."),
+]
 Rank = Annotated[int | None, typer.Option(min=1, max=256, help="Rank (default: from the number of rows).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
@@ -60,6 +64,7 @@ def train(
     instruction: Instruction = None,
     base: Annotated[str | None, typer.Option(help="Base model (default: smollm2-135m-q4_1).")] = None,
     kind: KindOf = Kind.LORA,
+    base_precision: BasePrecision = None,
     rank: Rank = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
@@ -80,7 +85,12 @@ def train(
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
 
-    shape: dict[str, Any] = {"kind": AdapterKind(kind), "rank": rank, "rslora": rslora}
+    shape: dict[str, Any] = {
+        "kind": AdapterKind(kind),
+        "base_precision": base_precision,
+        "rank": rank,
+        "rslora": rslora,
+    }
     options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE

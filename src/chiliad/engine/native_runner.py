@@ -16,7 +16,7 @@ from chiliad.base import ReadQuantised
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.kv_blocks import KVBlocks
-from chiliad.engine.native_weights import native_weights, no_codes
+from chiliad.engine.native_weights import native_weights
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.kernels import (
     BLOCK_TOKENS,
@@ -29,6 +29,7 @@ from chiliad.kernels import (
     SiteFactors,
 )
 from chiliad.models import SITES, Group, Llama, Transformer, TransformerConfig
+from chiliad.models.codes import no_codes
 
 Pairs = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
 """(layer, site) -> (A, B)"""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from chiliad.kernels import native_for, pack
-from chiliad.models import Group, Llama, Transformer
+from chiliad.models import Group, Llama, Transformer, is_in_codes
 from chiliad.models.mistral import Mistral
 from chiliad.training.lora_state import LoraState
 from chiliad.training.loss import LossTally
@@ -36,10 +36,10 @@ class NativePass:
 
     @staticmethod
     def fits(model: Transformer) -> bool:
-        """Whether the compiled code is here and takes this model: a Llama without windows."""
+        """Whether the compiled code is here and takes this model: a Llama without windows, its matrices no codes."""
         c = model.config
         even = all(width % 2 == 0 for width in (c.hidden_size, c.intermediate_size, c.head_dim, c.vocab_size))
-        plain = type(model) in (Llama, Mistral) and not c.windows
+        plain = type(model) in (Llama, Mistral) and not c.windows and not is_in_codes(model)
         return plain and native_for(model.embedding, model.head) is not None and even
 
     def score(self, packed: Packed) -> LossTally:

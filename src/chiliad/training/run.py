@@ -38,6 +38,7 @@ class Course:
         within a standard error of the best, because a few hundred rows say no more than that.
     folder: holds the checkpoint; a run with the same rows, recipe, start and base that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
+    base: what tells the base, in the precision that it is trained on, from others.
     basis: what an expert of the kind shared-basis has its cores between.
     """
 
@@ -48,12 +49,12 @@ class Course:
     by_exact: bool
     folder: Path
     start: Factors | None = None
-    base_fingerprint: str = ""
+    base: str = ""
     basis: Basis | None = None
 
     def identity(self) -> str:
         """Equal for equal rows, settings, start and base."""
-        about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base_fingerprint}
+        about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base}
         about["basis"] = self.basis.hash if self.basis else None
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for part in (self.train, self.dev):

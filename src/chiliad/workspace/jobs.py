@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.adapters import AdapterKind
 from chiliad.base import DEFAULT_BASE
+from chiliad.config import Precision
 from chiliad.data import Amended, Columns, Dataset
 from chiliad.evals import EvalOptions
 from chiliad.store import Document, Job, Jobs
@@ -114,13 +115,13 @@ def _told(amended: Amended) -> Document:
 
 
 def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
-    options, columns, parent = document["options"], document["columns"], document.get("parent")
+    columns, parent = document["columns"], document.get("parent")
     dataset, corrected = workspace.dataset(document["dataset"]), document.get("corrections")
     return Assignment(
         name=document["name"],
         dataset=dataset,
         base=document["base"],
-        options=TrainOptions(**{**options, "kind": _kind(options), "evaluation": EvalOptions(**options["evaluation"])}),
+        options=_options(document["options"]),
         columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
         parent=workspace.registry.get(parent) if parent else None,
         corrections=_amended(dataset, corrected) if corrected else None,
@@ -133,6 +134,8 @@ def _amended(dataset: Dataset, told: Mapping[str, Any]) -> Amended:
     return Amended(dataset, tuple(one for one in dataset.train if one.id in used), told["of_test_rows"], told["blank"])
 
 
-def _kind(options: Mapping[str, Any]) -> AdapterKind:
+def _options(told: Mapping[str, Any]) -> TrainOptions:
     """Jobs that were queued before there were kinds are LoRA's."""
-    return AdapterKind(options.get("kind", AdapterKind.LORA))
+    kind, precision = AdapterKind(told.get("kind", AdapterKind.LORA)), told.get("base_precision")
+    meant = {"kind": kind, "base_precision": precision and Precision(precision)}
+    return TrainOptions(**{**told, **meant, "evaluation": EvalOptions(**told["evaluation"])})

@@ -18,6 +18,7 @@ from chiliad.adapters import (
     save_adapter,
 )
 from chiliad.base import ChatTemplate
+from chiliad.config import Precision
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.ledger import MachinePrice
@@ -81,6 +82,7 @@ def course_of(
     parent: Adapter | None = None,
 ) -> Course:
     """What the trainer is given; a run with the same rows and settings that was killed in `folder` is continued."""
+    whole = assignment.base_precision is Precision.BF16
     return Course(
         assignment.name,
         lessons.train,
@@ -89,7 +91,7 @@ def course_of(
         by_exact=assignment.dataset.kind is TaskKind.LABELS,
         folder=folder,
         start=parent.unscaled() if parent else None,
-        base_fingerprint=served.base.fingerprint,
+        base=served.base.fingerprint + ("" if whole else f" in {assignment.base_precision}"),
         basis=basis_for(recipe, served, parent),
     )
 
@@ -120,7 +122,14 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
     )
 
 
-def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
+def write_files(
+    folder: Path,
+    served: ServedBase,
+    template: ChatTemplate,
+    recipe: Recipe,
+    result: FitResult,
+    precision: Precision,
+) -> None:
     """Put the adapter and its prompt template into a version's folder."""
     save_adapter(
         folder,
@@ -128,6 +137,7 @@ def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe
         result.factors,
         base_id=served.base.id,
         base_fingerprint=served.base.fingerprint,
+        base_precision=precision,
     )
     (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
 
@@ -150,6 +160,7 @@ def facts_of(
         "steps": progress.step,
         "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
         **_adapter_facts(recipe),
+        "base_precision": assignment.base_precision.value,
         "learning_rate": recipe.learning_rate,
         "rows_per_batch": recipe.rows_per_batch,
         "seed": recipe.seed,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from chiliad.adapters import AdapterKind
+from chiliad.config import Precision
 from chiliad.evals import EvalOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     kind: AdapterKind = AdapterKind.LORA
+    base_precision: Precision | None = None
+    """what the frozen base's linear layers are kept in; None: bf16, or as for the version that is continued"""
     rank: int | None = None
     epochs: int | None = None
     learning_rate: float | None = None

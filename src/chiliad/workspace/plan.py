@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from chiliad.config import Precision
 from chiliad.data import Example, assemble
 from chiliad.training import Recipe, Row, Trainer
 from chiliad.training.rows import epoch_batches
@@ -25,7 +26,8 @@ def plan(
     served = workspace.served(base)
     lessons = make_lessons(dataset, served, served.expert_template, workspace.settings.engine.context_max)
     recipe = recipe_for(lessons, options)
-    speed = training_speed(served, {"probe": (recipe, lessons.train)})
+    precision = options.base_precision or Precision.BF16
+    speed = training_speed(served, precision, {"probe": (recipe, lessons.train)})
     tokens = sum(len(row.ids) for row in lessons.train)
     skipped = f", {lessons.skipped} too long" if lessons.skipped else ""
     return "\n".join(
@@ -33,7 +35,7 @@ def plan(
             f"Rows      {len(dataset.train)} for training{skipped}, {len(dataset.dev)} dev, {len(dataset.test)} test",
             f"Answers   {dataset.kind}" + (f", {len(dataset.labels)} labels" if dataset.labels else ""),
             f"Settings  {recipe.adapter_text}, at most {recipe.epochs} epochs, {recipe.rows_per_batch} rows a batch, "
-            f"learning rate {recipe.learning_rate:g}",
+            f"learning rate {recipe.learning_rate:g}, base in {precision}",
             f"Tokens    {tokens} an epoch, {tokens * recipe.epochs} at most",
             f"Time      about {tokens * recipe.epochs / speed / 60:.1f} min at {speed:.0f} tokens/s, plus evaluation",
             "Nothing was written.",
@@ -41,9 +43,11 @@ def plan(
     )
 
 
-def training_speed(served: ServedBase, experts: Mapping[str, tuple[Recipe, Sequence[Row]]]) -> float:
-    """Tokens a second, measured on one step of each of these experts, taken together."""
-    trainer, work = Trainer(served.model), {}
+def training_speed(
+    served: ServedBase, precision: Precision, experts: Mapping[str, tuple[Recipe, Sequence[Row]]]
+) -> float:
+    """Tokens a second, measured on one step of each of these experts, taken together. Raises TrainingError."""
+    trainer, work = Trainer(served.model_in(precision)), {}
     for name, (recipe, rows) in experts.items():
         trainer.add(name, recipe.shape(basis_for(recipe, served)), seed=0)
         limits = {"rows_per_batch": recipe.rows_per_batch, "tokens_max": recipe.batch_tokens_max}
