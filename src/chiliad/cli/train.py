@@ -27,6 +27,7 @@ class Kind(StrEnum):
     LORA = "lora"
     SHARED_BASIS = "shared-basis"
     IA3 = "ia3"
+    PREFIX = "prefix"
 
 
 Many = Annotated[
@@ -46,6 +47,7 @@ BasePrecision = Annotated[
     typer.Option(help="What the frozen base is kept in meanwhile: int8 and int4 (QLoRA) save memory and take longer."),
 ]
 Rank = Annotated[int | None, typer.Option(min=1, max=256, help="Rank (default: from the number of rows).")]
+VirtualTokens = Annotated[int | None, typer.Option(min=1, max=256, help="Of the kind prefix (default: 16).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the start values and the order of rows.")]
@@ -69,6 +71,7 @@ def train(
     epochs: Epochs = None,
     learning_rate: Rate = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="Scale by alpha over the root of the rank.")] = False,
+    virtual_tokens: VirtualTokens = None,
     seed: Seed = 0,
     baselines: Annotated[bool, typer.Option(help="Compare with baselines and write the card.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
@@ -90,6 +93,7 @@ def train(
         "base_precision": base_precision,
         "rank": rank,
         "rslora": rslora,
+        "virtual_tokens": virtual_tokens,
     }
     options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from chiliad.adapters import Adapter, CoreAdapter, Ia3Adapter
+from chiliad.adapters import Adapter, CoreAdapter, Ia3Adapter, LoraAdapter, PrefixAdapter
+from chiliad.adapters.prefix import BEFORE
 from chiliad.errors import BrokenAdapter
 from chiliad.models import SITES, TransformerConfig
 
@@ -16,7 +17,7 @@ Fit = tuple[int, str, bool]
 
 def require_fit(adapter: Adapter, config: TransformerConfig) -> None:
     """Raises BrokenAdapter when a tensor does not fit the model."""
-    for layer, site, fits in _scales(adapter, config) if isinstance(adapter, Ia3Adapter) else _pairs(adapter, config):
+    for layer, site, fits in _fits(adapter, config):
         if not (layer < config.num_layers and fits):
             raise BrokenAdapter(
                 f"The adapter {adapter.hash[:12]} does not fit this base at {site} of layer {layer}.",
@@ -24,8 +25,13 @@ def require_fit(adapter: Adapter, config: TransformerConfig) -> None:
             )
 
 
-def _pairs(adapter: Adapter, config: TransformerConfig) -> Iterator[Fit]:
-    assert not isinstance(adapter, Ia3Adapter)
+def _fits(adapter: Adapter, config: TransformerConfig) -> Iterator[Fit]:
+    if isinstance(adapter, Ia3Adapter):
+        return _scales(adapter, config)
+    return _prefix(adapter, config) if isinstance(adapter, PrefixAdapter) else _pairs(adapter, config)
+
+
+def _pairs(adapter: LoraAdapter | CoreAdapter, config: TransformerConfig) -> Iterator[Fit]:
     pairs: dict[tuple[int, str], tuple[Tensor, Tensor]]
     pairs = dict(adapter.basis.pairs()) if isinstance(adapter, CoreAdapter) else dict(adapter.factors)
     for (layer, site), (a, b) in pairs.items():
@@ -36,3 +42,11 @@ def _pairs(adapter: Adapter, config: TransformerConfig) -> Iterator[Fit]:
 def _scales(adapter: Ia3Adapter, config: TransformerConfig) -> Iterator[Fit]:
     for (layer, site), scale in adapter.scales.items():
         yield layer, site, scale.shape == (config.scaled_width(site),)
+
+
+def _prefix(adapter: PrefixAdapter, config: TransformerConfig) -> Iterator[Fit]:
+    """All layers have one: it stands in each before a sequence's own tokens."""
+    size = (adapter.shape.virtual_tokens, config.num_kv_heads, config.head_dim)
+    for layer in range(max(config.num_layers, len(adapter.layers))):
+        parts = adapter.layers.get((layer, BEFORE), ())
+        yield layer, BEFORE, len(parts) == 2 and all(part.shape == size for part in parts)

@@ -10,13 +10,14 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter
+from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter, LoraAdapter, PrefixAdapter
 from chiliad.adapters.ia3 import IA3_SITES
 from chiliad.base import ReadQuantised
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.kv_blocks import KVBlocks
 from chiliad.engine.native_weights import native_weights
+from chiliad.engine.prefixes import prefix_not_served
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.kernels import (
     BLOCK_TOKENS,
@@ -95,10 +96,12 @@ class NativeRunner:
         return self._cache.tokens_free
 
     def prepare(self, adapter: Adapter) -> NativeAdapter:
+        if isinstance(adapter, PrefixAdapter):
+            raise prefix_not_served()
         require_fit(adapter, self._config)
         return NativeAdapter(adapter.hash, self._pack(adapter))
 
-    def _pack(self, adapter: Adapter) -> PackedAdapter:
+    def _pack(self, adapter: LoraAdapter | CoreAdapter | Ia3Adapter) -> PackedAdapter:
         if isinstance(adapter, CoreAdapter):
             cores = torch.stack([adapter.cores[site] for site in SITES if site in adapter.cores], dim=1)
             return PackedCore(self._basis(adapter.basis), cores)

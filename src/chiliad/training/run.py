@@ -13,9 +13,8 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Basis, Factors
+from chiliad.adapters import AdapterKind, Basis, Factors
 from chiliad.errors import TrainingError
-from chiliad.models import TransformerConfig
 from chiliad.training.checkpoint import Checkpoint, Progress
 from chiliad.training.memory import release_freed_memory
 from chiliad.training.recipe import Recipe
@@ -51,6 +50,11 @@ class Course:
     start: Factors | None = None
     base: str = ""
     basis: Basis | None = None
+
+    @property
+    def virtual_tokens(self) -> int:
+        """That stand before every row."""
+        return self.recipe.virtual_tokens if self.recipe.kind is AdapterKind.PREFIX else 0
 
     def identity(self) -> str:
         """Equal for equal rows, settings, start and base."""
@@ -97,7 +101,11 @@ class Run:
 
     def __init__(self, trainer: Trainer, course: Course, checkpoint_every_s: float) -> None:
         """Raises TrainingError for a damaged checkpoint and for a row that the base cannot read."""
-        _check(course, trainer.model.config)
+        _check(
+            course,
+            trainer.model.config.max_position_embeddings - course.virtual_tokens,
+            trainer.model.config.vocab_size,
+        )
         self.course, self.name = course, course.name
         self._trainer, self._recipe = trainer, course.recipe
         self._dev_batches = scoring_batches(course.dev, tokens_max=PASS_TOKENS_MAX)
@@ -237,10 +245,9 @@ class Run:
         )
 
 
-def _check(course: Course, config: TransformerConfig) -> None:
+def _check(course: Course, positions: int, words: int) -> None:
     """A row that the base cannot read would take the other experts' passes with it."""
     for row in (*course.train, *course.dev):
-        positions, words = config.max_position_embeddings, config.vocab_size
         if not (1 <= row.prompt_length < len(row.ids) <= positions + 1 and 0 <= min(row.ids) <= max(row.ids) < words):
             raise TrainingError(
                 f"A row of {len(row.ids)} tokens, {row.prompt_length} of them its prompt, cannot be trained on.",

@@ -12,8 +12,8 @@ from chiliad.adapters import (
     AdapterKind,
     Basis,
     CoreAdapter,
-    Ia3Adapter,
     LoraAdapter,
+    PrefixAdapter,
     kind_of,
     save_adapter,
 )
@@ -108,7 +108,8 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
     recipe = choose_recipe(
         len(lessons.train),
         kind=kind_of(parent) if parent else options.kind,
-        rank=options.rank if parent is None else None if isinstance(parent, Ia3Adapter) else parent.rank,
+        rank=options.rank if parent is None else parent.rank if isinstance(parent, LoraAdapter | CoreAdapter) else None,
+        virtual_tokens=parent.shape.virtual_tokens if isinstance(parent, PrefixAdapter) else options.virtual_tokens,
         epochs=options.epochs or (CONTINUED_EPOCHS if parent else None),
         learning_rate=options.learning_rate,
         rslora=parent.shape.rslora if isinstance(parent, LoraAdapter) else options.rslora,
@@ -202,7 +203,9 @@ def facts_of(
 def _adapter_facts(recipe: Recipe) -> dict[str, Any]:
     """What says something about an adapter of this kind."""
     told: dict[str, Any] = {"adapter": recipe.kind.value}
-    if recipe.kind is not AdapterKind.IA3:
+    if recipe.kind is AdapterKind.PREFIX:
+        told["virtual_tokens"] = recipe.virtual_tokens
+    if recipe.kind in (AdapterKind.LORA, AdapterKind.SHARED_BASIS):
         told["rank"] = recipe.rank
     if recipe.kind is AdapterKind.LORA:
         told |= {"alpha": recipe.alpha, "rslora": recipe.rslora}

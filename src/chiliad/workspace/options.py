@@ -21,6 +21,8 @@ class TrainOptions:
     """times the learning rate that is given or chosen"""
     rows_per_batch: int | None = None
     rslora: bool = False
+    virtual_tokens: int | None = None
+    """of the kind prefix"""
     seed: int = 0
     baselines: bool = True
     """False skips the baselines: the gate still compares with the live version, but there is no card"""

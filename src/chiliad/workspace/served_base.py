@@ -13,10 +13,12 @@ from chiliad.base import Base, ChatTemplate, compact_template
 from chiliad.config import Precision, Settings
 from chiliad.data import Message
 from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
+from chiliad.engine.native_runner import NativeRunner
+from chiliad.engine.prefixes import prefix_not_served, require_positions
 from chiliad.errors import BadRequest, BrokenAdapter, TrainingError
 from chiliad.evals import Answer
-from chiliad.kernels import BLOCK_INPUTS
-from chiliad.models import SITES, Transformer, config_of, in_codes, load_model, takes_codes
+from chiliad.kernels import BLOCK_INPUTS, native_for
+from chiliad.models import ARCHITECTURES, SITES, Transformer, config_of, in_codes, load_model, takes_codes
 from chiliad.registry import ExpertVersion
 from chiliad.store.files import write_atomic
 from chiliad.training.memory import release_freed_memory
@@ -72,6 +74,13 @@ class ServedBase:
         )
         release_freed_memory()
         return engine
+
+    def require_prefix_served(self, virtual_tokens: int) -> None:
+        """Raises NotServed where a prefix is not computed, before somebody trains one."""
+        model, config = ARCHITECTURES[self.base.config["model_type"]].model, config_of(self.base.config)
+        if native_for() and NativeRunner.is_built_for(model, config, self._settings.engine):
+            raise prefix_not_served()
+        require_positions(virtual_tokens, self.context_max, config.max_position_embeddings)
 
     @property
     def context_max(self) -> int:

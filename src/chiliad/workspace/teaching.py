@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chiliad.adapters import AdapterKind
 from chiliad.config import Precision
 from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
 from chiliad.ledger import MachinePrice
@@ -97,6 +98,8 @@ class Teaching:
                 assignment.dataset, served, served.expert_template, room, amended.used if amended else ()
             )
             recipe = recipe_for(lessons, assignment.options, earlier)
+            if recipe.kind is AdapterKind.PREFIX:
+                served.require_prefix_served(recipe.virtual_tokens)
             self._pupils[assignment.name] = _Pupil(assignment, lessons, recipe, run, held.pop_all())
         return course_of(assignment, served, lessons, recipe, run, earlier)
 

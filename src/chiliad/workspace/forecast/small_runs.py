@@ -55,7 +55,7 @@ def small_runs(workspace: Workspace, expert: Expert, reporter: Reporter) -> Iter
 
 
 def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
-    """With the rank of the expert, and otherwise the settings that so many rows would be given."""
+    """With the kind and rank of the expert, and otherwise the settings that so many rows would be given."""
     dataset, version = workspace.own_dataset(expert), expert.version
     if len(dataset.train) < ROWS_MIN:
         raise UnusableData(
@@ -69,6 +69,7 @@ def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
         base_precision=base_precision_of(version),
         rank=told.get("rank"),
         rslora=bool(told.get("rslora")),
+        virtual_tokens=told.get("virtual_tokens"),
         baselines=False,
     )
     return [
