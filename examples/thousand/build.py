@@ -3,7 +3,8 @@
     python examples/thousand/build.py                      the whole pack, some hours on two cores
     python examples/thousand/build.py --experts 48         a small one
 
-It works in shards, each of which ends with a report. Stopped or killed at any moment, the same command goes on.
+It works in shards, each of which ends with a report. Stopped or killed at any moment, the same command goes on. The
+scores that the pack tells are those of `fresh.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import fresh
 from shards import Amount, chosen, shards, write_tables
 from tasks.catalogue import all_tasks
 from tasks.task import Task
@@ -31,7 +33,10 @@ from chiliad.workspace.progress import duration_text
 
 EXPERTS = 1050
 SHARD = 50
-EPOCHS = 4
+EPOCHS, ROWS_PER_BATCH, LEARNING_RATE = 2, 4, 0.012
+"""the best of eight settings on the first 24 tasks: many small steps, and a rate that a core of so few numbers stands"""
+HARD = ("number-words", "words-number", "ordinal-words", "romanise", "script-read", "script-write", "bits")
+"""families that so small an adapter and so few rows do not teach this base: left out unless they are named"""
 BASE_ROWS = 16
 """test and development rows that the untrained base answers for its baselines"""
 SAMPLES = 8
@@ -52,15 +57,21 @@ class Plan:
 
     @property
     def tasks(self) -> list[Task]:
-        return chosen(all_tasks(), self.experts, self.families)
+        tasks = [task for task in all_tasks() if self.families or task.family not in HARD]
+        return chosen(tasks, self.experts, self.families)
 
 
 def main() -> None:
     arguments = _arguments()
     try:
         with chiliad.open(arguments.workspace) as workspace:
-            report = build(workspace, _plan(arguments))
-            packed = pack(workspace, report.outcomes, arguments.out, title=TITLE, samples=SAMPLES)
+            plan = _plan(arguments)
+            report = build(workspace, plan)
+            found = fresh.on_fresh_rows(workspace, report.outcomes, plan.tasks)
+            fresh.write(found, plan.tasks, report.folder / "fresh.csv")
+            print(fresh.told(found))
+            outcomes = fresh.with_proofs(report.outcomes, found)
+            packed = pack(workspace, outcomes, arguments.out, title=TITLE, samples=SAMPLES)
     except ChiliadError as error:
         sys.exit(f"{error.cause}\n{error.fix}")
     print(f"{packed.experts} experts in {arguments.out}, {packed.bytes / 1e6:.1f} MB. Scores: {report.folder}")
@@ -122,6 +133,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         kind=AdapterKind(arguments.kind),
         rank=arguments.rank,
         epochs=arguments.epochs,
+        rows_per_batch=arguments.rows_per_batch,
         learning_rate=arguments.learning_rate,
         baselines=arguments.baselines,
         evaluation=evaluation,
@@ -144,7 +156,8 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--kind", choices=[kind.value for kind in AdapterKind], default=AdapterKind.SHARED_BASIS.value)
     add("--epochs", type=int, default=EPOCHS)
     add("--rank", type=int, default=None)
-    add("--learning-rate", type=float, default=None)
+    add("--rows-per-batch", type=int, default=ROWS_PER_BATCH)
+    add("--learning-rate", type=float, default=LEARNING_RATE)
     add("--no-baselines", dest="baselines", action="store_false", help="scores alone, without cards")
     return parser.parse_args(given)
 
