@@ -124,7 +124,10 @@ def _adapter(
         ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(weights.tensors(), folder, dtype)
         return lambda name: Ia3Adapter(name, ia3, made_for, scales)
     if kind == prefix_file.PEFT_TYPE:
-        prefix, layers = prefix_file.shape_of(config, folder), prefix_file.layers(weights.tensors(), config, folder, dtype)
+        prefix, layers = (
+            prefix_file.shape_of(config, folder),
+            prefix_file.layers(weights.tensors(), config, folder, dtype),
+        )
         return lambda name: PrefixAdapter(name, prefix, made_for, layers)
     shape = lora_file.shape_of(config, folder)
     factors = lora_file.factors(weights, shape, folder, dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chiliad.kernels.blocks import BlockWeight
+from chiliad.kernels.blocks import BLOCK_INPUTS, BlockWeight
 
 NUMBERS_AT_ONCE = 1 << 17
 """that are made together, in float32: few enough to stay in a core's cache"""
@@ -18,7 +18,7 @@ class CompactWeight:
     """`BlockWeight` in the memory that its codes need: two of 4 bits share a byte."""
 
     codes: Tensor
-    """[out, in] int8; or [out, in / 2] uint8, in its low halves the codes of the first half of the inputs"""
+    """[out, in] int8; or [out, in / 2] uint8: for every 32 inputs 16 bytes, with the first 16 codes in their low halves"""
     scale: Tensor
     offset: Tensor | None
 
@@ -26,8 +26,8 @@ class CompactWeight:
     def of(cls, weight: BlockWeight) -> CompactWeight:
         if weight.offset is None:
             return cls(weight.codes, weight.scale, None)
-        low, high = weight.codes.chunk(2, dim=1)
-        return cls(low | high << 4, weight.scale, weight.offset)
+        low, high = weight.codes.view(len(weight.codes), -1, 2, BLOCK_INPUTS // 2).unbind(2)
+        return cls((low | high << 4).flatten(1), weight.scale, weight.offset)
 
     @property
     def nbytes(self) -> int:
@@ -47,4 +47,5 @@ class CompactWeight:
         codes, scale = self.codes[part], self.scale[part]
         if self.offset is None:
             return BlockWeight(codes, scale)
-        return BlockWeight(torch.cat((codes & 15, codes >> 4), dim=1), scale, self.offset[part])
+        pairs = codes.view(len(codes), -1, BLOCK_INPUTS // 2)
+        return BlockWeight(torch.stack((pairs & 15, pairs >> 4), dim=2).flatten(1), scale, self.offset[part])

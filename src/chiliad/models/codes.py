@@ -62,20 +62,20 @@ class CodedMatrices(Mapping[Group, Tensor]):
     """The matrices of a layer, made of their codes whenever one is asked for."""
 
     def __init__(self, kept: Mapping[Group, CompactWeight], dtype: torch.dtype) -> None:
-        self._kept, self._dtype = kept, dtype
+        self.kept, self._dtype = kept, dtype
 
     def __getitem__(self, group: Group) -> Tensor:
-        return self._kept[group].numbers(self._dtype)
+        return self.kept[group].numbers(self._dtype)
 
     def __iter__(self) -> Iterator[Group]:
-        return iter(self._kept)
+        return iter(self.kept)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self.kept)
 
     @property
     def nbytes(self) -> int:
-        return sum(weight.nbytes for weight in self._kept.values())
+        return sum(weight.nbytes for weight in self.kept.values())
 
 
 def in_codes(precision: Precision, quantised: ReadCodes = no_codes) -> KeepLayer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from chiliad.models import SITES, Transformer, matrix_bytes
+from chiliad.models import SITES, Transformer, is_in_codes, matrix_bytes
 from chiliad.training.native_pass import NativePass
 from chiliad.training.trainer import PASS_TOKENS_MAX
 
@@ -37,11 +37,12 @@ def release_freed_memory() -> None:
 def training_bytes(model: Transformer, rank: int, seats: int) -> int:
     """About what training `seats` experts at once takes, of LoRA on all linear layers or what a pass sees as such.
 
-    The base, for compiled passes three times (as it is, and laid out for both ways), what a pass keeps of its tokens, and
-    for each expert its weights, gradient, moments, best weights and copies.
+    The base, for compiled passes three times (as it is, and laid out for both ways) as far as it is not in codes, what a
+    pass keeps of its tokens, and for each expert its weights, gradient, moments, best weights and copies.
     """
     config = model.config
-    base = (matrix_bytes(model) + model.embedding.nbytes) * (3 if NativePass.fits(model) else 1)
+    copies = 3 if NativePass.fits(model) else 1
+    base = matrix_bytes(model) * (1 if is_in_codes(model) else copies) + model.embedding.nbytes * copies
     widths = 2 * config.hidden_size + config.num_heads * config.head_dim + 2 * config.intermediate_size
     widths += (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
     kept = PASS_TOKENS_MAX * config.num_layers * widths + LOGITS_ROWS * config.vocab_size
