@@ -90,12 +90,12 @@ def train(
 
     shape: dict[str, Any] = {
         "kind": AdapterKind(kind),
-        "base_precision": base_precision,
         "rank": rank,
         "rslora": rslora,
         "virtual_tokens": virtual_tokens,
     }
-    options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
+    course: dict[str, Any] = {"base_precision": base_precision, "epochs": epochs, "learning_rate": learning_rate}
+    options = TrainOptions(**shape, **course, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)
