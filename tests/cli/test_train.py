@@ -49,6 +49,14 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(chiliad, table, li
     chiliad("train", "Bad Name", "--data", table, *FAST, "--dry-run").refused("cannot be the name")
 
 
+def test_the_base_may_be_kept_in_codes(chiliad, table):
+    planned = chiliad("train", "new", "--data", table, *FAST, "--base-precision", "int4", "--dry-run")
+    assert "base in int4" in planned.out, planned.err
+    refused = chiliad("train", "new", "--data", table, *FAST, "--base-precision", "int3", "--dry-run")
+    assert refused.code == 2
+    assert "int3" in refused.err
+
+
 def test_columns_and_test_rows_are_those_that_are_named(chiliad, tmp_path):
     rows = [(label, f"c{n // 2}", text) for n, (text, label) in enumerate(ROWS)]
     data = write_table(tmp_path / "a.csv", rows, ("b", "c", "a"))

@@ -12,7 +12,7 @@ import typer
 
 from chiliad.cli.settings import existing, looked_at
 from chiliad.cli.train_many import train_many
-from chiliad.config import Settings
+from chiliad.config import Precision, Settings
 
 if TYPE_CHECKING:
     from chiliad.workspace import Expert, Workspace
@@ -35,6 +35,7 @@ class Kind(StrEnum):
     LORA = "lora"
     SHARED_BASIS = "shared-basis"
     IA3 = "ia3"
+    PREFIX = "prefix"
 
 
 Many = Annotated[
@@ -61,7 +62,12 @@ From = Annotated[
 KindOf = Annotated[
     Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
 ]
+BasePrecision = Annotated[
+    Precision | None,
+    typer.Option(help="What the frozen base is kept in meanwhile: int8 and int4 (QLoRA) save memory and take longer."),
+]
 Rank = Annotated[int | None, typer.Option(min=1, max=256, help="Rank (default: from the number of rows).")]
+VirtualTokens = Annotated[int | None, typer.Option(min=1, max=256, help="Of the kind prefix (default: 16).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the start values and the order of rows.")]
@@ -83,10 +89,12 @@ def train(
     method: MethodOf = None,
     beta: Beta = None,
     kind: KindOf = Kind.LORA,
+    base_precision: BasePrecision = None,
     rank: Rank = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="Scale by alpha over the root of the rank.")] = False,
+    virtual_tokens: VirtualTokens = None,
     seed: Seed = 0,
     baselines: Annotated[bool, typer.Option(help="Compare with baselines and write the card.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
@@ -105,9 +113,20 @@ def train(
     from chiliad.workspace.plan import plan
     from chiliad.workspace.preferring import drafted
 
-    shape: dict[str, Any] = {"kind": AdapterKind(kind), "rank": rank, "rslora": rslora, "beta": beta}
-    shape["method"] = None if method is None else TrainingMethod(method)
-    options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
+    shape: dict[str, Any] = {
+        "kind": AdapterKind(kind),
+        "rank": rank,
+        "rslora": rslora,
+        "virtual_tokens": virtual_tokens,
+    }
+    course: dict[str, Any] = {
+        "method": None if method is None else TrainingMethod(method),
+        "beta": beta,
+        "base_precision": base_precision,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+    }
+    options = TrainOptions(**shape, **course, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
     settings = Settings.load(workspace=workspace)
     if many is not None:

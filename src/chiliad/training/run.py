@@ -13,9 +13,8 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Basis, Factors
+from chiliad.adapters import AdapterKind, Basis, Factors
 from chiliad.errors import TrainingError
-from chiliad.models import TransformerConfig
 from chiliad.training.checkpoint import Checkpoint, Progress
 from chiliad.training.memory import release_freed_memory
 from chiliad.training.opinion import Agreement, Opinion, agreement, started
@@ -40,6 +39,7 @@ class Course:
         within a standard error of the best, because a few hundred rows say no more than that.
     folder: holds the checkpoint; a run with the same rows, recipe, start and base that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
+    base: what tells the base, in the precision that it is trained on, from others.
     basis: what an expert of the kind shared-basis has its cores between.
     test: opinions that training is to be judged by in the end.
     """
@@ -51,13 +51,18 @@ class Course:
     by_exact: bool
     folder: Path
     start: Factors | None = None
-    base_fingerprint: str = ""
+    base: str = ""
     basis: Basis | None = None
     test: Sequence[Opinion] = ()
 
+    @property
+    def virtual_tokens(self) -> int:
+        """That stand before every row."""
+        return self.recipe.virtual_tokens if self.recipe.kind is AdapterKind.PREFIX else 0
+
     def identity(self) -> str:
         """Equal for equal rows, settings, start and base."""
-        about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base_fingerprint}
+        about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base}
         about["basis"] = self.basis.hash if self.basis else None
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for part in (self.train, self.dev, *([self.test] if self.test else [])):
@@ -104,7 +109,11 @@ class Run:
 
     def __init__(self, trainer: Trainer, course: Course, checkpoint_every_s: float) -> None:
         """Raises TrainingError for a damaged checkpoint and for a row that the base cannot read."""
-        _check(course, trainer.model.config)
+        _check(
+            course,
+            trainer.model.config.max_position_embeddings - course.virtual_tokens,
+            trainer.model.config.vocab_size,
+        )
         self.course, self.name = course, course.name
         self._trainer, self._recipe = trainer, course.recipe
         self._checkpoint = Checkpoint(course.folder / CHECKPOINT_FILE, course.identity())
@@ -276,10 +285,9 @@ class Run:
         )
 
 
-def _check(course: Course, config: TransformerConfig) -> None:
+def _check(course: Course, positions: int, words: int) -> None:
     """A row that the base cannot read would take the other experts' passes with it."""
     for row in flat((*course.train, *course.dev, *course.test)):
-        positions, words = config.max_position_embeddings, config.vocab_size
         if not (1 <= row.prompt_length < len(row.ids) <= positions + 1 and 0 <= min(row.ids) <= max(row.ids) < words):
             raise TrainingError(
                 f"A row of {len(row.ids)} tokens, {row.prompt_length} of them its prompt, cannot be trained on.",

@@ -16,6 +16,7 @@ from chiliad.models import Transformer
 from chiliad.training.native_pass import NativePass
 from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
+from chiliad.training.prefix_state import PrefixState
 from chiliad.training.rows import Batch, Lesson, Seen, Verdict, cut, flat, judged, make_batch, seen_of
 from chiliad.training.scale_state import ScaleState
 from chiliad.training.state import ExpertState, new_state
@@ -82,9 +83,9 @@ class Trainer:
         self._experts: dict[str, _Expert] = {}
 
     def add(self, name: str, shape: AdapterShape, *, seed: int, weight_decay: float = 0.0) -> ExpertState:
-        """Start an expert at the base model: it computes the same."""
+        """Start an expert: at the base model, so that it computes the same, or before some words."""
         assert name not in self._experts, "two experts of one name would share their numbers"
-        state = new_state(self.model.config, shape, self.model.dtype, seed)
+        state = new_state(self.model, shape, seed)
         state.master.grad = state.grad
         optimizer = torch.optim.AdamW([state.master], lr=0.0, weight_decay=weight_decay, fused=True)
         self._experts[name] = _Expert(state, optimizer)
@@ -165,7 +166,7 @@ class Trainer:
 
     def _is_plain(self, name: str) -> bool:
         """Whether compiled passes do not know what this expert trains."""
-        return isinstance(self._experts[name].state, ScaleState)
+        return isinstance(self._experts[name].state, ScaleState | PrefixState)
 
     def _pass_of(self, name: str) -> NativePass | PlainPass:
         return PlainPass(self.model) if self._is_plain(name) else self._pass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.adapters import AdapterKind
 from chiliad.base import DEFAULT_BASE
+from chiliad.config import Precision
 from chiliad.data import Amended, Columns, Dataset
 from chiliad.evals import EvalOptions
 from chiliad.store import Document, Job, Jobs
@@ -136,10 +137,11 @@ def _amended(dataset: Dataset, told: Mapping[str, Any]) -> Amended:
 
 def _options(told: Mapping[str, Any]) -> TrainOptions:
     """Jobs that were queued before there were kinds are LoRA's, and those before there were methods say nothing of them."""
-    method = told.get("method")
-    chosen = {
+    method, precision = told.get("method"), told.get("base_precision")
+    meant = {
         "kind": AdapterKind(told.get("kind", AdapterKind.LORA)),
         "method": Method(method) if method else None,
+        "base_precision": Precision(precision) if precision else None,
         "evaluation": EvalOptions(**told["evaluation"]),
     }
-    return TrainOptions(**{**told, **chosen})
+    return TrainOptions(**{**told, **meant})

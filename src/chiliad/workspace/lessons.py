@@ -12,12 +12,13 @@ from chiliad.adapters import (
     AdapterKind,
     Basis,
     CoreAdapter,
-    Ia3Adapter,
     LoraAdapter,
+    PrefixAdapter,
     kind_of,
     save_adapter,
 )
 from chiliad.base import ChatTemplate
+from chiliad.config import Precision
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
 from chiliad.evals.wording import AGREED
@@ -86,6 +87,7 @@ def course_of(
     parent: Adapter | None = None,
 ) -> Course:
     """What the trainer is given; a run with the same rows and settings that was killed in `folder` is continued."""
+    whole = assignment.base_precision is Precision.BF16
     return Course(
         assignment.name,
         lessons.train,
@@ -94,7 +96,7 @@ def course_of(
         by_exact=lessons.method is Method.SUPERVISED and assignment.dataset.kind is TaskKind.LABELS,
         folder=folder,
         start=parent.unscaled() if parent else None,
-        base_fingerprint=served.base.fingerprint,
+        base=served.base.fingerprint + ("" if whole else f" in {assignment.base_precision}"),
         basis=basis_for(recipe, served, parent),
         test=lessons.test,
     )
@@ -112,7 +114,8 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
     recipe = choose_recipe(
         len(lessons.train),
         kind=kind_of(parent) if parent else options.kind,
-        rank=options.rank if parent is None else None if isinstance(parent, Ia3Adapter) else parent.rank,
+        rank=options.rank if parent is None else parent.rank if isinstance(parent, LoraAdapter | CoreAdapter) else None,
+        virtual_tokens=parent.shape.virtual_tokens if isinstance(parent, PrefixAdapter) else options.virtual_tokens,
         epochs=options.epochs or (CONTINUED_EPOCHS if parent else None),
         learning_rate=options.learning_rate,
         rslora=parent.shape.rslora if isinstance(parent, LoraAdapter) else options.rslora,
@@ -127,7 +130,14 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
     )
 
 
-def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
+def write_files(
+    folder: Path,
+    served: ServedBase,
+    template: ChatTemplate,
+    recipe: Recipe,
+    result: FitResult,
+    precision: Precision,
+) -> None:
     """Put the adapter and its prompt template into a version's folder."""
     save_adapter(
         folder,
@@ -135,6 +145,7 @@ def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe
         result.factors,
         base_id=served.base.id,
         base_fingerprint=served.base.fingerprint,
+        base_precision=precision,
     )
     (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
 
@@ -157,6 +168,7 @@ def facts_of(
         "steps": progress.step,
         "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
         **_adapter_facts(recipe),
+        "base_precision": assignment.base_precision.value,
         "learning_rate": recipe.learning_rate,
         "rows_per_batch": recipe.rows_per_batch,
         "seed": recipe.seed,
@@ -199,7 +211,9 @@ def facts_of(
 def _adapter_facts(recipe: Recipe) -> dict[str, Any]:
     """What says something about an adapter of this kind."""
     told: dict[str, Any] = {"adapter": recipe.kind.value}
-    if recipe.kind is not AdapterKind.IA3:
+    if recipe.kind is AdapterKind.PREFIX:
+        told["virtual_tokens"] = recipe.virtual_tokens
+    if recipe.kind in (AdapterKind.LORA, AdapterKind.SHARED_BASIS):
         told["rank"] = recipe.rank
     if recipe.kind is AdapterKind.LORA:
         told |= {"alpha": recipe.alpha, "rslora": recipe.rslora}

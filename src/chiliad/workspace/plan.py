@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from chiliad.config import Precision
 from chiliad.training import Lesson, Method, Recipe, Trainer
 from chiliad.training.rows import epoch_batches, flat
 from chiliad.workspace.assignment import Assignment
@@ -23,7 +24,8 @@ def plan(workspace: Workspace, assignment: Assignment) -> str:
     room = workspace.settings.engine.context_max
     lessons = lessons_for(dataset, served, served.expert_template, room, options)
     recipe = recipe_for(lessons, options)
-    speed = training_speed(served, {"probe": (recipe, lessons.train)})
+    precision = options.base_precision or Precision.BF16
+    speed = training_speed(served, precision, {"probe": (recipe, lessons.train)})
     tokens, parts = sum(len(row.ids) for row in flat(lessons.train)), dataset.preferences or dataset
     rows = "Rows     " if lessons.method is Method.SUPERVISED else f"{lessons.method.upper():<9}"
     skipped = f", {lessons.skipped} too long" if lessons.skipped else ""
@@ -32,7 +34,7 @@ def plan(workspace: Workspace, assignment: Assignment) -> str:
             f"{rows} {len(parts.train)} for training{skipped}, {len(parts.dev)} dev, {len(parts.test)} test",
             f"Answers   {dataset.kind}" + (f", {len(dataset.labels)} labels" if dataset.labels else ""),
             f"Settings  {recipe.adapter_text}, at most {recipe.epochs} epochs, {recipe.rows_per_batch} rows a batch, "
-            f"learning rate {recipe.learning_rate:g}",
+            f"learning rate {recipe.learning_rate:g}, base in {precision}",
             f"Tokens    {tokens} an epoch, {tokens * recipe.epochs} at most",
             f"Time      about {tokens * recipe.epochs / speed / 60:.1f} min at {speed:.0f} tokens/s, plus evaluation",
             "Nothing was written.",
@@ -40,9 +42,11 @@ def plan(workspace: Workspace, assignment: Assignment) -> str:
     )
 
 
-def training_speed(served: ServedBase, experts: Mapping[str, tuple[Recipe, Sequence[Lesson]]]) -> float:
-    """Tokens a second, measured on one step of each of these experts, taken together."""
-    trainer, work = Trainer(served.model), {}
+def training_speed(
+    served: ServedBase, precision: Precision, experts: Mapping[str, tuple[Recipe, Sequence[Lesson]]]
+) -> float:
+    """Tokens a second, measured on one step of each of these experts, taken together. Raises TrainingError."""
+    trainer, work = Trainer(served.model_in(precision)), {}
     for name, (recipe, lessons) in experts.items():
         trainer.add(name, recipe.shape(basis_for(recipe, served)), seed=0)
         limits = {"rows_per_batch": recipe.rows_per_batch, "tokens_max": recipe.batch_tokens_max}

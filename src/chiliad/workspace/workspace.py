@@ -392,7 +392,7 @@ class Workspace:
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate."""
         with self.reporter as reporter:
-            (taught,) = Teaching(self, assignment.base, reporter).ended([assignment])
+            (taught,) = Teaching(self, assignment.base, assignment.base_precision, reporter).ended([assignment])
         if isinstance(taught.outcome, ChiliadError):
             raise taught.outcome
         return taught.outcome

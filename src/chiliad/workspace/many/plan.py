@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from chiliad.config import Precision
 from chiliad.data import Member
 from chiliad.errors import BaseModelError, ChiliadError, RegistryError
 from chiliad.evals.runner import choose_rows
@@ -108,6 +109,7 @@ class Planner:
         """Raises BaseNotFound."""
         self._workspace, self._options, self._named = workspace, options, named
         self._served: ServedBase = workspace.served(base)
+        self._precision = options.base_precision or Precision.BF16
         self._probe: dict[str, tuple[Recipe, Sequence[Lesson]]] = {}
 
     def plan(self, members: Sequence[Member], known: dict[str, Outcome], reporter: Reporter) -> ManyPlan:
@@ -132,7 +134,7 @@ class Planner:
             else:
                 to_do.append(entry)
         reporter.stage("tables", len(members), len(members))
-        speed = training_speed(self._served, self._probe) if to_do else 0.0
+        speed = training_speed(self._served, self._precision, self._probe) if to_do else 0.0
         return ManyPlan(tuple(to_do), tuple(done), tuple(left_out), speed, self._bytes(to_do))
 
     def _entry(self, member: Member, names: Counter[str]) -> Entry:
@@ -168,7 +170,7 @@ class Planner:
 
     def _bytes(self, entries: Sequence[Entry]) -> int:
         rank = max((entry.recipe.rank for entry in entries), default=0)
-        return training_bytes(self._served.model, rank, min(SEATS, len(entries))) if entries else 0
+        return training_bytes(self._served.model_in(self._precision), rank, min(SEATS, len(entries))) if entries else 0
 
 
 def _is_there(outcome: Outcome, versions: Mapping[ExpertName, Sequence[int]]) -> bool:

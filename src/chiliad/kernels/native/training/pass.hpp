@@ -4,6 +4,7 @@
 
 #include "../buffer.hpp"
 #include "attention.hpp"
+#include "codes.hpp"
 #include "product.hpp"
 
 namespace chiliad::training {
@@ -14,9 +15,10 @@ struct Shape {
     float eps;
 };
 
-// A frozen matrix for the way there and, transposed, for the way back.
+// A frozen matrix for the way there and, transposed, for the way back; or, where there are codes, only these.
 struct Frozen {
     Matrix forward, backward;
+    Codes codes = {};
 };
 
 enum GroupIndex { QKV, O, GATE_UP, DOWN, GROUPS };
@@ -90,6 +92,10 @@ class Pass {
     const Layer &frozen(long layer) const { return layers_[static_cast<std::size_t>(layer)]; }
     long last() const { return static_cast<long>(layers_.size()) - 1; }
 
+    // A matrix as a product takes it. That of codes is there until the next one is asked for.
+    Matrix there(const Frozen &frozen);
+    Matrix back(const Frozen &frozen);
+
     void begin(const Batch &batch, const Tokens &all);
     void attention(const Batch &batch, const Tokens &all, long layer);
     void output(const Tokens &tokens, long layer);
@@ -119,7 +125,7 @@ class Pass {
     std::vector<Kept> kept_;
     Buffer<bf16> arena_, cos_, sin_, end_;
     // Scratch, [tokens, ...]
-    Buffer<bf16> normed_, inner_, act_, logits_;
+    Buffer<bf16> normed_, inner_, act_, logits_, decoded_;
     Buffer<float> scale_, end_grad_;
     // and on the way back
     Buffer<bf16> grad_residual_, grad_normed_, grad_act_, grad_gate_up_, grad_qkv_, grad_seen_, grad_pairs_[GROUPS];
