@@ -86,9 +86,9 @@ def test_gradients_equal_plain_autograd_on_the_numbers_that_the_codes_stand_for(
     loss = _plain_loss(as_numbers(model), factors, SHAPE.scale, rows)
     loss.backward()
     report = trainer.forward_backward({"x": rows})["x"]
-    assert report.nll / report.answers == pytest.approx(loss.item(), rel=1e-5)
+    assert report.loss / report.units == pytest.approx(loss.item(), rel=1e-5)
     wanted = torch.cat([half.grad.flatten() for pair in factors.values() for half in pair])
-    torch.testing.assert_close(state.grad / report.answers, wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(state.grad / report.units, wanted, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("precision", CODED)
@@ -132,9 +132,9 @@ def test_no_matrix_outlives_the_layer_that_reads_it():
     model.weight = weight
     trainer = Trainer(model)
     state = trainer.add("x", SHAPE, seed=2)
-    loss, _ = PlainPass(model)._loss(Packed.of([(state, make_batch(ROWS))]), train=True)
+    learning = PlainPass(model).learn(Packed.of([(state, make_batch(ROWS))]))
     forward = len(made)
-    loss.backward()
+    learning.backward(torch.ones_like(learning.tally.nll))
     assert forward == len(Group) * CONFIG.num_layers
     assert len(made) == 2 * forward
     assert not any(matrix() is not None for matrix in made)

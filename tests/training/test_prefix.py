@@ -73,7 +73,7 @@ def test_it_starts_as_words_before_the_row():
     trainer.add("x", PrefixShape(TOKENS), seed=7)
     words = torch.randint(0, model.config.vocab_size, (TOKENS,), generator=torch.Generator().manual_seed(7)).tolist()
     row = ROWS[2]
-    nll = trainer.forward_backward({"x": [row]})["x"].nll
+    nll = trainer.forward_backward({"x": [row]})["x"].loss
     ids, first = torch.tensor([*words, *row.ids]), TOKENS + row.prompt_length - 1
     logits = model.logits(model.hidden(ids[:-1], torch.arange(len(ids) - 1)))
     assert nll == pytest.approx(float(F.cross_entropy(logits[first:], ids[first + 1 :], reduction="sum")), rel=1e-4)
