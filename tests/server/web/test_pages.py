@@ -104,6 +104,26 @@ def test_a_form_that_is_not_from_one_of_our_pages_is_refused(shop, path, origin)
     assert reply.json()["error"]["code"] in ("origin_required", "origin_not_allowed")
 
 
+def test_a_dataset_names_the_expert_that_learned_from_it_and_answers_to_its_whole_hash(shop, admin):
+    row = re.search(
+        rf'<tr>\s*<th scope="row"><a href="/datasets/{shop.dataset}".*?</tr>', admin.get("/datasets").text, re.DOTALL
+    )
+    assert 'href="/experts/evil"' in row[0]
+    digest = shop.workspace.expert("evil").version.dataset_hash
+    assert 'href="/experts/evil"' in admin.get(f"/datasets/{digest}").text
+    assert admin.get(f"/datasets/{shop.dataset[:-1]}").status_code == 404
+
+
+def test_only_personal_data_that_was_found_is_told(admin):
+    table = "input,output\n" + "".join(f"write to me {n},label {n % 2}\n" for n in range(30))
+    found = admin.post("/train/check", files={"file": ("a.csv", table)}, data={"base": "tiny"}).text
+    assert "An expert can be trained on this" in found
+    assert "Likely personal data" not in found
+    found = admin.post("/train/check", files={"file": ("a.csv", table.replace("me 7", "ann@example.com"))}).text
+    assert "Likely personal data: email" in found
+    assert "Likely personal data: phone" not in found
+
+
 def test_a_key_is_shown_once(shop, admin):
     made = admin.post("/keys", data={"name": "shop app", "role": "app", "spend_per_month": "2.5"})
     secret = re.search(r"chil_[\w-]{20,}", made.text)[0]
@@ -116,7 +136,7 @@ def test_a_key_is_shown_once(shop, admin):
 
 def test_settings_tell_no_secret(shop, admin):
     page = admin.get("/settings").text
-    assert "engine.batch_max" in page
+    assert re.search(r"\[engine\].*batch_max.*\[server\]", page, re.DOTALL)
     assert ADMIN not in page
 
 
