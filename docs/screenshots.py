@@ -32,22 +32,27 @@ TABLE = Path(__file__).parents[1] / "examples" / "support_desk" / "triage.csv"
 EXPERTS = ("orders", "redact", "tone", "triage")
 ASKED = 24
 """texts, whose answers are there to be reviewed"""
-SIZE = {"width": 1100, "height": 720}
+WIDTH = 1100
 
 
 def main(folder: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("There is no chromium on this machine: `make browser` installs Debian's.")
-    with copied(folder) as copy, Workspace.open(Settings.load(workspace=copy)) as workspace:
+    with (
+        copied(folder) as copy,
+        Workspace.open(Settings.load(workspace=copy)) as workspace,
+        serving(workspace) as address,
+        sync_playwright() as playwright,
+    ):
+        use(address, workspace)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(locale="en-GB", color_scheme="light")
+        for take in (experts, train, playground, review, suggestion, ledger):
+            take(page, address)
         add_shop(workspace)
-        with serving(workspace) as address, sync_playwright() as playwright:
-            use(address, workspace)
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport=SIZE, locale="en-GB", color_scheme="light")
-            for take in (experts, train, playground, review, suggestion, ledger, copilot):
-                take(page, address)
-            browser.close()
+        copilot(page, address)
+        browser.close()
 
 
 def experts(page: Page, address: str) -> None:
@@ -70,14 +75,14 @@ def playground(page: Page, address: str) -> None:
     page.keyboard.press("Control+Enter")
     for column in range(3):
         page.get_by_text("tokens, all in").nth(column).wait_for()
-    save(page, "playground")
+    save(page, "playground", height=860)
 
 
 def review(page: Page, address: str) -> None:
     page.goto(f"{address}/review?expert=triage")
     page.locator("[data-item]").first.focus()
     page.keyboard.press("c")
-    save(page, "review")
+    save(page, "review", height=1060)
 
 
 def suggestion(page: Page, address: str) -> None:
@@ -89,7 +94,7 @@ def suggestion(page: Page, address: str) -> None:
 
 def ledger(page: Page, address: str) -> None:
     page.goto(f"{address}/ledger?days=7")
-    save(page, "ledger")
+    save(page, "ledger", height=1060)
 
 
 def copilot(page: Page, address: str) -> None:
@@ -97,8 +102,7 @@ def copilot(page: Page, address: str) -> None:
     page.get_by_label("Your question").fill(QUESTION)
     page.keyboard.press("Control+Enter")
     page.locator("#sql").wait_for()
-    page.locator("#question").evaluate("question => question.scrollIntoView()")
-    save(page, "copilot")
+    save(page, "copilot", height=860)
 
 
 def use(address: str, workspace: Workspace) -> None:
@@ -124,7 +128,9 @@ def ask(http: httpx.Client, model: str, text: str) -> str:
     return str(http.post("/v1/chat/completions", json=body).raise_for_status().json()["id"])
 
 
-def save(page: Page, name: str) -> None:
+def save(page: Page, name: str, *, height: int = 720) -> None:
+    page.set_viewport_size({"width": WIDTH, "height": height})
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=IMAGES / f"{name}.png")
 
 

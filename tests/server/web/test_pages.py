@@ -12,6 +12,7 @@ from chiliad.server.web.navigation import LINKS
 from chiliad.server.web.render import ASSETS, asset
 from chiliad.store import Role, Winner
 from chiliad.workspace import Workspace
+from chiliad.workspace.expert import CARD_FILE
 from tests.server.conftest import running
 from tests.server.web.conftest import ADMIN, EVIL
 from tests.tiny import ROWS
@@ -87,9 +88,10 @@ def test_links_are_those_that_may_be_followed(shop, role):
 
 
 FORMS = [
-    "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke",
-    "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain", "/review/experts/evil/rule",
-    "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run", "/copilot/accept", "/copilot/databases",
+    "/experts/evil/evaluate", "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys",
+    "/keys/key-1/revoke", "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain",
+    "/review/experts/evil/rule", "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run",
+    "/copilot/accept", "/copilot/databases",
 ]  # fmt: skip
 
 
@@ -122,6 +124,19 @@ def test_only_personal_data_that_was_found_is_told(admin):
     found = admin.post("/train/check", files={"file": ("a.csv", table.replace("me 7", "ann@example.com"))}).text
     assert "Likely personal data: email" in found
     assert "Likely personal data: phone" not in found
+
+
+def test_a_version_without_a_card_is_evaluated_by_a_button(shop, admin):
+    assert "/experts/evil/evaluate" not in admin.get("/experts/evil").text
+    folder = shop.workspace.expert("evil").folder
+    card = (folder / CARD_FILE).rename(folder / "aside.json")
+    assert 'action="/experts/evil/evaluate"' in admin.get("/experts/evil").text
+    card.rename(folder / CARD_FILE)
+    sent = admin.post("/experts/evil/evaluate", data={"number": 1})
+    job = shop.workspace.jobs.get(sent.headers["location"].removeprefix("/jobs/"))
+    shop.workspace.jobs.cancel(job.id)
+    assert (job.kind, job.document) == ("evaluate", {"expert": "evil@1"})
+    assert admin.post("/experts/evil/evaluate", data={"number": 7}).status_code == 404
 
 
 def test_a_key_is_shown_once(shop, admin):

@@ -19,7 +19,7 @@ LINKS = (
     Link("/", "Experts"),
     Link("/train", "Make an expert"),
     Link("/playground", "Playground"),
-    Link("/compare", "Blind comparison"),
+    Link("/compare", "Compare"),
     Link("/review", "Review"),
     Link("/copilot", "Co-pilot"),
     Link("/datasets", "Datasets"),
