@@ -75,14 +75,14 @@ def playground(page: Page, address: str) -> None:
     page.keyboard.press("Control+Enter")
     for column in range(3):
         page.get_by_text("tokens, all in").nth(column).wait_for()
-    save(page, "playground", height=860)
+    save(page, "playground", height=900)
 
 
 def review(page: Page, address: str) -> None:
     page.goto(f"{address}/review?expert=triage")
     page.locator("[data-item]").first.focus()
     page.keyboard.press("c")
-    save(page, "review", height=1060)
+    save(page, "review", height=1180)
 
 
 def suggestion(page: Page, address: str) -> None:
@@ -102,7 +102,7 @@ def copilot(page: Page, address: str) -> None:
     page.get_by_label("Your question").fill(QUESTION)
     page.keyboard.press("Control+Enter")
     page.locator("#sql").wait_for()
-    save(page, "copilot", height=860)
+    save(page, "copilot", height=1060)
 
 
 def use(address: str, workspace: Workspace) -> None:

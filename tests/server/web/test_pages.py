@@ -116,6 +116,17 @@ def test_a_dataset_names_the_expert_that_learned_from_it_and_answers_to_its_whol
     assert admin.get(f"/datasets/{shop.dataset[:-1]}").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/", "Experts"), ("/experts/evil", "Experts"), ("/suggestions/odd-0", "Review"), ("/review/odd-0", "Review")],
+)
+def test_a_page_is_marked_among_the_links(admin, path, title):
+    marked = re.findall(
+        r'aria-current="page">([^<]+)<', re.search(r"<nav.*?</nav>", admin.get(path).text, re.DOTALL)[0]
+    )
+    assert marked == [title]
+
+
 def test_only_personal_data_that_was_found_is_told(admin):
     table = "input,output\n" + "".join(f"write to me {n},label {n % 2}\n" for n in range(30))
     found = admin.post("/train/check", files={"file": ("a.csv", table)}, data={"base": "tiny"}).text
