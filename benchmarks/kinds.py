@@ -53,7 +53,7 @@ def main() -> None:
     folder = os.environ.get("CHILIAD_DATA")
     if not folder:
         sys.exit("Set CHILIAD_DATA to the folder with the public data sets; this needs `thousand_tasks` in it.")
-    tasks = _tasks(Path(folder) / "thousand_tasks" / "tasks.jsonl.gz", options.tasks)
+    tasks = tasks_of(Path(folder) / "thousand_tasks" / "tasks.jsonl.gz", options.tasks)
     scores: dict[str, dict[str, float]] = {}
     result: dict[str, Any] = {"tasks": len(tasks), "kinds": {}}
     for kind in options.kinds:
@@ -64,7 +64,7 @@ def main() -> None:
             result["kinds"][kind] = _figures(report) | _serving(workspace, report)
     for kind, found in result["kinds"].items():
         if REFERENCE in scores and kind != REFERENCE:
-            found["points_against_lora"] = _difference(scores[kind], scores[REFERENCE])
+            found["points_against_lora"] = difference(scores[kind], scores[REFERENCE])
     result |= {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "command": " ".join(sys.argv)}
     print(json.dumps(result, indent=2) if options.json else _table(result))
 
@@ -87,11 +87,11 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def _tasks(path: Path, count: int) -> list[Task]:
-    """A mixture of families and sizes, always the same."""
+def tasks_of(path: Path, count: int, *, skip: int = 0) -> list[Task]:
+    """A mixture of families and sizes, always the same; `skip` leaves out the first of them."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         tasks = [json.loads(line) for line in file]
-    return sorted(tasks, key=lambda task: sha256(task["task_id"].encode()).digest())[:count]
+    return sorted(tasks, key=lambda task: sha256(task["task_id"].encode()).digest())[skip : skip + count]
 
 
 def _trained(workspace: Workspace, kind: str, tasks: Sequence[Task], options: argparse.Namespace) -> ManyReport:
@@ -143,8 +143,8 @@ def _serving(workspace: Workspace, report: ManyReport) -> dict[str, Any]:
     }
 
 
-def _difference(scores: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
-    """Mean over tasks of score minus LoRA's, in points."""
+def difference(scores: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
+    """Mean over tasks of score minus the reference's, in points."""
     points = [100 * (scores[task] - reference[task]) for task in scores if task in reference]
     interval = bootstrap_interval(points)
     return {"mean": round(statistics.fmean(points), 2), "low": round(interval.low, 2), "high": round(interval.high, 2)}

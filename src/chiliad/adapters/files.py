@@ -86,7 +86,7 @@ def load_adapter(
             f"{folder} holds an adapter of kind {kind!r}.", fix="LoRA, IA3 and shared-basis adapters can be served."
         )
     weights = _weights(folder)
-    made_for = weights.metadata.get(FINGERPRINT_KEY)
+    made_for = weights.header.metadata.get(FINGERPRINT_KEY)
     if base_fingerprint and made_for and made_for != base_fingerprint:
         raise WrongBase(
             f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
@@ -94,13 +94,13 @@ def load_adapter(
         )
     with ThreadPoolExecutor(1) as beside:  # half of the time is the hash's, which needs nobody
         name = beside.submit(_hash, folder, weights)
-        return _adapter(folder, config, weights.tensors(), made_for, dtype, basis)(name.result())
+        return _adapter(folder, config, weights, made_for, dtype, basis)(name.result())
 
 
 def _adapter(
     folder: Path,
     config: dict[str, Any],
-    tensors: dict[str, Tensor],
+    weights: WeightsFile,
     made_for: str | None,
     dtype: torch.dtype,
     basis: BasisFolder | None,
@@ -109,13 +109,13 @@ def _adapter(
     kind = config["peft_type"]
     if kind == core_file.PEFT_TYPE:
         found = core_file.basis_of(config, folder, basis)
-        cores = core_file.cores(tensors, found, folder, dtype)
+        cores = core_file.cores(weights.tensors(), found, folder, dtype)
         return lambda name: CoreAdapter(name, found, made_for, cores)
     if kind == ia3_file.PEFT_TYPE:
-        ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(tensors, folder, dtype)
+        ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(weights.tensors(), folder, dtype)
         return lambda name: Ia3Adapter(name, ia3, made_for, scales)
     shape = lora_file.shape_of(config, folder)
-    factors = lora_file.factors(tensors, shape, folder, dtype)
+    factors = lora_file.factors(weights, shape, folder, dtype)
     return lambda name: LoraAdapter(name, shape, made_for, factors)
 
 
@@ -161,7 +161,7 @@ def _weights(folder: Path) -> WeightsFile:
 
 def _hash(folder: Path, weights: WeightsFile) -> AdapterHash:
     digest = hashlib.sha256()
-    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.canonical_header, weights.bytes):
+    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.header.canonical, weights.bytes):
         digest.update(f"{len(part)}\0".encode())
         digest.update(part)
     return AdapterHash(digest.hexdigest())

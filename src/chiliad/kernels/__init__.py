@@ -14,6 +14,7 @@ from chiliad.kernels.decoder import (
     PackedLora,
     PackedScales,
     SiteFactors,
+    SitePlace,
 )
 from chiliad.kernels.dispatch import native_for, path_in_use
 from chiliad.kernels.gate import swiglu, swiglu_backward
@@ -41,6 +42,7 @@ __all__ = [
     "PackedLora",
     "PackedScales",
     "SiteFactors",
+    "SitePlace",
     "argmax",
     "cross_entropy_",
     "empty_in_large_pages",

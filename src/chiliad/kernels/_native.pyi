@@ -22,7 +22,9 @@ def argmax(x: int, best: int, rows: int, width: int, /) -> None: ...
 
 class Lora:
     nbytes: int
-    def __init__(self, groups: Sequence[tuple[int, Sequence[tuple[int, int, int, int]]]], /) -> None: ...
+    def __init__(
+        self, groups: Sequence[tuple[int, Sequence[tuple[int, int, int, int]]]], address: int, scale: float, /
+    ) -> None: ...
 
 class Decoder:
     def __init__(

@@ -29,7 +29,7 @@ class ServedBase:
     def __init__(self, base: Base, settings: Settings) -> None:
         self.base = base
         self.tokenizer = base.tokenizer()
-        self.chat_template = base.chat_template()
+        self.chat_template = base.chat_template(self.tokenizer)
         self.expert_template = compact_template(self.chat_template)
         self._settings = settings
         self.basis_folder = BasisFolder(settings.workspace / BASIS_FOLDER)
