@@ -52,6 +52,13 @@ async def revoke(state: State, key_id: str) -> RedirectResponse:
 
 async def _listed(request: Request, state: State, made: NewKey | None = None) -> HTMLResponse:
     found = await asyncio.to_thread(state.accounts.keys.all)
-    content: dict[str, Any] = {"keys": found, "made": made, "now_s": state.accounts.clock(), "roles": Role}
-    project = {"default_project": DEFAULT_PROJECT, "project_pattern": PROJECT_PATTERN}
-    return page(request, "keys.html", **content, **project, currency=state.accounts.price.currency)
+    content: dict[str, Any] = {
+        "keys": found,
+        "made": made,
+        "now_s": state.accounts.clock(),
+        "roles": Role,
+        "default_project": DEFAULT_PROJECT,
+        "project_pattern": PROJECT_PATTERN,
+        "currency": state.accounts.price.currency,
+    }
+    return page(request, "keys.html", **content)
