@@ -101,6 +101,7 @@ EXPECTED = {
     "GET /": KNOWN,
     "GET /experts/{name}": READERS,
     "GET /experts/{name}/{number}/card": READERS,
+    "POST /experts/{name}/evaluate": WORKERS,
     "POST /experts/{name}/promote": WORKERS,
     "POST /experts/{name}/rollback": WORKERS,
     "GET /train": WORKERS,

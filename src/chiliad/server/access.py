@@ -114,6 +114,7 @@ ACCESS: Mapping[str, Need] = {
     "GET /": Need.LOOK,
     "GET /experts/{name}": Need.READ,
     "GET /experts/{name}/{number}/card": Need.READ,
+    "POST /experts/{name}/evaluate": Need.WORK,
     "POST /experts/{name}/promote": Need.WORK,
     "POST /experts/{name}/rollback": Need.WORK,
     "GET /train": Need.WORK,

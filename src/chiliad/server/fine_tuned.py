@@ -139,7 +139,7 @@ def _error(job: Job) -> wire.JobError | None:
 def _message(event: JobEvent) -> str:
     data = event.data or {}
     if "step" not in data:
-        return event.text
+        return f"{event.text}: {data['done']}/{data['total']}" if data.get("total") else event.text
     loss = "" if data.get("loss") is None else f": training loss={data['loss']:.4f}"
     held_out = "" if data.get("dev_loss") is None else f", validation loss={data['dev_loss']:.4f}"
     return f"Step {data['step']}/{data['steps']}{loss}{held_out}"

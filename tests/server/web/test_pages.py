@@ -12,6 +12,7 @@ from chiliad.server.web.navigation import LINKS
 from chiliad.server.web.render import ASSETS, asset
 from chiliad.store import Role, Winner
 from chiliad.workspace import Workspace
+from chiliad.workspace.expert import CARD_FILE
 from tests.server.conftest import running
 from tests.server.web.conftest import ADMIN, EVIL
 from tests.tiny import ROWS
@@ -87,9 +88,10 @@ def test_links_are_those_that_may_be_followed(shop, role):
 
 
 FORMS = [
-    "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke",
-    "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain", "/review/experts/evil/rule",
-    "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run", "/copilot/accept", "/copilot/databases",
+    "/experts/evil/evaluate", "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys",
+    "/keys/key-1/revoke", "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain",
+    "/review/experts/evil/rule", "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run",
+    "/copilot/accept", "/copilot/databases",
 ]  # fmt: skip
 
 
@@ -104,6 +106,50 @@ def test_a_form_that_is_not_from_one_of_our_pages_is_refused(shop, path, origin)
     assert reply.json()["error"]["code"] in ("origin_required", "origin_not_allowed")
 
 
+def test_a_dataset_names_the_expert_that_learned_from_it_and_answers_to_its_whole_hash(shop, admin):
+    row = re.search(
+        rf'<tr>\s*<th scope="row"><a href="/datasets/{shop.dataset}".*?</tr>', admin.get("/datasets").text, re.DOTALL
+    )
+    assert 'href="/experts/evil"' in row[0]
+    digest = shop.workspace.expert("evil").version.dataset_hash
+    assert 'href="/experts/evil"' in admin.get(f"/datasets/{digest}").text
+    assert admin.get(f"/datasets/{shop.dataset[:-1]}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/", "Experts"), ("/experts/evil", "Experts"), ("/suggestions/odd-0", "Review"), ("/review/odd-0", "Review")],
+)
+def test_a_page_is_marked_among_the_links(admin, path, title):
+    marked = re.findall(
+        r'aria-current="page">([^<]+)<', re.search(r"<nav.*?</nav>", admin.get(path).text, re.DOTALL)[0]
+    )
+    assert marked == [title]
+
+
+def test_only_personal_data_that_was_found_is_told(admin):
+    table = "input,output\n" + "".join(f"write to me {n},label {n % 2}\n" for n in range(30))
+    found = admin.post("/train/check", files={"file": ("a.csv", table)}, data={"base": "tiny"}).text
+    assert "An expert can be trained on this" in found
+    assert "Likely personal data" not in found
+    found = admin.post("/train/check", files={"file": ("a.csv", table.replace("me 7", "ann@example.com"))}).text
+    assert "Likely personal data: email" in found
+    assert "Likely personal data: phone" not in found
+
+
+def test_a_version_without_a_card_is_evaluated_by_a_button(shop, admin):
+    assert "/experts/evil/evaluate" not in admin.get("/experts/evil").text
+    folder = shop.workspace.expert("evil").folder
+    card = (folder / CARD_FILE).rename(folder / "aside.json")
+    assert 'action="/experts/evil/evaluate"' in admin.get("/experts/evil").text
+    card.rename(folder / CARD_FILE)
+    sent = admin.post("/experts/evil/evaluate", data={"number": 1})
+    job = shop.workspace.jobs.get(sent.headers["location"].removeprefix("/jobs/"))
+    shop.workspace.jobs.cancel(job.id)
+    assert (job.kind, job.document) == ("evaluate", {"expert": "evil@1"})
+    assert admin.post("/experts/evil/evaluate", data={"number": 7}).status_code == 404
+
+
 def test_a_key_is_shown_once(shop, admin):
     made = admin.post("/keys", data={"name": "shop app", "role": "app", "spend_per_month": "2.5"})
     secret = re.search(r"chil_[\w-]{20,}", made.text)[0]
@@ -116,7 +162,7 @@ def test_a_key_is_shown_once(shop, admin):
 
 def test_settings_tell_no_secret(shop, admin):
     page = admin.get("/settings").text
-    assert "engine.batch_max" in page
+    assert re.search(r"\[engine\].*batch_max.*\[server\]", page, re.DOTALL)
     assert ADMIN not in page
 
 
