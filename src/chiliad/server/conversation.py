@@ -32,7 +32,7 @@ async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: C
     model, prompt = await asyncio.to_thread(_read, state.service, body, turns)
     keepsake = state.keepsake(body, answer_id, model, [turns] * body.choices, caller)
     samplings = [_sampling(model, prompt, body, keepsake, choice) for choice in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
+    starts = [_start(state.service, model, prompt, body, sampling, caller) for sampling in samplings]
     tokens_max = sum(sampling.max_tokens for sampling in samplings)
     order = Order(answer_id, model.root, len(prompt), tokens_max, body.choices)
     return Prepared(model, starts, await state.open_bill(order, caller), keepsake)
@@ -60,6 +60,20 @@ def _sampling(
 
 
 def _start(
-    service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: ChatBody, sampling: SamplingParams
+    service: AnyService,
+    model: ServedModel,
+    prompt: tuple[int, ...],
+    body: ChatBody,
+    sampling: SamplingParams,
+    caller: Caller,
 ) -> Start:
-    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)
+    return lambda on_event: service.start(
+        model,
+        prompt,
+        sampling,
+        on_event,
+        keep_to_choices=True,
+        share=caller.share,
+        priority=body.engine_priority,
+        grammar=body.grammar,
+    )

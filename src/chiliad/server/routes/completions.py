@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from chiliad.engine import Completion, Delta, Finished, SamplingParams, TokenLogprob
 from chiliad.server.answers import Answers, Start
 from chiliad.server.bill import Order
-from chiliad.server.caller import From
+from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
@@ -44,7 +44,7 @@ async def create_completion(body: wire.CompletionBody, request: Request, state: 
     writer = _Writer(model, body, prompts)
     keepsake = state.keepsake(body, writer.id, model, _turns(body, prompts), caller)
     asked = [(prompt, _sampling(model, prompt, body, keepsake, n)) for prompt in prompts for n in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for prompt, sampling in asked]
+    starts = [_start(state.service, model, prompt, body, sampling, caller) for prompt, sampling in asked]
     bill = await state.open_bill(_order(writer.id, model, body, prompts, asked), caller)
     if not body.stream:
         completions = await state.complete(starts, bill, request)
@@ -114,7 +114,12 @@ def _sampling(
 
 
 def _start(
-    service: AnyService, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, sampling: SamplingParams
+    service: AnyService,
+    model: ServedModel,
+    prompt: _Prompt,
+    body: wire.CompletionBody,
+    sampling: SamplingParams,
+    caller: Caller,
 ) -> Start:
     prompt_logprobs = body.logprobs if body.echo else None
     return lambda on_event: service.start(
@@ -123,6 +128,8 @@ def _start(
         sampling,
         on_event,
         keep_to_choices=False,
+        share=caller.share,
+        priority=body.engine_priority,
         grammar=body.grammar,
         prompt_logprobs=prompt_logprobs,
     )

@@ -144,7 +144,9 @@ class ResponsesBody(GenerationBody):
 
     def chat(self) -> ChatBody:
         """The same question to `/v1/chat/completions`. Raises HttpError (400)."""
-        asked = self.model_dump(include={"model", "temperature", "top_p", "top_k", "seed", "stop", *_GUIDED})
+        asked = self.model_dump(
+            include={"model", "temperature", "top_p", "top_k", "seed", "stop", "priority", *_GUIDED}
+        )
         return ChatBody.model_construct(
             **asked,
             store=False,
