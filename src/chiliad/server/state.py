@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, FastAPI, Request
 
-from chiliad.engine import Completion
+from chiliad.engine import Completion, Grammar
 from chiliad.errors import ChiliadError
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.admin_link import AdminLink
@@ -25,6 +25,8 @@ from chiliad.server.wire.request import GenerationBody
 
 QUERIES_AT_ONCE_MAX = 2
 """so that slow queries leave worker threads to other requests"""
+GRAMMARS_AT_ONCE_MAX = 2
+"""compiled, for the same reason"""
 
 
 class ServerState:
@@ -45,6 +47,7 @@ class ServerState:
         self._keeping = keeping
         self.queries = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
         """taken by whoever runs one on a database of the workspace"""
+        self._compiling = asyncio.Semaphore(GRAMMARS_AT_ONCE_MAX)
         self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False
@@ -55,6 +58,12 @@ class ServerState:
 
     async def resolve(self, model_id: str) -> ServedModel:
         return await asyncio.to_thread(self.service.resolve, model_id)
+
+    async def compile(self, model: ServedModel, grammar: Grammar | None) -> None:
+        """Make a grammar ready, if there is one, before anything is begun with it. Raises BadRequest."""
+        if grammar is not None:
+            async with self._compiling:
+                await asyncio.to_thread(self.service.compile, model, grammar)
 
     async def open_bill(self, order: Order, caller: Caller) -> Bill:
         """What answers may be begun on, at once. Raises HttpError (429) when it passes a limit of the caller."""
