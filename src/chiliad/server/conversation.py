@@ -13,6 +13,7 @@ from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.state import ServerState
+from chiliad.server.tokens import check_chars
 from chiliad.server.wire.chat import ChatBody
 
 
@@ -55,6 +56,7 @@ async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: C
 def _read(service: AnyService, body: ChatBody, turns: Turns) -> tuple[ServedModel, tuple[int, ...], Grammar | None]:
     """All that has to happen on a worker thread, in one visit: going there and back costs more than most of it."""
     model = service.resolve(body.model)
+    check_chars(sum(len(turn["content"]) for turn in turns), model.context_max)
     return model, service.render(model, turns), body.grammar
 
 

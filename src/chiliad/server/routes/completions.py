@@ -22,7 +22,7 @@ from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
-from chiliad.server.tokens import check_ids, completion_logprobs
+from chiliad.server.tokens import check_chars, check_ids, completion_logprobs
 from chiliad.server.wire import completions as wire
 from chiliad.server.wire.request import CHOICES_MAX
 from chiliad.server.wire.usage import Usage
@@ -79,6 +79,7 @@ def _read(service: AnyService, body: wire.CompletionBody) -> tuple[ServedModel, 
 
 def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
     if isinstance(prompt, str):
+        check_chars(len(prompt), model.context_max)
         return _Prompt(prompt, tuple(model.tokenizer.encode_text(prompt)))
     check_ids(prompt, model.tokenizer, param="prompt")
     return _Prompt(model.tokenizer.decode(prompt, skip_special=False), prompt)

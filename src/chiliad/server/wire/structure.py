@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from chiliad.engine import Grammar, GrammarKind
 from chiliad.server.errors import HttpError
-from chiliad.server.wire.text import Text
+from chiliad.server.wire.text import Nested, Text
 
 SOURCE_CHARS_MAX = 100_000
 CHOICES_MAX = 10_000
 CHOICES_CHARS_MAX = 1_000_000
 """of all of them; they take 0.4 s to compile"""
 
-Schema = dict[str, Any]
+Schema = Nested
 Source = Annotated[Text, Field(min_length=1, max_length=SOURCE_CHARS_MAX)]
 
 
