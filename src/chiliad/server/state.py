@@ -16,7 +16,7 @@ from chiliad.server.admin_link import AdminLink
 from chiliad.server.answers import Answers, Start, failing_when_gone
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller, Callers
-from chiliad.server.errors import HttpError, code_of
+from chiliad.server.errors import HttpError, Told, code_of
 from chiliad.server.keepsake import Keeping, Keepsake
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.meters import Meters
@@ -39,12 +39,14 @@ class ServerState:
         callers: Callers,
         admin_link: AdminLink | None,
         keeping: Keeping | None,
+        told: Told,
     ) -> None:
         self.service = service
         self.accounts = accounts
         self.callers = callers
         self.admin_link = admin_link
         self._keeping = keeping
+        self._told = told
         self.queries = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
         """taken by whoever runs one on a database of the workspace"""
         self._compiling = asyncio.Semaphore(GRAMMARS_AT_ONCE_MAX)
@@ -92,7 +94,7 @@ class ServerState:
         """Start answers that `end` must be called for. Raises HttpError (503) from `close` on, and what a start raises."""
         try:
             self.refuse_if_closing()
-            answers = Answers(starts, bill, self._mailbox)
+            answers = Answers(starts, bill, self._mailbox, self._told)
         except BaseException as error:
             if isinstance(error, ChiliadError):
                 self.meters.refuse(code_of(error))
