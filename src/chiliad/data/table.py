@@ -71,7 +71,7 @@ def table_from_grid(grid: Iterable[tuple[int, Sequence[Any]]], source: str, unit
     _, header = next(filled, (0, []))
     names = [cell_text(cell).strip() or f"unnamed {place}" for place, cell in enumerate(header, start=1)]
     _check_names(names, source)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, cells in filled:
         if len(cells) > len(names):
             raise UnreadableFile(
