@@ -161,7 +161,10 @@ class ServedBase:
         choices: tuple[tuple[int, ...], ...] | None = None,
         grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
+        share: str | None = None,
+        priority: int = 0,
     ) -> Request:
+        """Without a share each expert is one of its own."""
         return Request(
             id=RequestId(request_id),
             prompt=prompt,
@@ -171,7 +174,8 @@ class ServedBase:
             grammar=grammar,
             eos_ids=self.tokenizer.eos_ids,
             prompt_logprobs=prompt_logprobs,
-            share=adapter or "",
+            share=adapter or "" if share is None else share,
+            priority=priority,
         )
 
     def answerer(self, version: ExpertVersion | None, template: ChatTemplate) -> Answers:

@@ -4,9 +4,11 @@ import re
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from chiliad.config import Settings
 from chiliad.server.access import ACCESS
+from chiliad.server.app import PAGES
 from chiliad.server.caller import COOKIE
 from chiliad.server.web.navigation import LINKS
 from chiliad.server.web.render import ASSETS, asset
@@ -32,6 +34,13 @@ def test_no_text_from_outside_is_taken_for_markup(shop, admin):
         assert not re.search(r"<script>|<img|onerror='|</textarea><|60481729", page), path
     shown = [path for path in shop.paths if "&lt;script&gt;alert(1)" in admin.get(path).text]
     assert len(shown) >= 9, "the attacks are on most of the pages"
+
+
+def test_every_page_that_there_is_is_looked_at(shop):
+    routes = [route for page in PAGES for route in page.router.routes if "GET" in route.methods]
+    paths = [path.partition("?")[0] for path in shop.paths]
+    missed = {route.path for route in routes if not any(route.path_regex.fullmatch(path) for path in paths)}
+    assert missed == {"/experts/{name}/{number}/card"}, "which has a test of its own"
 
 
 def test_the_whole_card_is_a_page_that_may_do_nothing(admin):
@@ -87,12 +96,13 @@ def test_links_are_those_that_may_be_followed(shop, role):
         assert {http.get(path).status_code for path in shown} == {200}
 
 
-FORMS = [
-    "/experts/evil/evaluate", "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys",
-    "/keys/key-1/revoke", "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain",
-    "/review/experts/evil/rule", "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run",
-    "/copilot/accept", "/copilot/databases",
-]  # fmt: skip
+FORMS = sorted(
+    re.sub(r"{[^}]*}", "evil", route.path)
+    for page in PAGES
+    for route in page.router.routes
+    if isinstance(route, APIRoute) and "POST" in route.methods
+)
+"""of every page that there is, so that none is forgotten"""
 
 
 @pytest.mark.parametrize("path", FORMS)
