@@ -1,9 +1,10 @@
 """Kinds of adapter on the same tasks: `CHILIAD_DATA=... python benchmarks/kinds.py --workspace kinds-ws --tasks 48 --json`.
 
-Trains an expert of every kind for every task, by the same way as `chiliad train --many`, and answers the tasks' fixed test
-rows. What came of each expert is a file in its kind's workspace as soon as it is known: killed or stopped, the same command
-goes on. Differences to LoRA are paired by task, with an interval over tasks. Serving is measured at the end of each kind:
-one request to each of up to 32 experts, all in one batch, against the same requests to the base, in turns.
+Trains an expert of every kind (or of those in `--kinds lora-8,qlora-8-int4`) for every task, by the same way as `chiliad
+train --many`, and answers the tasks' fixed test rows. What came of each expert is a file in its kind's workspace as soon as
+it is known: killed or stopped, the same command goes on. Differences to LoRA are paired by task, with an interval over
+tasks. Serving is measured at the end of each kind: one request to each of up to 32 experts, all in one batch, against the
+same requests to the base, in turns.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import chiliad
 from chiliad.adapters import AdapterKind
+from chiliad.config import Precision
 from chiliad.engine import Request, SamplingParams
 from chiliad.metrics import bootstrap_interval
 from chiliad.workspace import TrainOptions, Workspace
@@ -38,6 +40,13 @@ STUDIED = {
     "shared-basis-16": TrainOptions(kind=AdapterKind.SHARED_BASIS, rank=16),
     "ia3": TrainOptions(kind=AdapterKind.IA3),
 }
+BY_NAME = {
+    "qlora-8-int8": TrainOptions(rank=8, base_precision=Precision.INT8),
+    "qlora-8-int4": TrainOptions(rank=8, base_precision=Precision.INT4),
+    "prefix-16": TrainOptions(kind=AdapterKind.PREFIX, virtual_tokens=16),
+}
+"""studied where they are named; prefixes need CHILIAD_NATIVE=0, and then all kinds are computed in PyTorch"""
+ALL = STUDIED | BY_NAME
 REFERENCE = "lora-8"
 TASKS_MAX = 200
 """more in one go are `thousand.py`'s affair"""
@@ -75,7 +84,7 @@ def _arguments() -> argparse.Namespace:
         "--workspace", type=Path, default=Path("kinds-ws"), help="a folder with a workspace for each kind"
     )
     parser.add_argument("--tasks", type=int, default=48)
-    parser.add_argument("--kinds", nargs="+", choices=STUDIED, default=list(STUDIED))
+    parser.add_argument("--kinds", type=_kinds, default=list(STUDIED), help=f"with commas, of {', '.join(ALL)}")
     parser.add_argument("--learning-rate", type=float, help="for all of them, instead of each kind's own")
     parser.add_argument("--epochs", type=int, help="at most; by default by the number of rows")
     parser.add_argument("--seed", type=int, default=0)
@@ -87,6 +96,13 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
+def _kinds(text: str) -> list[str]:
+    kinds = text.split(",")
+    if unknown := set(kinds) - set(ALL):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is none of {', '.join(ALL)}")
+    return kinds
+
+
 def tasks_of(path: Path, count: int, *, skip: int = 0) -> list[Task]:
     """A mixture of families and sizes, always the same; `skip` leaves out the first of them."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -96,7 +112,7 @@ def tasks_of(path: Path, count: int, *, skip: int = 0) -> list[Task]:
 
 def _trained(workspace: Workspace, kind: str, tasks: Sequence[Task], options: argparse.Namespace) -> ManyReport:
     chosen = replace(
-        STUDIED[kind], baselines=False, seed=options.seed, epochs=options.epochs, learning_rate=options.learning_rate
+        ALL[kind], baselines=False, seed=options.seed, epochs=options.epochs, learning_rate=options.learning_rate
     )
     rows = [
         {"expert": task["task_id"], "family": task["family"], "instruction": task["instruction"], **example}

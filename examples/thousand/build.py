@@ -171,7 +171,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--rank", type=int, default=None)
     add("--rows-per-batch", type=int, default=ROWS_PER_BATCH)
     add("--learning-rate", type=float, default=LEARNING_RATE)
-    add("--no-baselines", dest="baselines", action="store_false", help="scores alone, without cards")
+    add("--baselines", action="store_true", help="compare each with its baselines, which makes its card: hours more")
     return parser.parse_args(given)
 
 

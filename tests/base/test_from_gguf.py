@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from chiliad.base import BaseStore
 from chiliad.base.architecture import tensor_shapes
 from chiliad.base.from_gguf import read_gguf
+from chiliad.base.gguf_file import GgufFile
 from chiliad.base.template import CHATML, PLAIN
 from chiliad.errors import BrokenBase
 from tests.base.tiny import MERGES, TOKENS, byte_level_vocabulary, shapes, write_gguf
@@ -57,6 +60,42 @@ def test_a_file_cut_anywhere_is_refused_and_leaves_nothing(tmp_path: Path, store
             store.pull(str(cut))
     assert store.ids() == ()
     assert [path.name for path in (tmp_path / "cache" / "bases").iterdir()] == []
+
+
+def _name(text):
+    return struct.pack("<Q", len(text)) + text
+
+
+def _pair(kind, *rest):
+    return struct.pack("<QQ", 0, 1) + _name(b"a") + struct.pack("<I", kind) + b"".join(rest)
+
+
+def _tensor(dimensions, offset=0):
+    told = struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, 0, offset)
+    return struct.pack("<QQ", 1, 0) + _name(b"t") + told
+
+
+HOSTILE = {
+    "arrays in arrays": _pair(9, struct.pack("<IQ", 9, 1) * 100_000),
+    "an array without end": _pair(9, struct.pack("<IQ", 0, 2**62)),
+    "texts without end": _pair(9, struct.pack("<IQ", 8, 2**60)),
+    "a text without end": struct.pack("<QQQ", 0, 1, 2**63),
+    "another type": _pair(77),
+    "pairs without end": struct.pack("<QQ", 0, 2**60),
+    "tensors without end": struct.pack("<QQ", 2**60, 0),
+    "a tensor of everything": _tensor([2**40] * 4),
+    "a tensor of many dimensions": _tensor([1] * 500),
+    "a tensor elsewhere": _tensor([4], offset=2**63),
+}
+
+
+@pytest.mark.parametrize("header", HOSTILE.values(), ids=HOSTILE)
+def test_a_header_made_to_do_harm_is_refused_at_once(tmp_path, header):
+    (tmp_path / "evil.gguf").write_bytes(b"GGUF" + struct.pack("<I", 3) + header + b"\0" * 64)
+    began = time.process_time()
+    with pytest.raises(BrokenBase):
+        GgufFile.open(tmp_path / "evil.gguf")
+    assert time.process_time() - began < 2
 
 
 def test_another_architecture_is_refused_with_the_supported_ones(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -209,3 +211,13 @@ def test_the_stated_end_token_ends_an_answer_even_if_it_is_not_marked_special(fo
     tokenizer = Tokenizer(folder / "tokenizer.json")
     assert tokenizer.eos_token == "!"
     assert tokenizer.eos_ids == {0, 2, *tokenizer.encode("!")}
+
+
+def test_a_long_text_keeps_no_other_thread_waiting(tokenizer: Tokenizer) -> None:
+    moments: list[float] = []
+    cut = threading.Thread(target=lambda: tokenizer.encode("1 2 " * 150_000))
+    cut.start()
+    while cut.is_alive():
+        time.sleep(0.001)
+        moments.append(time.thread_time())
+    assert len(moments) > 20

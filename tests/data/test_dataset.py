@@ -88,7 +88,7 @@ def test_unusable_rows_are_left_out():
         (tickets(ROWS_MIN - 1), f"There are {ROWS_MIN - 1} different rows"),
         (tickets(10) * 10, "There are 10 different rows"),
         ([example(f"text {n}", "same") for n in range(100)], "All rows have the same answer"),
-        ([example(f"text {n}", f"answer {n}", "one group") for n in range(100)], "form 1 independent bundles"),
+        ([example(f"text {n}", f"answer {n}", "one group") for n in range(100)], "only 1 different inputs or groups"),
     ],
 )
 def test_unusable_data_is_refused_and_nothing_is_written(tmp_path, examples, cause):

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import random
+import zipfile
 
 import openpyxl
 import pyarrow as pa
@@ -275,6 +276,46 @@ def test_a_small_file_that_unpacks_to_too_much_is_refused():
     check_size(FILE_BYTES_MAX, "a.csv")
     with pytest.raises(UnreadableFile, match="larger than 1024 MiB when unpacked"):
         check_size(FILE_BYTES_MAX + 1, "a.csv")
+
+
+def test_a_file_that_grows_a_thousandfold_is_refused(tmp_path):
+    packed = gzip.compress(b"text,label\n" + b"x,y\n" * (20 << 20))
+    assert len(packed) < 1 << 20
+    assert "when unpacked" in refused(write(tmp_path, "a.csv.gz", packed)).cause
+
+
+def test_a_workbook_that_grows_a_thousandfold_is_refused(tmp_path):
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * (80 << 20))
+    assert "when unpacked" in refused(path).cause
+
+
+def test_a_few_bytes_do_not_stand_for_millions_of_cells(tmp_path, monkeypatch):
+    names = ",".join(f"c{n}" for n in range(16_000))
+    assert "cells" in refused(write(tmp_path, "wide.csv", names + "\n" + "a\n" * 5000)).cause
+    names = ",".join(f"c{n}" for n in range(100_000))
+    assert "columns" in refused(write(tmp_path, "wider.csv", names + "\na\n")).cause
+    assert "columns" in refused(write(tmp_path, "a.jsonl", "".join(f'{{"c{n}": 1}}\n' for n in range(20_000)))).cause
+    same = pa.table({"text": pa.array(["x" * 1000]).dictionary_encode().take(pa.array([0] * 300_000))})
+    pq.write_table(same, tmp_path / "same.parquet")
+    assert (tmp_path / "same.parquet").stat().st_size < 100_000
+    monkeypatch.setattr("chiliad.data.decode.FILE_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(check_size, "__kwdefaults__", {"bytes_max": 1 << 20})
+    assert "when unpacked" in refused(tmp_path / "same.parquet").cause
+
+
+def test_rows_are_bounded_whatever_they_come_from(monkeypatch, tmp_path):
+    monkeypatch.setattr("chiliad.data.table.CELLS_MAX", 100)
+    monkeypatch.setattr("chiliad.data.parquet.CELLS_MAX", 100)
+    monkeypatch.setattr("chiliad.data.json_lines.ARRAY_CHARS_MAX", 100)
+    rows = [{"a": 1}] * 101
+    assert "cells" in refused(write(tmp_path, "a.csv", "a\n" + "1\n" * 101)).cause
+    assert "cells" in refused(write(tmp_path, "a.jsonl", "{}\n" * 101)).cause
+    assert "array" in refused(write(tmp_path, "a.json", json.dumps(rows))).cause
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert "cells" in refused(tmp_path / "a.parquet").cause
+    assert len(read_table(write(tmp_path, "b.csv", "a\n" + "1\n" * 100)).rows) == 100
 
 
 def test_lines_lose_the_white_space_around_them(tmp_path):

@@ -123,7 +123,7 @@ def test_groups_joined_by_a_common_input_stay_together():
 
 
 def test_too_few_bundles_cannot_be_divided():
-    with pytest.raises(UnusableData, match="form 2 independent bundles"):
+    with pytest.raises(UnusableData, match="only 2 different inputs or groups"):
         split([example(f"text {n}", "x", f"group {n % 2}") for n in range(100)], by_answer=False)
 
 

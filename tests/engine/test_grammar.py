@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from threading import Thread
 
 import pytest
 import torch
@@ -28,6 +29,10 @@ ORDER = Grammar(
         }
     ),
 )
+ENDLESS = Grammar(
+    GrammarKind.JSON_SCHEMA, json.dumps({"allOf": [{"type": "string", "pattern": f".*{n}.*"} for n in range(30)]})
+)
+"""takes minutes and gigabytes to compile"""
 PHONE = Grammar(GrammarKind.REGEX, r"[1-9][0-9]{2}-[0-9]{4}")
 SUM = Grammar(GrammarKind.LARK, 'start: NUMBER ("+" NUMBER){1,3}\nNUMBER: /[0-9]{1,3}/')
 
@@ -110,6 +115,33 @@ def test_a_compiled_grammar_serves_many_answers(tiny):
     first.take(brace)
     assert first.allowed != second.allowed
     assert brace in second.allowed
+
+
+def test_patterns_that_take_for_ever_to_bring_together_are_refused(tiny):
+    with pytest.raises(BadRequest, match="too complex"):
+        Grammars(tiny.tokenizer).start(ENDLESS)
+
+
+def test_patterns_that_do_not_meet_are_no_trouble(tiny):
+    schema = {"type": "object", "properties": {f"p{n}": {"type": "string", "pattern": f".*{n}.*"} for n in range(30)}}
+    Grammars(tiny.tokenizer).start(Grammar(GrammarKind.JSON_SCHEMA, json.dumps(schema)))
+
+
+def test_nobody_waits_for_the_grammar_of_another_request(tiny):
+    grammars, refused = Grammars(tiny.tokenizer), []
+
+    def wait_for_the_end():
+        with pytest.raises(BadRequest):
+            grammars.start(ENDLESS)
+        refused.append(ENDLESS)
+
+    grammars.start(SUM)
+    other = Thread(target=wait_for_the_end)
+    other.start()
+    grammars.start(ANY_JSON_OBJECT)
+    assert not refused, "the hard one was still being tried"
+    other.join()
+    assert refused
 
 
 def test_a_mask_is_the_same_bit_by_bit_and_as_a_tensor():

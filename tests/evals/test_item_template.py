@@ -1,5 +1,7 @@
 """Places in an eval's templates."""
 
+import time
+
 import pytest
 
 from chiliad.errors import EvalError
@@ -26,6 +28,13 @@ def test_places_are_filled(template, text):
 def test_a_place_without_a_value_is_an_error(path):
     with pytest.raises(EvalError, match="There is no"):
         fill("{{" + path + "}}", VALUES)
+
+
+def test_a_place_that_never_ends_takes_no_time():
+    began = time.process_time()
+    endless = "{{" + " " * 100_000
+    assert fill(endless, VALUES) == endless
+    assert time.process_time() - began < 1
 
 
 def test_a_value_is_found_as_it_is():

@@ -88,6 +88,8 @@ class EngineService:
         on_event: OnEvent,
         *,
         keep_to_choices: bool,
+        share: str | None,
+        priority: int = 0,
         grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Handle:
@@ -107,6 +109,8 @@ class EngineService:
             grammar=grammar,
             eos_ids=frozenset() if model.endless else self.tokenizer.eos_ids,
             prompt_logprobs=prompt_logprobs,
+            share=share or "",
+            priority=priority,
         )
         return self.engine.submit(request, partial(self._pass_on, on_event))
 

@@ -1,10 +1,12 @@
 """Every route × everybody: who may, who may not, and that a new route has to say so."""
 
 import re
+from pathlib import Path
 
 import pytest
 from starlette.routing import Route
 
+import chiliad
 from chiliad.config import ServerSettings, Settings
 from chiliad.server import create_app
 from chiliad.server.access import ACCESS, Doors
@@ -87,6 +89,7 @@ EXPECTED = {
     "GET /v1/corrections/{expert}": READERS,
     "POST /v1/corrections/{expert}/dataset": WORKERS,
     "POST /v1/corrections/{expert}/retrain": WORKERS,
+    "POST /v1/corrections/{expert}/prefer": WORKERS,
     "PUT /v1/corrections/{expert}/rule": WORKERS,
     "DELETE /v1/corrections/{expert}/rule": WORKERS,
     "GET /v1/suggestions": READERS,
@@ -100,6 +103,7 @@ EXPECTED = {
     "GET /": KNOWN,
     "GET /experts/{name}": READERS,
     "GET /experts/{name}/{number}/card": READERS,
+    "POST /experts/{name}/evaluate": WORKERS,
     "POST /experts/{name}/promote": WORKERS,
     "POST /experts/{name}/rollback": WORKERS,
     "GET /train": WORKERS,
@@ -245,3 +249,11 @@ def test_a_server_for_others_is_never_open(service):
 
         app = create_app(service, ServerSettings(host="0.0.0.0"), accounts)
         assert TestClient(app).get("/v1/models").status_code == 401
+
+
+def test_code_of_a_user_is_run_from_the_command_line_only():
+    sources = Path(chiliad.__file__).parent
+    running = {
+        path.relative_to(sources).parts[0] for path in sources.rglob("*.py") if "load_scorer(" in path.read_text()
+    }
+    assert running == {"cli", "metrics"}

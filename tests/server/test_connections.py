@@ -1,5 +1,6 @@
 """Raw connections: slow, endless and broken heads cost the server little, and it goes on."""
 
+import json
 import socket
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from chiliad.server import connection
 from tests.server.conftest import TIMEOUT_S, running
+from tests.server.test_load import wait_until
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -14,6 +16,7 @@ GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.fixture
 def impatient(service, monkeypatch):
     monkeypatch.setattr(connection, "HEAD_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(connection, "READ_SECONDS_MAX", 0.5)
     with running(service) as server:
         yield server
 
@@ -70,6 +73,48 @@ def test_a_kept_connection_has_time_between_requests_but_not_within_one(impatien
         assert answer(client).startswith(b"HTTP/1.1 200")
         client.sendall(GET[:-2])
         assert read_all(client) == b""
+
+
+def test_a_client_that_reads_nothing_of_its_answer_is_hung_up_on(impatient):
+    body = json.dumps({"model": "tiny", "prompt": "a" * 900_000}).encode()
+    head = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(TIMEOUT_S)
+        client.connect(("127.0.0.1", impatient.port))
+        client.sendall((head % len(body) + body) * 8)
+        open_ones = impatient.server.server_state.connections
+        wait_until(lambda: open_ones)
+        wait_until(lambda: not open_ones)
+
+
+def test_a_client_that_reads_slowly_gets_all_of_it(impatient):
+    with connected(impatient) as client:
+        client.sendall(GET)
+        time.sleep(1)
+        assert answer(client).endswith(b"}")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 0\r\nContent-Length: 60\r\n\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length: +0\r\n\r\n",
+        b"Content-Length : 0\r\n\r\n",
+    ],
+)
+def test_what_two_servers_would_cut_in_two_ways_is_not_cut_at_all(served, head):
+    """A proxy in front may see one request where this server would see two, the second one with another's name."""
+    with connected(served) as client:
+        client.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\n" + head + GET.replace(b"/health", b"/version"))
+        client.shutdown(socket.SHUT_WR)
+        said = read_all(client)
+    assert said.startswith(b"HTTP/1.1 400")
+    assert b"version" not in said
 
 
 @pytest.mark.parametrize("endless", [b"X: " + b"y" * 1000 + b"\r\n", b"y" * 1000])

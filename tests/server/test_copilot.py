@@ -27,7 +27,7 @@ class ScriptedService(EngineService):
     def start(self, model, prompt, sampling, on_event, **options):
         self.asked.append((self.tokenizer.decode(list(prompt)), options["grammar"]))
         scripted = replace(model, labels=(self.script.popleft(),))
-        return super().start(scripted, prompt, sampling, on_event, keep_to_choices=True)
+        return super().start(scripted, prompt, sampling, on_event, keep_to_choices=True, share=options["share"])
 
 
 @pytest.fixture(scope="module")

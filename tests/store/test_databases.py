@@ -76,8 +76,13 @@ def test_nothing_but_the_folders_own_files_is_opened(databases, whole, tmp_path)
 
 @pytest.mark.parametrize(
     ("change", "room"),
-    [(lambda whole: whole[:5000], ROOM), (lambda whole: b"PK" + whole, ROOM), (lambda whole: whole, 9000)],
-    ids=["cut short", "something else", "too large"],
+    [
+        (lambda whole: whole[:5000], ROOM),
+        (lambda whole: b"PK" + whole, ROOM),
+        (lambda whole: whole, 9000),
+        (lambda whole: b"", ROOM),
+    ],
+    ids=["cut short", "something else", "too large", "empty"],
 )
 def test_what_is_refused_leaves_nothing(databases, whole, tmp_path, change, room):
     with pytest.raises(FileRefused):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 
+from chiliad.base.gguf_header import check_header
 from chiliad.errors import BrokenBase
 
 _MAGIC = b"GGUF"
@@ -33,6 +34,7 @@ class GgufFile:
             if stream.read(4) != _MAGIC:
                 raise BrokenBase(f"{path.name} is not a GGUF file.", fix="Give a .gguf file that llama.cpp can load.")
         try:
+            check_header(path)
             reader = GGUFReader(path)
             metadata = {name: field.contents() for name, field in reader.fields.items()}
         except (ValueError, IndexError, KeyError, OverflowError, TypeError, struct.error) as error:

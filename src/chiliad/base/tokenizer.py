@@ -45,7 +45,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`: nothing added at either end, special tokens in the text recognised."""
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        # as a batch, since the other call keeps every thread of the process waiting: for half a minute of digits
+        ids: list[int] = self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
     def encode_text(self, text: str) -> list[int]:

@@ -11,6 +11,10 @@ from chiliad.errors import UnreadableFile
 
 FILE_BYTES_MAX = 1 << 30
 """of one file, after unpacking"""
+EXPANSION_MAX = 200
+"""times that a file may grow by unpacking"""
+EXPANSION_FREE_BYTES = 64 << 20
+"""unpacked bytes up to which no growth is suspicious"""
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARKS = (
@@ -49,11 +53,16 @@ def read_text(path: Path) -> str:
     return text
 
 
-def check_size(byte_count: int, name: str) -> None:
+def unpacked_bytes_max(path: Path) -> int:
+    """What a packed file may unpack to: one of megabytes that unpacks to gigabytes is made to do harm."""
+    return min(FILE_BYTES_MAX, max(EXPANSION_FREE_BYTES, EXPANSION_MAX * path.stat().st_size))
+
+
+def check_size(byte_count: int, name: str, *, bytes_max: int = FILE_BYTES_MAX) -> None:
     """Raise UnreadableFile when a file, unpacked, is larger than what is read."""
-    if byte_count > FILE_BYTES_MAX:
+    if byte_count > bytes_max:
         raise UnreadableFile(
-            f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB when unpacked.",
+            f"{name} is larger than {bytes_max >> 20} MiB when unpacked.",
             fix="Give a part of it: an expert learns from thousands of rows, not from millions.",
         )
 
@@ -61,14 +70,15 @@ def check_size(byte_count: int, name: str) -> None:
 def _unpacked(path: Path) -> bytes:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
+    bytes_max = unpacked_bytes_max(path) if packed else FILE_BYTES_MAX
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
+            data = file.read(bytes_max + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableFile(
             f"{path.name} is a damaged or truncated gzip file: {error}.", fix="Copy or download it again."
         ) from error
-    check_size(len(data), path.name)
+    check_size(len(data), path.name, bytes_max=bytes_max)
     return data
 
 

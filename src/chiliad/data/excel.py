@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from chiliad.data.decode import check_size
+from chiliad.data.decode import check_size, unpacked_bytes_max
 from chiliad.data.table import Table, table_from_grid
 from chiliad.errors import UnreadableFile
 
@@ -20,7 +20,8 @@ def read_excel(path: Path) -> Table:
     """Read the first visible sheet; its first row that is not blank holds the column names. Raises DataError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            check_size(sum(part.file_size for part in archive.infolist()), path.name)
+            unpacked = sum(part.file_size for part in archive.infolist())
+            check_size(unpacked, path.name, bytes_max=unpacked_bytes_max(path))
         return _first_sheet(path)
     except _DAMAGED as error:
         raise UnreadableFile(

@@ -13,6 +13,8 @@ from chiliad.errors import UnreadableFile
 
 LINE_BYTES_MAX = 4 * ROW_CHARS_MAX
 """what the characters of a row may take in UTF-8"""
+ARRAY_CHARS_MAX = 64 << 20
+"""of a whole file that is one array, which is taken in at once: as objects it may be thirty times as large"""
 
 
 def read_json_lines(path: Path) -> Table:
@@ -60,6 +62,9 @@ def _from_lines(text: str, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _from_array(text: str, name: str) -> Iterator[dict[str, Any]]:
+    if len(text) > ARRAY_CHARS_MAX:
+        cause = f"{name} is one array of more than {ARRAY_CHARS_MAX >> 20} million characters."
+        raise UnreadableFile(cause, fix="Write one object a line (JSONL), which is read a line at a time.")
     for number, value in enumerate(_parsed(text, name, 1), start=1):
         yield _as_object(value, f"{name}, element {number}")
 

@@ -134,7 +134,7 @@ def _divided(bundles: list[Bundle], wanted: dict[str, int], *, by_answer: bool) 
     """
     if len(bundles) < len(wanted):
         raise UnusableData(
-            f"The rows form {len(bundles)} independent bundles of equal inputs or groups, too few to be divided.",
+            f"There are only {len(bundles)} different inputs or groups, too few to learn from some and test on others.",
             fix="Add rows with other inputs, or use a finer group column.",
         )
     rows_all = sum(wanted.values())

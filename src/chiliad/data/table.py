@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,11 @@ from chiliad.errors import ColumnsNotFound, UnreadableFile, UnusableData
 
 ROW_CHARS_MAX = 1_000_000
 """one row longer than this is an error: no base model reads so much, and it is mostly a quote left open"""
+CELLS_MAX = 20_000_000
+"""of a whole table, those that are empty included: some gigabytes. A few bytes of a file can stand for a million cells"""
+
+COLUMNS_MAX = 16_384
+"""what a sheet of Excel has"""
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,20 @@ class Table:
 def table_from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the rows") -> Table:
     """Make a table of mappings; its columns are all their keys in the order of first appearance.
 
-    Raises UnusableData when there are none.
+    Raises UnusableData when there are none, UnreadableFile when there are too many.
     """
-    own = [dict(row) for row in rows]
+    own: list[dict[str, Any]] = []
+    cells = 0
+    for row in rows:
+        own.append(dict(row))
+        cells += max(1, len(row))
+        if cells > CELLS_MAX:
+            raise too_many_cells(source)
     if not own:
         raise empty(source)
-    return Table(tuple(dict.fromkeys(key for row in own for key in row)), own, source)
+    columns = tuple(dict.fromkeys(key for row in own for key in row))
+    _check_number(columns, source)
+    return Table(columns, own, source)
 
 
 def table_from_frame(frame: Any, source: str = "the data frame") -> Table:
@@ -57,13 +71,15 @@ def table_from_grid(grid: Iterable[tuple[int, Sequence[Any]]], source: str, unit
     _, header = next(filled, (0, []))
     names = [cell_text(cell).strip() or f"unnamed {place}" for place, cell in enumerate(header, start=1)]
     _check_names(names, source)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, cells in filled:
         if len(cells) > len(names):
             raise UnreadableFile(
                 f"{source}, {unit} {number}: {len(cells)} cells, but there are {len(names)} column names.",
                 fix="Put quotes around text that contains the delimiter, and give every column a name.",
             )
+        if (len(rows) + 1) * len(names) > CELLS_MAX:
+            raise too_many_cells(source)
         rows.append(dict.fromkeys(names) | dict(zip(names, cells, strict=False)))
     if not rows:
         raise empty(source)
@@ -90,6 +106,20 @@ def empty(source: str) -> UnusableData:
     """The error for a source without a single row."""
     return UnusableData(
         f"{source} has no rows.", fix="Give a table with column names and one example a row, such as: input,output."
+    )
+
+
+def _check_number(names: Sequence[str], source: str) -> None:
+    if len(names) > COLUMNS_MAX:
+        raise UnreadableFile(
+            f"{source} has more than {COLUMNS_MAX:,} columns.", fix="Give the columns that an expert is to learn from."
+        )
+
+
+def too_many_cells(source: str) -> UnreadableFile:
+    return UnreadableFile(
+        f"{source} has more than {CELLS_MAX:,} cells.",
+        fix="Give a part of it: an expert learns from thousands of rows, not from millions.",
     )
 
 
@@ -137,6 +167,8 @@ def _trimmed(cells: Sequence[Any]) -> list[Any]:
 
 
 def _check_names(names: Sequence[str], source: str) -> None:
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    _check_number(names, source)
+    counted = Counter(names)
+    twice = next((name for name in names if counted[name] > 1), None)
     if twice is not None:
         raise ColumnsNotFound(f"{source} has two columns named {twice!r}.", fix="Rename one of them.")

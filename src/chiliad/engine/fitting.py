@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from chiliad.adapters import Adapter, CoreAdapter, Ia3Adapter
+from chiliad.adapters import Adapter, CoreAdapter, Ia3Adapter, PrefixAdapter
+from chiliad.adapters.prefix import BEFORE
 from chiliad.adapters.stored_pairs import Key, Places, StoredPairs
 from chiliad.errors import BrokenAdapter
 from chiliad.models import SITES, TransformerConfig
@@ -29,6 +30,8 @@ def require_fit(adapter: Adapter, config: TransformerConfig) -> None:
 def _unfit(adapter: Adapter, config: TransformerConfig) -> Key | None:
     if isinstance(adapter, Ia3Adapter):
         return _first_unfit_scale(adapter, config)
+    if isinstance(adapter, PrefixAdapter):
+        return _first_unfit_prefix(adapter, config)
     if isinstance(adapter, CoreAdapter):
         return _first_unfit_pair(
             ((key, a.shape, b.shape) for key, (a, b) in adapter.basis.pairs()), adapter.rank, config
@@ -57,4 +60,14 @@ def _first_unfit_scale(adapter: Ia3Adapter, config: TransformerConfig) -> Key | 
     for (layer, site), scale in adapter.scales.items():
         if not (layer < config.num_layers and scale.shape == (config.scaled_width(site),)):
             return layer, site
+    return None
+
+
+def _first_unfit_prefix(adapter: PrefixAdapter, config: TransformerConfig) -> Key | None:
+    """All layers have one: it stands in each before a sequence's own tokens."""
+    size = (adapter.shape.virtual_tokens, config.num_kv_heads, config.head_dim)
+    for layer in range(max(config.num_layers, len(adapter.layers))):
+        parts = adapter.layers.get((layer, BEFORE), ())
+        if not (layer < config.num_layers and parts and all(part.shape == size for part in parts)):
+            return layer, BEFORE
     return None

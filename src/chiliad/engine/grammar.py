@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from chiliad.base import Tokenizer
+from chiliad.engine.grammar_trial import needs_trial, passes_trial
 from chiliad.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -96,37 +97,50 @@ class GrammarPath:
 
 
 class Grammars:
-    """Compiles grammars for one tokenizer. May be used from any thread: compiling does not wait for the engine."""
+    """Compiles grammars for one tokenizer. May be used from any thread: one that is compiled keeps no other waiting."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._compiled: OrderedDict[Grammar, LLMatcher] = OrderedDict()
-        self._vocabulary: LLTokenizer | None = None
+        self._known: LLTokenizer | None = None
         self._lock = threading.Lock()
+        """of what is kept; never held while a grammar is compiled"""
+        self._first = threading.Lock()
 
     def start(self, grammar: Grammar) -> GrammarPath:
         """The beginning of an answer. Raises BadRequest for a grammar that cannot be understood."""
         with self._lock:
-            matcher = self._compiled.pop(grammar, None) or self._compile(grammar)
+            matcher = self._compiled.get(grammar)
+        if matcher is None:
+            matcher = self._compile(grammar)
+        with self._lock:
             self._compiled[grammar] = matcher
+            self._compiled.move_to_end(grammar)
             if len(self._compiled) > GRAMMARS_KEPT:
                 self._compiled.popitem(last=False)
-            return GrammarPath(matcher.deep_copy())
+        return GrammarPath(matcher.deep_copy())
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
-        from llguidance import LLMatcher, LLTokenizer  # a second of work that few processes need
+        from llguidance import LLMatcher  # a second of work that few processes need
 
-        if self._vocabulary is None:
-            ends = sorted(self._tokenizer.eos_ids)
-            self._vocabulary = LLTokenizer(self._tokenizer.to_json(), eos_token=ends)
         try:
             source = _source(LLMatcher, grammar)
         except ValueError as error:
             raise _not_understood(grammar, str(error)) from None
-        matcher = LLMatcher(self._vocabulary, source, log_level=0)
+        if grammar.kind is not GrammarKind.REGEX and needs_trial(grammar.source) and not passes_trial(source):
+            raise _too_complex("its patterns take too long to bring together")
+        matcher = LLMatcher(self._vocabulary(), source, log_level=0)
         if matcher.is_error():
             raise _not_understood(grammar, matcher.get_error())
         return matcher
+
+    def _vocabulary(self) -> LLTokenizer:
+        from llguidance import LLTokenizer
+
+        with self._first:
+            if self._known is None:
+                self._known = LLTokenizer(self._tokenizer.to_json(), eos_token=sorted(self._tokenizer.eos_ids))
+            return self._known
 
 
 def _source(compiler: type[LLMatcher], grammar: Grammar) -> str:
@@ -146,4 +160,4 @@ def _not_understood(grammar: Grammar, why: str) -> BadRequest:
 
 
 def _too_complex(why: str) -> BadRequest:
-    return BadRequest(f"The grammar became too complex: {why.strip().splitlines()[0]}", fix="Make it simpler.")
+    return BadRequest(f"The grammar became too complex: {why.strip().splitlines()[0]}.", fix="Make it simpler.")

@@ -11,14 +11,15 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter
+from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter, LoraAdapter, PrefixAdapter
 from chiliad.adapters.ia3 import IA3_SITES
 from chiliad.adapters.stored_pairs import Place, Places, StoredPairs
 from chiliad.base import ReadQuantised
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import LAYOUTS_KEPT, require_fit
 from chiliad.engine.kv_blocks import KVBlocks
-from chiliad.engine.native_weights import native_weights, no_codes
+from chiliad.engine.native_weights import native_weights
+from chiliad.engine.prefixes import prefix_not_served
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.kernels import (
     BLOCK_TOKENS,
@@ -32,6 +33,7 @@ from chiliad.kernels import (
     SitePlace,
 )
 from chiliad.models import SITES, Group, Llama, Transformer, TransformerConfig
+from chiliad.models.codes import no_codes
 
 Pairs = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
 """(layer, site) -> (A, B)"""
@@ -97,10 +99,12 @@ class NativeRunner:
         return self._cache.tokens_free
 
     def prepare(self, adapter: Adapter) -> NativeAdapter:
+        if isinstance(adapter, PrefixAdapter):
+            raise prefix_not_served()
         require_fit(adapter, self._config)
         return NativeAdapter(adapter.hash, self._pack(adapter))
 
-    def _pack(self, adapter: Adapter) -> PackedAdapter:
+    def _pack(self, adapter: LoraAdapter | CoreAdapter | Ia3Adapter) -> PackedAdapter:
         if isinstance(adapter, CoreAdapter):
             cores = torch.stack([adapter.cores[site] for site in SITES if site in adapter.cores], dim=1)
             return PackedCore(self._basis(adapter.basis), cores)

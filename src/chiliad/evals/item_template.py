@@ -9,13 +9,13 @@ from typing import Any
 
 from chiliad.errors import EvalError
 
-_PLACE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_PLACE = re.compile(r"\{\{([^{}]*)\}\}")
 _STEP = re.compile(r"[^.\[\]]+")
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """Put the values into their places; one that is no text is written as JSON. Raises EvalError where there is none."""
-    return _PLACE.sub(lambda place: _text(look_up(place.group(1), values)), template)
+    return _PLACE.sub(lambda place: _text(look_up(place.group(1).strip(), values)), template)
 
 
 def look_up(path: str, values: Mapping[str, Any]) -> Any:

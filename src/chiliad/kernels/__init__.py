@@ -2,6 +2,7 @@
 
 from chiliad.kernels.argmax import argmax
 from chiliad.kernels.blocks import BLOCK_INPUTS, BlockWeight, Format
+from chiliad.kernels.compact import CompactWeight
 from chiliad.kernels.decoder import (
     BLOCK_TOKENS,
     Decoder,
@@ -29,6 +30,7 @@ __all__ = [
     "BLOCK_INPUTS",
     "BLOCK_TOKENS",
     "BlockWeight",
+    "CompactWeight",
     "Decoder",
     "DecoderShape",
     "DecoderWork",

@@ -34,11 +34,11 @@ class MachinePrice:
             owned = settings.machine_purchase / (settings.machine_life_years * YEAR_S) * HOUR_S
             hourly = owned + settings.power_watts / 1000 * settings.power_per_kwh
             told = (
-                f"{settings.machine_purchase:g} over {settings.machine_life_years:g} years, "
+                f"bought for {settings.machine_purchase:g} and used for {settings.machine_life_years:g} years, "
                 f"{settings.power_watts:g} W at {settings.power_per_kwh:g} per kWh"
             )
         assumed = "Chiliad's assumptions: " if settings == PriceSettings() else ""
-        told = f"{assumed}{told}, idle {settings.idle_share:.0%} of the time"
+        told = f"{assumed}{told}, without work {settings.idle_share:.0%} of the time"
         return cls(settings.currency, hourly / HOUR_S / (1 - settings.idle_share), told)
 
     def cost(self, machine_s: float) -> float:

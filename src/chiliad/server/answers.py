@@ -12,7 +12,7 @@ from starlette.types import Receive
 from chiliad.engine import Aborted, AbortReason, Completion, Delta, Event, Failed, Finished, OnEvent
 from chiliad.errors import ChiliadError
 from chiliad.server.bill import Bill
-from chiliad.server.errors import HttpError
+from chiliad.server.errors import HttpError, Told
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.service import Handle
 
@@ -35,10 +35,11 @@ class Answers:
     fails; the others are then of no use and cancelled.
     """
 
-    def __init__(self, starts: list[Start], bill: Bill, mailbox: Mailbox) -> None:
+    def __init__(self, starts: list[Start], bill: Bill, mailbox: Mailbox, told: Told) -> None:
         """Raises what a start raises; no answer is under way then. What they take is on `bill`, which stays open."""
         self.bill = bill
         self._mailbox = mailbox
+        self._told = told
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._unfinished: dict[int, Handle] = {}
         try:
@@ -55,7 +56,7 @@ class Answers:
             match event:
                 case Failed(error):
                     self.cancel()
-                    raise error
+                    raise self._told(error)
                 case Aborted(reason):
                     self.cancel()
                     raise _aborted(reason)

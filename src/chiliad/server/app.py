@@ -91,8 +91,10 @@ def create_app(
     loopback_only = is_loopback(settings.host)
     callers = Callers(accounts, api_key=api_key, open_until_keys=loopback_only, everybody=everybody)
     keeping = Keeping(workspace.feedback.answers, workspace.settings.answers.keep) if workspace else None
-    attach(app, ServerState(service, accounts, callers, admin_link, keeping))
-    errors.install(app, answer)
+    hidden = (workspace.folder, workspace.settings.cache_dir) if workspace else ()
+    told = errors.without_folders(hidden)
+    attach(app, ServerState(service, accounts, callers, admin_link, keeping, told))
+    errors.install(app, answer, told)
     routers = [routes.router for routes in ROUTES]
     if workspace is not None:
         attach_workspace(app, workspace)

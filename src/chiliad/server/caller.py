@@ -35,6 +35,11 @@ class Caller:
         return None if self.role is Role.ADMIN else self.project
 
     @property
+    def share(self) -> str | None:
+        """As whom it takes turns with others at the engine; None for anybody, whose experts take turns instead."""
+        return None if self.id == ANYBODY.id else self.id
+
+    @property
     def scope(self) -> Scope:
         """Of the files, jobs and evals that it makes and sees."""
         return Scope(self.project, sees_all=self.role is Role.ADMIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from chiliad.engine import SamplingParams
+from chiliad.engine import Grammar, SamplingParams
 from chiliad.server.answers import Start
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller
@@ -13,6 +13,7 @@ from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.state import ServerState
+from chiliad.server.tokens import check_chars
 from chiliad.server.wire.chat import ChatBody
 
 
@@ -29,22 +30,34 @@ class Prepared:
 async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: Caller) -> Prepared:
     """Find the model, render the prompt and open the bill. Raises ExpertNotFound, BaseNotFound, BadRequest, HttpError."""
     turns = body.turns()
-    model, prompt = await asyncio.to_thread(_read, state.service, body, turns)
+    model, prompt, grammar = await asyncio.to_thread(_read, state.service, body, turns)
+    await state.compile(model, grammar)
     keepsake = state.keepsake(body, answer_id, model, [turns] * body.choices, caller)
     samplings = [_sampling(model, prompt, body, keepsake, choice) for choice in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for sampling in samplings]
+
+    def start(sampling: SamplingParams) -> Start:
+        return lambda on_event: state.service.start(
+            model,
+            prompt,
+            sampling,
+            on_event,
+            keep_to_choices=True,
+            share=caller.share,
+            priority=body.engine_priority,
+            grammar=grammar,
+        )
+
     tokens_max = sum(sampling.max_tokens for sampling in samplings)
     order = Order(answer_id, model.root, len(prompt), tokens_max, body.choices)
+    starts = [start(sampling) for sampling in samplings]
     return Prepared(model, starts, await state.open_bill(order, caller), keepsake)
 
 
-def _read(service: AnyService, body: ChatBody, turns: Turns) -> tuple[ServedModel, tuple[int, ...]]:
+def _read(service: AnyService, body: ChatBody, turns: Turns) -> tuple[ServedModel, tuple[int, ...], Grammar | None]:
     """All that has to happen on a worker thread, in one visit: going there and back costs more than most of it."""
     model = service.resolve(body.model)
-    prompt = service.render(model, turns)
-    if body.grammar is not None:
-        service.compile(model, body.grammar)
-    return model, prompt
+    check_chars(sum(len(turn["content"]) for turn in turns), model.context_max)
+    return model, service.render(model, turns), body.grammar
 
 
 def _sampling(
@@ -57,9 +70,3 @@ def _sampling(
         room=model.context_max - len(prompt),
         logprobs=keepsake.logprobs_top if body.logprobs_top is None else body.logprobs_top,
     )
-
-
-def _start(
-    service: AnyService, model: ServedModel, prompt: tuple[int, ...], body: ChatBody, sampling: SamplingParams
-) -> Start:
-    return lambda on_event: service.start(model, prompt, sampling, on_event, keep_to_choices=True, grammar=body.grammar)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -76,11 +77,34 @@ Answer = Callable[[Request, ChiliadError], Response]
 """how an error is put to whoever asked"""
 
 
-def install(app: FastAPI, answer: Answer) -> None:
+Told = Callable[[ChiliadError], ChiliadError]
+"""what of an error a client is told"""
+
+
+def without_folders(folders: Sequence[Path]) -> Told:
+    """What lies in one of `folders` is told without saying where that is: the log says it to whoever runs the server."""
+    places = sorted({f"{place}/" for folder in folders for place in (folder, folder.absolute())}, key=len, reverse=True)
+
+    def hidden(text: str) -> str:
+        for place in places:
+            text = text.replace(place, "")
+        return text
+
+    def told(error: ChiliadError) -> ChiliadError:
+        if not any(place in str(error) for place in places):
+            return error
+        _log(error)
+        cause, fix = hidden(error.cause), hidden(error.fix)
+        return HttpError(status_of(error), code_of(error), cause, fix=fix, param=_param_of(error))
+
+    return told
+
+
+def install(app: FastAPI, answer: Answer, told: Told) -> None:
     """Give every exception that leaves a route an answer; none shows a traceback."""
 
     async def on_error(request: Request, raised: Exception) -> Response:
-        error = _understood(request, raised)
+        error = _understood(request, told(raised) if isinstance(raised, ChiliadError) else raised)
         reply = answer(request, error)
         if isinstance(raised, HTTPException):
             reply.headers.update(raised.headers or {})
@@ -174,8 +198,7 @@ def _param_of(error: ChiliadError) -> str | None:
 def _understood(request: Request, raised: Exception) -> ChiliadError:
     match raised:
         case ChiliadError():
-            if status_of(raised) >= 500 and not isinstance(raised, HttpError):
-                log.error("%s", raised, exc_info=raised)
+            _log(raised)
             return raised
         case RequestValidationError():
             return _explain(raised.errors()[0])
@@ -184,6 +207,12 @@ def _understood(request: Request, raised: Exception) -> ChiliadError:
         case _:  # Starlette logs the traceback and raises it again after this answer
             cause = "Something in the server broke while it answered."
             return HttpError(500, "internal_error", cause, fix="Read the server's log, then try again.")
+
+
+def _log(error: ChiliadError) -> None:
+    """What is the server's own failure, with all that a client is not told."""
+    if status_of(error) >= 500 and not isinstance(error, HttpError):
+        log.error("%s", error, exc_info=error)
 
 
 def _explain(problem: dict[str, Any]) -> HttpError:

@@ -11,6 +11,7 @@ from chiliad.server.errors import HttpError
 from chiliad.server.job_ids import id_on_wire
 from chiliad.server.wire import fine_tuning as wire
 from chiliad.store import Job, JobEvent, Jobs, JobState
+from chiliad.training.recipe import BETA
 from chiliad.workspace import Workspace
 from chiliad.workspace.fine_tuning import best_step
 
@@ -49,7 +50,7 @@ def job_on_wire(jobs: Jobs, job: Job) -> wire.FineTuningJob:
         result_files=[result["result_file"]] if result else [],
         trained_tokens=result.get("trained_tokens"),
         hyperparameters=used,
-        method={"type": "supervised", "supervised": {"hyperparameters": used}},
+        method=_method(asked, result, used),
         seed=asked["seed"],
         integrations=[],
         metadata=asked["metadata"],
@@ -114,6 +115,13 @@ def _hyperparameters(asked: Mapping[str, Any], result: Mapping[str, Any]) -> wir
     )
 
 
+def _method(asked: Mapping[str, Any], result: Mapping[str, Any], used: wire.HyperparametersUsed) -> wire.MethodUsed:
+    """Jobs that were queued before there was a choice are supervised."""
+    if asked.get("method") != "dpo":
+        return {"type": "supervised", "supervised": {"hyperparameters": used}}
+    return {"type": "dpo", "dpo": {"hyperparameters": {**used, "beta": asked["beta"] or (BETA if result else "auto")}}}
+
+
 def _estimated_finish(jobs: Jobs, job: Job) -> int | None:
     if job.state is not JobState.RUNNING:
         return None
@@ -131,7 +139,7 @@ def _error(job: Job) -> wire.JobError | None:
 def _message(event: JobEvent) -> str:
     data = event.data or {}
     if "step" not in data:
-        return event.text
+        return f"{event.text}: {data['done']}/{data['total']}" if data.get("total") else event.text
     loss = "" if data.get("loss") is None else f": training loss={data['loss']:.4f}"
     held_out = "" if data.get("dev_loss") is None else f", validation loss={data['dev_loss']:.4f}"
     return f"Step {data['step']}/{data['steps']}{loss}{held_out}"

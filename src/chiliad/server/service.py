@@ -99,10 +99,14 @@ class Service(Records, Protocol[M]):
         on_event: OnEvent,
         *,
         keep_to_choices: bool,
+        share: str | None,
+        priority: int = 0,
         grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Handle:
         """Begin one answer; its events go to `on_event`, on whichever thread makes them.
+
+        Those of different shares take turns, and with None each expert is a share of its own; a higher priority comes first.
 
         With `keep_to_choices` an expert with a closed set of answers gives one of them, unless a `grammar`, which
         `compile` has seen, says what the answer has to look like. `prompt_logprobs` asks for the

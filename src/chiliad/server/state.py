@@ -9,14 +9,14 @@ from typing import Annotated, cast
 
 from fastapi import Depends, FastAPI, Request
 
-from chiliad.engine import Completion
+from chiliad.engine import Completion, Grammar
 from chiliad.errors import ChiliadError
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.admin_link import AdminLink
 from chiliad.server.answers import Answers, Start, failing_when_gone
 from chiliad.server.bill import Bill, Order
 from chiliad.server.caller import Caller, Callers
-from chiliad.server.errors import HttpError, code_of
+from chiliad.server.errors import HttpError, Told, code_of
 from chiliad.server.keepsake import Keeping, Keepsake
 from chiliad.server.mailbox import Mailbox
 from chiliad.server.meters import Meters
@@ -25,6 +25,8 @@ from chiliad.server.wire.request import GenerationBody
 
 QUERIES_AT_ONCE_MAX = 2
 """so that slow queries leave worker threads to other requests"""
+GRAMMARS_AT_ONCE_MAX = 2
+"""compiled, for the same reason"""
 
 
 class ServerState:
@@ -37,14 +39,17 @@ class ServerState:
         callers: Callers,
         admin_link: AdminLink | None,
         keeping: Keeping | None,
+        told: Told,
     ) -> None:
         self.service = service
         self.accounts = accounts
         self.callers = callers
         self.admin_link = admin_link
         self._keeping = keeping
+        self._told = told
         self.queries = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
         """taken by whoever runs one on a database of the workspace"""
+        self._compiling = asyncio.Semaphore(GRAMMARS_AT_ONCE_MAX)
         self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False
@@ -55,6 +60,12 @@ class ServerState:
 
     async def resolve(self, model_id: str) -> ServedModel:
         return await asyncio.to_thread(self.service.resolve, model_id)
+
+    async def compile(self, model: ServedModel, grammar: Grammar | None) -> None:
+        """Make a grammar ready, if there is one, before anything is begun with it. Raises BadRequest."""
+        if grammar is not None:
+            async with self._compiling:
+                await asyncio.to_thread(self.service.compile, model, grammar)
 
     async def open_bill(self, order: Order, caller: Caller) -> Bill:
         """What answers may be begun on, at once. Raises HttpError (429) when it passes a limit of the caller."""
@@ -83,7 +94,7 @@ class ServerState:
         """Start answers that `end` must be called for. Raises HttpError (503) from `close` on, and what a start raises."""
         try:
             self.refuse_if_closing()
-            answers = Answers(starts, bill, self._mailbox)
+            answers = Answers(starts, bill, self._mailbox, self._told)
         except BaseException as error:
             if isinstance(error, ChiliadError):
                 self.meters.refuse(code_of(error))

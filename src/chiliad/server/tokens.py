@@ -13,6 +13,21 @@ from chiliad.server.wire.completions import CompletionLogprobs
 LOGPROB_MIN = -9999.0
 """stands for minus infinity, which JSON does not have"""
 
+TOKEN_CHARS_MAX = 256
+"""twice what the longest token of any vocabulary here has, a run of blanks"""
+
+
+def check_chars(chars: int, context_max: int) -> None:
+    """Raises HttpError (400), in the words of PromptTooLong, for a prompt that no tokenizer makes short enough.
+
+    Cutting ten megabytes into tokens takes some ten seconds, only to find that they are too many.
+    """
+    if chars > context_max * TOKEN_CHARS_MAX:
+        cause = (
+            f"This model's maximum context length is {context_max} tokens; the prompt of {chars} characters has more."
+        )
+        raise HttpError(400, "context_length_exceeded", cause, fix="Shorten the input.")
+
 
 def check_ids(ids: Iterable[int], tokenizer: Tokenizer, *, param: str) -> None:
     """Raises HttpError (400) for an id that the vocabulary does not have."""

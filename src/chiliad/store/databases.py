@@ -96,4 +96,6 @@ def _written(path: Path, chunks: Iterable[bytes], bytes_max: int) -> int:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
+    if not size:
+        raise FileRefused("The file is empty.", fix="Give a whole SQLite file.")
     return size

@@ -25,7 +25,8 @@ PREFIX_CHARS = len(MARK) + 6
 DEFAULT_PROJECT = "default"
 LIFE_S_MAX = 100 * 366 * 86400
 NAME_CHARS_MAX = 100
-_PROJECT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+PROJECT_PATTERN = r"[a-z0-9][a-z0-9._\-]{0,63}"
+_PROJECT = re.compile(PROJECT_PATTERN)
 
 
 class Role(StrEnum):

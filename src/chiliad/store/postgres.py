@@ -61,7 +61,10 @@ class Postgres(Backend):
         }
         theirs = {name: value for name, value in url.query.items() if name in arguments}
         engine = create_engine(
-            url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args={**arguments, **theirs}
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            hide_parameters=True,  # errors are logged; answers are not
+            connect_args={**arguments, **theirs},
         )
         super().__init__(engine, _place(url), {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
 

@@ -18,7 +18,7 @@ from chiliad.store.files import explain_disk_errors, folder_lock
 
 class Sqlite(Backend):
     def __init__(self, path: Path) -> None:
-        engine = create_engine(sqlite_url(path))
+        engine = create_engine(sqlite_url(path), hide_parameters=True)  # errors are logged; answers are not
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         super().__init__(engine, str(path), read_options={"begin": "BEGIN"})

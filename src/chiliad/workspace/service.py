@@ -155,6 +155,8 @@ class WorkspaceService:
         on_event: OnEvent,
         *,
         keep_to_choices: bool,
+        share: str | None,
+        priority: int = 0,
         grammar: Grammar | None = None,
         prompt_logprobs: int | None = None,
     ) -> Handle:
@@ -168,6 +170,8 @@ class WorkspaceService:
             choices=model.served.choices(version.choices) if version and keep_to_choices else None,
             grammar=grammar,
             prompt_logprobs=prompt_logprobs,
+            share=share,
+            priority=priority,
         )
         return model.served.engine.submit(request, on_event)
 

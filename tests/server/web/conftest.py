@@ -42,7 +42,8 @@ class Shop:
     @property
     def paths(self) -> list[str]:
         return [
-            "/", "/experts/evil", "/experts/evil?version=1", "/train", "/playground", "/compare", "/copilot", "/datasets",
+            "/", "/experts/evil", "/experts/evil?version=1", "/train", "/playground", "/compare", "/copilot",
+            "/copilot/tables?database=evil.db", "/datasets",
             f"/datasets/{self.dataset}", f"/datasets/{self.dataset}?part=test", "/jobs", f"/jobs/{self.job}",
             f"/jobs/{self.job}/progress", "/review", "/review?expert=evil&order=newest", "/review/odd-0",
             "/suggestions/odd-0", "/ledger", "/keys", "/settings", "/admin",

@@ -36,6 +36,15 @@ def test_every_page_can_be_read_by_everybody(opened, shop, options):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
 
 
+def test_on_a_telephone_the_link_of_the_page_one_is_on_can_be_seen(opened, shop):
+    page = opened(viewport=PHONE, has_touch=True)
+    page.goto(shop.running.url + "/settings")
+    page.wait_for_load_state()
+    box = page.locator(".top [aria-current]").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+
+
 def test_the_keyboard_gets_past_the_links_and_can_ask(opened, shop):
     page = opened()
     page.goto(shop.running.url + "/playground?expert=evil")
@@ -89,6 +98,10 @@ def test_an_expert_is_made_from_a_file_and_one_can_watch(opened, shop, tmp_path)
     page.get_by_role("button", name="Train it").click()
     page.wait_for_url("**/jobs/job-*")
     page.get_by_text("queued", exact=True).wait_for()
+    page.locator("#pause").focus()
+    page.locator("#progress").evaluate("progress => { progress.dataset.seen = true; }")
+    page.locator("#progress:not([data-seen])").wait_for()  # it has asked for itself again
+    assert page.evaluate("document.activeElement.id") == "pause"
     Worker(shop.workspace, shop.workspace.jobs, kinds={"train": quickly}).run(until_idle=True)
     page.get_by_text("tickets@1 is live.").wait_for()  # the page has heard of it by itself
     page.get_by_role("link", name="See its card").click()

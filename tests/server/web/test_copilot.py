@@ -140,6 +140,8 @@ def test_a_question_becomes_rows_by_keyboard(page, service):
     found = axe.run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_label("Query", exact=True).press_sequentially(" LIMIT 1")
+    page.get_by_text("Kept as the right query").wait_for(state="detached")  # that was said of another query
 
 
 def test_a_database_is_added_and_its_tables_are_shown(page, tmp_path):

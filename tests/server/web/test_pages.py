@@ -4,14 +4,17 @@ import re
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from chiliad.config import Settings
 from chiliad.server.access import ACCESS
+from chiliad.server.app import PAGES
 from chiliad.server.caller import COOKIE
 from chiliad.server.web.navigation import LINKS
 from chiliad.server.web.render import ASSETS, asset
 from chiliad.store import Role, Winner
 from chiliad.workspace import Workspace
+from chiliad.workspace.expert import CARD_FILE
 from tests.server.conftest import running
 from tests.server.web.conftest import ADMIN, EVIL
 from tests.tiny import ROWS
@@ -31,6 +34,13 @@ def test_no_text_from_outside_is_taken_for_markup(shop, admin):
         assert not re.search(r"<script>|<img|onerror='|</textarea><|60481729", page), path
     shown = [path for path in shop.paths if "&lt;script&gt;alert(1)" in admin.get(path).text]
     assert len(shown) >= 9, "the attacks are on most of the pages"
+
+
+def test_every_page_that_there_is_is_looked_at(shop):
+    routes = [route for page in PAGES for route in page.router.routes if "GET" in route.methods]
+    paths = [path.partition("?")[0] for path in shop.paths]
+    missed = {route.path for route in routes if not any(route.path_regex.fullmatch(path) for path in paths)}
+    assert missed == {"/experts/{name}/{number}/card"}, "which has a test of its own"
 
 
 def test_the_whole_card_is_a_page_that_may_do_nothing(admin):
@@ -86,11 +96,13 @@ def test_links_are_those_that_may_be_followed(shop, role):
         assert {http.get(path).status_code for path in shown} == {200}
 
 
-FORMS = [
-    "/experts/evil/promote", "/experts/evil/rollback", "/train", "/compare", "/keys", "/keys/key-1/revoke",
-    "/review/evil-0", "/review/evil-0/delete", "/review/experts/evil/retrain", "/review/experts/evil/rule",
-    "/suggestions", "/suggestions/odd-0", "/copilot/draft", "/copilot/run", "/copilot/accept", "/copilot/databases",
-]  # fmt: skip
+FORMS = sorted(
+    re.sub(r"{[^}]*}", "evil", route.path)
+    for page in PAGES
+    for route in page.router.routes
+    if isinstance(route, APIRoute) and "POST" in route.methods
+)
+"""of every page that there is, so that none is forgotten"""
 
 
 @pytest.mark.parametrize("path", FORMS)
@@ -102,6 +114,50 @@ def test_a_form_that_is_not_from_one_of_our_pages_is_refused(shop, path, origin)
         reply = http.post(path, data={"name": "x", "role": "admin"}, headers={"Cookie": f"{COOKIE}={token}"})
     assert reply.status_code == 403
     assert reply.json()["error"]["code"] in ("origin_required", "origin_not_allowed")
+
+
+def test_a_dataset_names_the_expert_that_learned_from_it_and_answers_to_its_whole_hash(shop, admin):
+    row = re.search(
+        rf'<tr>\s*<th scope="row"><a href="/datasets/{shop.dataset}".*?</tr>', admin.get("/datasets").text, re.DOTALL
+    )
+    assert 'href="/experts/evil"' in row[0]
+    digest = shop.workspace.expert("evil").version.dataset_hash
+    assert 'href="/experts/evil"' in admin.get(f"/datasets/{digest}").text
+    assert admin.get(f"/datasets/{shop.dataset[:-1]}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/", "Experts"), ("/experts/evil", "Experts"), ("/suggestions/odd-0", "Review"), ("/review/odd-0", "Review")],
+)
+def test_a_page_is_marked_among_the_links(admin, path, title):
+    marked = re.findall(
+        r'aria-current="page">([^<]+)<', re.search(r"<nav.*?</nav>", admin.get(path).text, re.DOTALL)[0]
+    )
+    assert marked == [title]
+
+
+def test_only_personal_data_that_was_found_is_told(admin):
+    table = "input,output\n" + "".join(f"write to me {n},label {n % 2}\n" for n in range(30))
+    found = admin.post("/train/check", files={"file": ("a.csv", table)}, data={"base": "tiny"}).text
+    assert "An expert can be trained on this" in found
+    assert "Likely personal data" not in found
+    found = admin.post("/train/check", files={"file": ("a.csv", table.replace("me 7", "ann@example.com"))}).text
+    assert "Likely personal data: email" in found
+    assert "Likely personal data: phone" not in found
+
+
+def test_a_version_without_a_card_is_evaluated_by_a_button(shop, admin):
+    assert "/experts/evil/evaluate" not in admin.get("/experts/evil").text
+    folder = shop.workspace.expert("evil").folder
+    card = (folder / CARD_FILE).rename(folder / "aside.json")
+    assert 'action="/experts/evil/evaluate"' in admin.get("/experts/evil").text
+    card.rename(folder / CARD_FILE)
+    sent = admin.post("/experts/evil/evaluate", data={"number": 1})
+    job = shop.workspace.jobs.get(sent.headers["location"].removeprefix("/jobs/"))
+    shop.workspace.jobs.cancel(job.id)
+    assert (job.kind, job.document) == ("evaluate", {"expert": "evil@1"})
+    assert admin.post("/experts/evil/evaluate", data={"number": 7}).status_code == 404
 
 
 def test_a_key_is_shown_once(shop, admin):
@@ -116,7 +172,7 @@ def test_a_key_is_shown_once(shop, admin):
 
 def test_settings_tell_no_secret(shop, admin):
     page = admin.get("/settings").text
-    assert "engine.batch_max" in page
+    assert re.search(r"\[engine\].*batch_max.*\[server\]", page, re.DOTALL)
     assert ADMIN not in page
 
 
@@ -141,6 +197,9 @@ def test_what_is_in_a_file_is_never_markup(admin):
         (("a.exe", "MZ"), 400, "no ending that Chiliad knows"),
         (("a.csv", "text,label\nx,y\n"), 200, "different rows"),
         (("a.csv", "a,b,c\n1,2,3\n"), 200, "Which column is which"),
+        (("a.csv", "prompt,chosen,rejected\na,b,c\nd,e,f\n"), 200, "Preferences: 2 pairs of answers"),
+        (("a.csv", "prompt,completion,label\na,b,true\nd,e,0\n"), 200, "Preferences: 2 answers that are good or bad"),
+        (("a.csv", "prompt,chosen,rejected\na,b,b\n"), 400, "row 1: chosen and rejected are the same answer"),
         (("a.csv", b"\xff\xfe\x00"), 400, 'role="alert"'),
     ],
 )

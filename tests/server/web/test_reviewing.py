@@ -84,12 +84,13 @@ def test_the_rule_is_set_from_the_page_and_an_empty_field_ends_it(opened, shop):
     page = opened()
     page.goto(shop.running.url + "/review")
     card = page.locator(".gathered", has_text="evil")
+    card.get_by_text("Trained by itself after 50 corrections").click()
     card.get_by_label("By itself, after so many corrections").fill("7")
     card.get_by_role("button", name="Set the rule").click()
-    page.get_by_text("In force: after 7 corrections.").wait_for()
+    card.get_by_text("Trained by itself after 7 corrections").click()
     card.get_by_label("By itself, after so many corrections").fill("")
     card.get_by_role("button", name="Set the rule").click()
-    card.get_by_text("No rule yet").wait_for()
+    card.get_by_text("Not trained by itself").wait_for()
     assert shop.workspace.feedback.standing("evil", project=None, own_project="default").after is None
 
 

@@ -12,17 +12,17 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from chiliad.engine import Completion, Delta, Finished, SamplingParams, TokenLogprob
+from chiliad.engine import Completion, Delta, Finished, Grammar, SamplingParams, TokenLogprob
 from chiliad.server.answers import Answers, Start
 from chiliad.server.bill import Order
-from chiliad.server.caller import From
+from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.keepsake import Keepsake
 from chiliad.server.sampling import sampling_params
 from chiliad.server.service import AnyService, ServedModel, Turns
 from chiliad.server.sse import EventStream
 from chiliad.server.state import State
-from chiliad.server.tokens import check_ids, completion_logprobs
+from chiliad.server.tokens import check_chars, check_ids, completion_logprobs
 from chiliad.server.wire import completions as wire
 from chiliad.server.wire.request import CHOICES_MAX
 from chiliad.server.wire.usage import Usage
@@ -40,11 +40,13 @@ class _Prompt:
 async def create_completion(body: wire.CompletionBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
     _check(body)
-    model, prompts = await asyncio.to_thread(_read, state.service, body)
+    model, prompts, grammar = await asyncio.to_thread(_read, state.service, body)
+    await state.compile(model, grammar)
     writer = _Writer(model, body, prompts)
     keepsake = state.keepsake(body, writer.id, model, _turns(body, prompts), caller)
     asked = [(prompt, _sampling(model, prompt, body, keepsake, n)) for prompt in prompts for n in range(body.choices)]
-    starts = [_start(state.service, model, prompt, body, sampling) for prompt, sampling in asked]
+    begun = partial(_start, state.service, model, body, grammar, caller)
+    starts = [begun(prompt, sampling) for prompt, sampling in asked]
     bill = await state.open_bill(_order(writer.id, model, body, prompts, asked), caller)
     if not body.stream:
         completions = await state.complete(starts, bill, request)
@@ -66,19 +68,18 @@ def _check(body: wire.CompletionBody) -> None:
         raise HttpError.unsupported("stream", "Streaming an echoed prompt's log-probabilities")
 
 
-def _read(service: AnyService, body: wire.CompletionBody) -> tuple[ServedModel, tuple[_Prompt, ...]]:
+def _read(service: AnyService, body: wire.CompletionBody) -> tuple[ServedModel, tuple[_Prompt, ...], Grammar | None]:
     """All that has to happen on a worker thread."""
     model = service.resolve(body.model)
     prompts = tuple(_read_prompt(prompt, model) for prompt in body.prompts)
     if not all(prompt.tokens for prompt in prompts):
         raise HttpError.bad_value("prompt", "A prompt has no tokens.", fix="Give every prompt at least one character.")
-    if body.grammar is not None:
-        service.compile(model, body.grammar)
-    return model, prompts
+    return model, prompts, body.grammar
 
 
 def _read_prompt(prompt: wire.Prompt, model: ServedModel) -> _Prompt:
     if isinstance(prompt, str):
+        check_chars(len(prompt), model.context_max)
         return _Prompt(prompt, tuple(model.tokenizer.encode_text(prompt)))
     check_ids(prompt, model.tokenizer, param="prompt")
     return _Prompt(model.tokenizer.decode(prompt, skip_special=False), prompt)
@@ -114,7 +115,13 @@ def _sampling(
 
 
 def _start(
-    service: AnyService, model: ServedModel, prompt: _Prompt, body: wire.CompletionBody, sampling: SamplingParams
+    service: AnyService,
+    model: ServedModel,
+    body: wire.CompletionBody,
+    grammar: Grammar | None,
+    caller: Caller,
+    prompt: _Prompt,
+    sampling: SamplingParams,
 ) -> Start:
     prompt_logprobs = body.logprobs if body.echo else None
     return lambda on_event: service.start(
@@ -123,7 +130,9 @@ def _start(
         sampling,
         on_event,
         keep_to_choices=False,
-        grammar=body.grammar,
+        share=caller.share,
+        priority=body.engine_priority,
+        grammar=grammar,
         prompt_logprobs=prompt_logprobs,
     )
 

@@ -14,10 +14,10 @@ from typing_extensions import TypedDict
 
 from chiliad.server.caller import ADMIN_LINK, COOKIE, Caller, From
 from chiliad.server.errors import HttpError
-from chiliad.server.middleware.access import wrong_key
 from chiliad.server.state import ServerState, State
 from chiliad.server.wire.text import Text
 from chiliad.store.audit import acting_as
+from chiliad.store.keys import MARK
 from chiliad.store.sessions import LIVES_S
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
@@ -69,7 +69,8 @@ async def _who(credentials: Credentials, state: ServerState) -> Caller:
     if credentials.key is not None:
         caller = await asyncio.to_thread(state.callers.holding, credentials.key)
         if caller is None:
-            raise wrong_key()
+            fix = f"Paste the whole key: it begins with {MARK}. An admin can make another one."
+            raise HttpError(401, "invalid_api_key", "This is no key of this server, or it has ended.", fix=fix)
         return caller
     if credentials.code is not None and state.admin_link and state.admin_link.redeem(credentials.code):
         return ADMIN_LINK

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chiliad.errors import DataError
 from chiliad.evals import Card
 from chiliad.evals.verdict import Outcome
+from chiliad.evals.wording import metric_title
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.workspace import Workspace
 from chiliad.workspace.expert import CARD_FILE
@@ -33,6 +34,11 @@ class Shown:
     @property
     def tone(self) -> str:
         return TONES[self.card.verdict.outcome][0] if self.card else "none"
+
+    @property
+    def metric(self) -> str:
+        """What the card's score is called, or nothing without a card."""
+        return metric_title(self.card.metric) if self.card else ""
 
     @property
     def badge(self) -> str:

@@ -20,6 +20,8 @@ from chiliad.store import Document
 from chiliad.workspace import Workspace
 
 ROWS_SHOWN = 25
+NAME_DIGITS = 12
+"""of a dataset's hash: they name its folder, and its page"""
 START_MAX = 1_000_000_000
 
 router = APIRouter(prefix="/datasets", include_in_schema=False, dependencies=OUR_FORMS)
@@ -30,7 +32,7 @@ async def datasets(request: Request, workspace: Opened) -> HTMLResponse:
     def look() -> list[tuple[dict[str, object], list[str]]]:
         experts = _experts_by_dataset(workspace)
         found = _frozen(workspace)
-        return [(dict(document), experts.get(digest, [])) for digest, document in sorted(found.items())]
+        return [(dict(document), experts.get(name, [])) for name, document in sorted(found.items())]
 
     return page(request, "datasets.html", datasets=await asyncio.to_thread(look))
 
@@ -52,10 +54,10 @@ async def dataset(
 
 def _read(workspace: Workspace, digest: str) -> tuple[Dataset, list[str]]:
     """Raises HttpError (404); only what the registry knows is looked for among the files."""
-    known = next((one for one in _frozen(workspace) if len(digest) >= 12 and one.startswith(digest)), None)
+    name = digest[:NAME_DIGITS]
     try:
-        if known is not None:
-            return workspace.dataset(known), _experts_by_dataset(workspace).get(known, [])
+        if name in _frozen(workspace):
+            return workspace.dataset(name), _experts_by_dataset(workspace).get(name, [])
     except DataError as error:
         raise HttpError(409, error.code, error.cause, fix=error.fix) from error
     raise HttpError(404, "dataset_not_found", "There is no such dataset.", fix="The list shows those that there are.")
@@ -68,9 +70,9 @@ def _frozen(workspace: Workspace) -> Mapping[str, Document]:
 
 
 def _experts_by_dataset(workspace: Workspace) -> dict[str, list[str]]:
-    """The names of those whose live version learned from it."""
+    """The names of those whose live version learned from it, by the dataset's name."""
     experts: dict[str, list[str]] = {}
     for summary in workspace.registry.experts():
         if summary.live and summary.live.dataset_hash:
-            experts.setdefault(summary.live.dataset_hash, []).append(summary.name)
+            experts.setdefault(summary.live.dataset_hash[:NAME_DIGITS], []).append(summary.name)
     return experts

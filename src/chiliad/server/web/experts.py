@@ -15,6 +15,7 @@ from chiliad.evals.plots import Curve, loss_curve
 from chiliad.evals.wording import CURVES
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.registry.ids import ExpertName
+from chiliad.server.caller import From
 from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.web.cards import Shown, card_of, shown
@@ -98,6 +99,15 @@ async def promote(workspace: Opened, name: str, number: Annotated[int, Form(ge=1
 @router.post("/experts/{name}/rollback")
 async def roll_back(workspace: Opened, name: str) -> RedirectResponse:
     return await _moved(name, lambda: workspace.registry.rollback(name))
+
+
+@router.post("/experts/{name}/evaluate")
+async def evaluate(
+    workspace: Opened, caller: From, name: str, number: Annotated[int, Form(ge=1, le=NUMBER_MAX)]
+) -> RedirectResponse:
+    """Queue the evaluation of a version that has no card yet; then its page, which ends with the verdict."""
+    job = await asyncio.to_thread(workspace.jobs.of(caller.scope).evaluate, f"{name}@{number}")
+    return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
 def _one(workspace: Workspace, name: str, number: int | None) -> dict[str, Any]:

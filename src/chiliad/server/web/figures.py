@@ -20,7 +20,7 @@ PER = 1000
 
 
 def percent(words: Words, share: float) -> str:
-    return f"{words.number(100 * share, 1)} %"
+    return f"{words.number(100 * share, 1)}\N{NO-BREAK SPACE}%"
 
 
 def money(words: Words, value: float | None) -> str:
@@ -39,10 +39,12 @@ def duration(words: Words, seconds: float) -> str:
     if seconds < 1:
         return words("{n} ms", n=words.number(1000 * seconds))
     if seconds < 60:
-        return words("{n} s", n=words.number(seconds, 1))
+        return words("{n} s", n=words.number(seconds, 1 if seconds < 10 else 0))
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return words("{h} h {m} min", h=hours, m=minutes) if hours else words("{m} min {s} s", m=minutes, s=rest)
+    if hours:
+        return words("{h} h {m} min", h=hours, m=minutes)
+    return words("{m} min {s} s", m=minutes, s=rest) if rest else words("{m} min", m=minutes)
 
 
 def moment(at: float | datetime) -> Markup:

@@ -13,6 +13,7 @@ from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page
 from chiliad.server.wire.keys import COUNT_MAX
 from chiliad.store import DEFAULT_PROJECT, Limits, NewKey, Role
+from chiliad.store.keys import PROJECT_PATTERN
 
 TEXT_MAX = 512
 
@@ -51,7 +52,13 @@ async def revoke(state: State, key_id: str) -> RedirectResponse:
 
 async def _listed(request: Request, state: State, made: NewKey | None = None) -> HTMLResponse:
     found = await asyncio.to_thread(state.accounts.keys.all)
-    content: dict[str, Any] = {"keys": found, "made": made, "now_s": state.accounts.clock(), "roles": Role}
-    return page(
-        request, "keys.html", **content, default_project=DEFAULT_PROJECT, currency=state.accounts.price.currency
-    )
+    content: dict[str, Any] = {
+        "keys": found,
+        "made": made,
+        "now_s": state.accounts.clock(),
+        "roles": Role,
+        "default_project": DEFAULT_PROJECT,
+        "project_pattern": PROJECT_PATTERN,
+        "currency": state.accounts.price.currency,
+    }
+    return page(request, "keys.html", **content)

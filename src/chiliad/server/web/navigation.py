@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chiliad.server.access import ACCESS
@@ -19,7 +20,7 @@ LINKS = (
     Link("/", "Experts"),
     Link("/train", "Make an expert"),
     Link("/playground", "Playground"),
-    Link("/compare", "Blind comparison"),
+    Link("/compare", "Compare"),
     Link("/review", "Review"),
     Link("/copilot", "Co-pilot"),
     Link("/datasets", "Datasets"),
@@ -28,6 +29,10 @@ LINKS = (
     Link("/keys", "Keys"),
     Link("/settings", "Settings"),
 )
+
+
+BELOW: Mapping[str, str | tuple[str, ...]] = {"/": "/experts/", "/review": ("/review/", "/suggestions/")}
+"""what the paths of pages begin with that belong to a link, where that is not the link's own path"""
 
 
 def links_for(role: Role | None) -> list[Link]:
@@ -42,6 +47,4 @@ def may(role: Role | None, method: str, path: str) -> bool:
 
 def is_here(link: Link, path: str) -> bool:
     """Whether a page belongs to the link: an expert's page to Experts, a job's to Jobs."""
-    if link.path == "/":
-        return path == "/" or path.startswith("/experts/")
-    return path == link.path or path.startswith(link.path + "/")
+    return path == link.path or path.startswith(BELOW.get(link.path, f"{link.path}/"))

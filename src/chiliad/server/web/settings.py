@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from itertools import groupby
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -20,8 +21,9 @@ router = APIRouter(include_in_schema=False, dependencies=OUR_FORMS)
 
 @dataclass(frozen=True)
 class Line:
-    """A setting by the name that it has in `chiliad.toml`; is_own: it is another than by default"""
+    """A setting by the table and the name that it has in `chiliad.toml`; is_own: it is another than by default"""
 
+    table: str
     name: str
     value: str
     is_own: bool
@@ -29,23 +31,25 @@ class Line:
 
 @router.get("/settings")
 async def settings(request: Request, workspace: Opened, state: State) -> HTMLResponse:
-    lines = list(_lines(workspace.settings))
-    return page(request, "settings.html", lines=lines, machine=state.accounts.price.told, version=chiliad.__version__)
+    tables = {table: list(lines) for table, lines in groupby(_lines(workspace.settings), key=lambda line: line.table)}
+    return page(request, "settings.html", tables=tables, machine=state.accounts.price.told, version=chiliad.__version__)
 
 
-def _lines(tree: Any, path: str = "") -> Iterator[Line]:
+def _lines(tree: Any, table: str = "") -> Iterator[Line]:
     """Fields that are kept out of their owner's `repr` hold secrets: of those only whether they are set is told."""
     for field in fields(tree):
         value = getattr(tree, field.name)
         if is_dataclass(value):
-            yield from _lines(value, f"{path}{field.name}.")
+            yield from _lines(value, field.name)
             continue
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         secret = not field.repr and value is not None
-        yield Line(f"{path}{field.name}", "••••••" if secret else _text(value), value != default)
+        yield Line(table, field.name, "••••••" if secret else _text(value), value != default)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} → {of}" for name, of in value.items())
+    if isinstance(value, bool):
+        return str(value).lower()
     return "–" if value is None else str(value)

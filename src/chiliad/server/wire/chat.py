@@ -36,7 +36,7 @@ class Part(BaseModel):
 class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
     role: Role
-    content: Text | Annotated[list[Part], Field(max_length=PARTS_MAX)] | None = None
+    content: Text | Annotated[list[Part], Field(max_length=PARTS_MAX, fail_fast=True)] | None = None
     tool_calls: Annotated[list[PastCall], Field(max_length=TOOLS_MAX)] | None = None
 
     def text(self, path: str) -> str:

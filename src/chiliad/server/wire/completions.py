@@ -17,7 +17,8 @@ ANSWER_TOKENS_DEFAULT = 16
 """OpenAI's own default for this route"""
 
 TokenId = Annotated[StrictInt, Field(ge=0)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=TOKENS_MAX)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=TOKENS_MAX, fail_fast=True)]
+"""one error is enough of a list that may hold millions"""
 Prompt = str | tuple[int, ...]
 FinishReason = Literal["stop", "length"]
 
@@ -33,8 +34,8 @@ class CompletionBody(GenerationBody):
     prompt: (
         Text
         | TokenIds
-        | Annotated[list[Text], Field(min_length=1, max_length=CHOICES_MAX)]
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX)]
+        | Annotated[list[Text], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)]
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)]
     )
     max_tokens: int | None = Field(default=None, ge=0, le=TOKENS_MAX)
     echo: bool | None = None

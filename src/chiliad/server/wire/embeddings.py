@@ -13,8 +13,10 @@ from chiliad.server.wire.request import RequestBody
 from chiliad.server.wire.text import Text
 
 INPUTS_MAX = 2048
+CHARS_MAX = 1 << 16
+"""of one text: more than the tokens that are read can hold"""
 
-Words = Annotated[Text, Field(min_length=1)]
+Words = Annotated[Text, Field(min_length=1, max_length=CHARS_MAX)]
 
 
 class EmbeddingBody(RequestBody):
@@ -22,8 +24,8 @@ class EmbeddingBody(RequestBody):
     input: (
         Words
         | TokenIds
-        | Annotated[list[Words], Field(min_length=1, max_length=INPUTS_MAX)]
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=INPUTS_MAX)]
+        | Annotated[list[Words], Field(min_length=1, max_length=INPUTS_MAX, fail_fast=True)]
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=INPUTS_MAX, fail_fast=True)]
     )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(default=None, ge=1)

@@ -6,19 +6,30 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import Path, Query
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from chiliad.server.wire.text import Text
 
 WITHOUT_NUL = r"^[^\x00]*$"
 """what databases can search in"""
+PAIRS_MAX = 16
+
+
+def _few(pairs: object) -> object:
+    """Looks at the number first: else each of a million pairs gets an error of its own."""
+    if isinstance(pairs, dict) and len(pairs) > PAIRS_MAX:
+        raise ValueError(f"it has more than {PAIRS_MAX} pairs")
+    return pairs
+
+
 Metadata = Annotated[
     dict[
         Annotated[Text, Field(max_length=64, pattern=WITHOUT_NUL)],
         Annotated[Text, Field(max_length=512, pattern=WITHOUT_NUL)],
     ],
-    Field(max_length=16),
+    Field(max_length=PAIRS_MAX),
+    BeforeValidator(_few),
 ]
 ID_PATTERN = r"^[A-Za-z0-9_.-]{1,128}$"
 Id = Annotated[str, Field(pattern=ID_PATTERN)]

@@ -20,6 +20,7 @@ CHOICES_MAX = 128
 """answers that one request may ask for, over all its prompts"""
 TOKENS_MAX = 1 << 20
 SEED_MAX = (1 << 63) - 1
+PRIORITY_MAX = 1000
 
 
 StopString = Annotated[Text, Field(min_length=1, max_length=STOP_CHARS_MAX)]
@@ -86,6 +87,13 @@ class GenerationBody(RequestBody, GuidedFields):
     store: bool | None = None
     """whether the answer is kept for feedback; None leaves it to the workspace"""
     metadata: Metadata | None = None
+    priority: int | None = Field(default=None, ge=0, le=PRIORITY_MAX)
+    """vLLM's, where the lowest comes first. A client can only let others go before it: 0 is where all of them begin"""
+
+    @property
+    def engine_priority(self) -> int:
+        """The engine's, where the highest comes first."""
+        return -(self.priority or 0)
 
     @property
     def grammar(self) -> Grammar | None:

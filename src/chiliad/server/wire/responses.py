@@ -43,10 +43,10 @@ class Item(BaseModel):
     model_config = ConfigDict(extra="ignore")
     type: Text = "message"
     role: Role | None = None
-    content: Text | Annotated[list[Part], Field(max_length=PARTS_MAX)] | None = None
+    content: Text | Annotated[list[Part], Field(max_length=PARTS_MAX, fail_fast=True)] | None = None
     name: Text | None = None
     arguments: Text | None = None
-    output: Text | Annotated[list[Part], Field(max_length=PARTS_MAX)] | None = None
+    output: Text | Annotated[list[Part], Field(max_length=PARTS_MAX, fail_fast=True)] | None = None
 
     def message(self, path: str) -> Message | None:
         """The same turn in a chat; None for what only the model that wrote it can read. Raises HttpError."""
@@ -144,7 +144,9 @@ class ResponsesBody(GenerationBody):
 
     def chat(self) -> ChatBody:
         """The same question to `/v1/chat/completions`. Raises HttpError (400)."""
-        asked = self.model_dump(include={"model", "temperature", "top_p", "top_k", "seed", "stop", *_GUIDED})
+        asked = self.model_dump(
+            include={"model", "temperature", "top_p", "top_k", "seed", "stop", "priority", *_GUIDED}
+        )
         return ChatBody.model_construct(
             **asked,
             store=False,

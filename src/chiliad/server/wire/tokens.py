@@ -11,17 +11,20 @@ from chiliad.server.wire.completions import TokenId
 from chiliad.server.wire.request import TOKENS_MAX, RequestBody
 from chiliad.server.wire.text import Text
 
+CHARS_MAX = 1 << 20
+"""of a text to cut into tokens: a second or two of work"""
+
 
 class TokenizeBody(RequestBody):
     model: Text | None = None
-    prompt: Text
+    prompt: Text = Field(max_length=CHARS_MAX)
     add_special_tokens: bool = False
     """accepted for vLLM's clients; base models here add none, so it changes nothing"""
 
 
 class DetokenizeBody(RequestBody):
     model: Text | None = None
-    tokens: Annotated[list[TokenId], Field(max_length=TOKENS_MAX)]
+    tokens: Annotated[list[TokenId], Field(max_length=TOKENS_MAX, fail_fast=True)]
 
 
 class Tokens(TypedDict):

@@ -5,7 +5,9 @@
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const filled = (text, values) => text.replace(/{(\w+)}/g, (_, name) => values[name]);
-const time = (ms) => ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+const amount = (n, unit, digits) =>
+  new Intl.NumberFormat(document.documentElement.lang, {style: "unit", unit, maximumFractionDigits: digits}).format(n);
+const time = (ms) => ms < 1000 ? amount(ms, "millisecond", 0) : amount(ms / 1000, "second", 1);
 
 async function message(reply) {
   try { return (await reply.json()).error.message; } catch { return `${reply.status} ${reply.statusText}`; }
@@ -201,7 +203,7 @@ function compare(form) {
     });
     vote.hidden = took.includes(null);
   });
-  vote.addEventListener("htmx:afterRequest", () => { vote.hidden = true; });
+  vote.addEventListener("htmx:afterRequest", () => { vote.hidden = true; one("[data-send]", form).focus(); });
   askOnKeys(form);
 }
 
@@ -243,6 +245,7 @@ function copilot(form) {
     event.preventDefault();
     one(event.target.id === "sql" ? "[data-run]" : "[data-ask]", form).click();
   });
+  form.addEventListener("input", () => one("#accepted", form)?.replaceChildren());  // it was said of another query
 }
 
 // Dropping a file
@@ -259,6 +262,8 @@ function drop(zone) {
     input.dispatchEvent(new Event("change", {bubbles: true}));
   });
 }
+
+one(".top [aria-current]")?.scrollIntoView({block: "nearest", inline: "center"});  // on a telephone the links are wider than it is
 
 const PARTS = {
   "[data-sign-in]": signIn, "[data-playground]": playground, "[data-compare]": compare, "[data-review]": review,
