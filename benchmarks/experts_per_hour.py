@@ -128,8 +128,11 @@ def _turns(tasks: Sequence[Task], options: argparse.Namespace) -> list[Turn]:
 
 
 def _in_a_process(part: str, turn: Turn) -> None:
+    """What goes wrong there is told there."""
     command = [sys.executable, __file__, *sys.argv[1:], "--part", part, "--turn", str(turn.number)]
-    subprocess.run(command, stdout=sys.stderr, check=True)
+    code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+    if code:
+        sys.exit(code)
 
 
 def _train_ours(turn: Turn, options: argparse.Namespace) -> None:

@@ -22,8 +22,8 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from chiliad.models import SITES
-from chiliad.training import Recipe, Row, Score
-from chiliad.training.rows import epoch_batches, scoring_batches
+from chiliad.training import Lesson, Recipe, Row, Score
+from chiliad.training.rows import epoch_batches, flat, scoring_batches
 from chiliad.training.trainer import PASS_TOKENS_MAX
 from chiliad.workspace.lessons import Lessons
 
@@ -64,7 +64,7 @@ def train(
     """
     started = time.perf_counter()
     pupil, rule = Pupil(base, recipe, dtype), DevRule(by_exact, len(lessons.dev))
-    dev = scoring_batches(lessons.dev, tokens_max=PASS_TOKENS_MAX)
+    dev = [flat(batch) for batch in scoring_batches(lessons.dev, tokens_max=PASS_TOKENS_MAX)]
     epochs = [_batches(lessons.train, recipe, epoch) for epoch in range(recipe.epochs)]
     steps, taken = sum(map(len, epochs)), 0
     best, trained = pupil.weights(), []
@@ -158,7 +158,10 @@ class DevRule:
         return kept
 
 
-def _batches(rows: Sequence[Row], recipe: Recipe, epoch: int) -> list[list[Row]]:
+def _batches(lessons: Sequence[Lesson], recipe: Recipe, epoch: int) -> list[list[Row]]:
     """In the order of our own training."""
     seed = recipe.seed * 1_000_003 + epoch
-    return epoch_batches(rows, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=seed)
+    batches = epoch_batches(
+        lessons, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=seed
+    )
+    return [flat(batch) for batch in batches]

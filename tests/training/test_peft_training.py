@@ -28,8 +28,9 @@ def base(tmp_path) -> Base:
     return BaseStore(tmp_path).pull(str(write_folder(tmp_path / "tiny")), name="tiny")
 
 
-def test_the_same_steps_from_the_same_start_teach_both_sides_the_same(base):
-    trainer, pupil = Trainer(load_model(base.path, base.config)), Pupil(read_base(base.path), RECIPE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_steps_from_the_same_start_teach_both_sides_the_same(base, dtype):
+    trainer, pupil = Trainer(load_model(base.path, base.config)), Pupil(read_base(base.path), RECIPE, dtype)
     state = trainer.add("x", RECIPE.shape(), seed=RECIPE.seed)
     set_peft_model_state_dict(pupil.model, tensors_of(state.factors()))
     start = trainer.score("x", [ROWS])
