@@ -1,9 +1,10 @@
 """Kinds of adapter on the same tasks: `CHILIAD_DATA=... python benchmarks/kinds.py --workspace kinds-ws --tasks 48 --json`.
 
-Trains an expert of every kind for every task, by the same way as `chiliad train --many`, and answers the tasks' fixed test
-rows. What came of each expert is a file in its kind's workspace as soon as it is known: killed or stopped, the same command
-goes on. Differences to LoRA are paired by task, with an interval over tasks. Serving is measured at the end of each kind:
-one request to each of up to 32 experts, all in one batch, against the same requests to the base, in turns.
+Trains an expert of every kind (or of those in `--kinds lora-8,qlora-8-int4`) for every task, by the same way as `chiliad
+train --many`, and answers the tasks' fixed test rows. What came of each expert is a file in its kind's workspace as soon as
+it is known: killed or stopped, the same command goes on. Differences to LoRA are paired by task, with an interval over
+tasks. Serving is measured at the end of each kind: one request to each of up to 32 experts, all in one batch, against the
+same requests to the base, in turns.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import chiliad
 from chiliad.adapters import AdapterKind
+from chiliad.config import Precision
 from chiliad.engine import Request, SamplingParams
 from chiliad.metrics import bootstrap_interval
 from chiliad.workspace import TrainOptions, Workspace
@@ -38,6 +40,13 @@ STUDIED = {
     "shared-basis-16": TrainOptions(kind=AdapterKind.SHARED_BASIS, rank=16),
     "ia3": TrainOptions(kind=AdapterKind.IA3),
 }
+BY_NAME = {
+    "qlora-8-int8": TrainOptions(rank=8, base_precision=Precision.INT8),
+    "qlora-8-int4": TrainOptions(rank=8, base_precision=Precision.INT4),
+    "prefix-16": TrainOptions(kind=AdapterKind.PREFIX, virtual_tokens=16),
+}
+"""studied where they are named; prefixes need CHILIAD_NATIVE=0, and then all kinds are computed in PyTorch"""
+ALL = STUDIED | BY_NAME
 REFERENCE = "lora-8"
 TASKS_MAX = 200
 """more in one go are `thousand.py`'s affair"""
@@ -53,7 +62,7 @@ def main() -> None:
     folder = os.environ.get("CHILIAD_DATA")
     if not folder:
         sys.exit("Set CHILIAD_DATA to the folder with the public data sets; this needs `thousand_tasks` in it.")
-    tasks = _tasks(Path(folder) / "thousand_tasks" / "tasks.jsonl.gz", options.tasks)
+    tasks = tasks_of(Path(folder) / "thousand_tasks" / "tasks.jsonl.gz", options.tasks)
     scores: dict[str, dict[str, float]] = {}
     result: dict[str, Any] = {"tasks": len(tasks), "kinds": {}}
     for kind in options.kinds:
@@ -64,7 +73,7 @@ def main() -> None:
             result["kinds"][kind] = _figures(report) | _serving(workspace, report)
     for kind, found in result["kinds"].items():
         if REFERENCE in scores and kind != REFERENCE:
-            found["points_against_lora"] = _difference(scores[kind], scores[REFERENCE])
+            found["points_against_lora"] = difference(scores[kind], scores[REFERENCE])
     result |= {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "command": " ".join(sys.argv)}
     print(json.dumps(result, indent=2) if options.json else _table(result))
 
@@ -75,7 +84,7 @@ def _arguments() -> argparse.Namespace:
         "--workspace", type=Path, default=Path("kinds-ws"), help="a folder with a workspace for each kind"
     )
     parser.add_argument("--tasks", type=int, default=48)
-    parser.add_argument("--kinds", nargs="+", choices=STUDIED, default=list(STUDIED))
+    parser.add_argument("--kinds", type=_kinds, default=list(STUDIED), help=f"with commas, of {', '.join(ALL)}")
     parser.add_argument("--learning-rate", type=float, help="for all of them, instead of each kind's own")
     parser.add_argument("--epochs", type=int, help="at most; by default by the number of rows")
     parser.add_argument("--seed", type=int, default=0)
@@ -87,16 +96,23 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def _tasks(path: Path, count: int) -> list[Task]:
-    """A mixture of families and sizes, always the same."""
+def _kinds(text: str) -> list[str]:
+    kinds = text.split(",")
+    if unknown := set(kinds) - set(ALL):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is none of {', '.join(ALL)}")
+    return kinds
+
+
+def tasks_of(path: Path, count: int, *, skip: int = 0) -> list[Task]:
+    """A mixture of families and sizes, always the same; `skip` leaves out the first of them."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         tasks = [json.loads(line) for line in file]
-    return sorted(tasks, key=lambda task: sha256(task["task_id"].encode()).digest())[:count]
+    return sorted(tasks, key=lambda task: sha256(task["task_id"].encode()).digest())[skip : skip + count]
 
 
 def _trained(workspace: Workspace, kind: str, tasks: Sequence[Task], options: argparse.Namespace) -> ManyReport:
     chosen = replace(
-        STUDIED[kind], baselines=False, seed=options.seed, epochs=options.epochs, learning_rate=options.learning_rate
+        ALL[kind], baselines=False, seed=options.seed, epochs=options.epochs, learning_rate=options.learning_rate
     )
     rows = [
         {"expert": task["task_id"], "family": task["family"], "instruction": task["instruction"], **example}
@@ -143,8 +159,8 @@ def _serving(workspace: Workspace, report: ManyReport) -> dict[str, Any]:
     }
 
 
-def _difference(scores: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
-    """Mean over tasks of score minus LoRA's, in points."""
+def difference(scores: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
+    """Mean over tasks of score minus the reference's, in points."""
     points = [100 * (scores[task] - reference[task]) for task in scores if task in reference]
     interval = bootstrap_interval(points)
     return {"mean": round(statistics.fmean(points), 2), "low": round(interval.low, 2), "high": round(interval.high, 2)}

@@ -25,9 +25,9 @@ from typing import Any
 import torch
 
 from chiliad.base import DEFAULT_BASE, BaseStore
-from chiliad.config import Settings
+from chiliad.config import Precision, Settings
 from chiliad.data import find_columns, read_table, to_examples
-from chiliad.models import SITES, Llama, LlamaConfig, use_threads
+from chiliad.models import SITES, LlamaConfig, use_threads
 from chiliad.training import Recipe, Row, Trainer
 from chiliad.training.rows import cut, epoch_batches, make_batch
 from chiliad.training.trainer import PASS_TOKENS_MAX
@@ -49,7 +49,8 @@ def main() -> None:
     if options.side:
         print(json.dumps(_measure(options.side)))
         return
-    sides = ["ours", "peft_bf16", "peft_autocast"] if options.peft else ["ours"]
+    sides = [side for side in SIDES if options.peft or not side.startswith("peft")]
+    sides = [side for side in sides if options.codes or not side.startswith("ours_")]
     runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for _ in range(options.repeats):
         for side in sides:
@@ -64,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--no-peft", dest="peft", action="store_false", help="measure our side alone")
+    parser.add_argument("--codes", action="store_true", help="also with the base in codes of 8 and 4 bits")
     parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -76,16 +78,17 @@ def _in_a_process(side: str, threads: int) -> dict[str, float]:
 
 
 def _measure(side: str) -> dict[str, float]:
-    """Tokens a second over STEPS steps after two to warm up, and the peak memory of this process."""
+    """Tokens a second over STEPS steps after two to warm up, the same for each second that a processor worked on it, which
+    other work on the machine disturbs less, and the peak memory of this process."""
     served = ServedBase(BaseStore(Settings.load().cache_dir).get(DEFAULT_BASE), Settings.load())
     step = SIDES[side](served)
     batches = list(_batches(served))
     for batch in batches[:2]:
         step(batch)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     for batch in batches[2:]:
         step(batch)
-    seconds = time.perf_counter() - started
+    seconds, processor_seconds = time.perf_counter() - started, time.process_time() - worked
     tokens = sum(len(row.ids) - 1 for batch in batches[2:] for row in batch)
     computed = sum(
         len(make_batch(part).ids) for batch in batches[2:] for part in cut(batch, tokens_max=PASS_TOKENS_MAX)
@@ -93,6 +96,7 @@ def _measure(side: str) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "tokens_per_second": tokens / seconds,
+        "tokens_per_processor_second": tokens / processor_seconds,
         "computed_tokens_per_second": computed / seconds,
         "peak_gib": peak / 2**30,
         "tokens_per_step": tokens / STEPS,
@@ -111,9 +115,9 @@ def _batches(served: ServedBase) -> Iterator[list[Row]]:
     return iter(batches[: STEPS + 2])
 
 
-def _ours(served: ServedBase) -> Callable[[Sequence[Row]], None]:
-    trainer = Trainer(Llama.load(served.base.path, LlamaConfig.from_hf(served.base.config)))
-    trainer.add("x", RECIPE.shape, seed=0)
+def _ours(served: ServedBase, precision: Precision = Precision.BF16) -> Callable[[Sequence[Row]], None]:
+    trainer = Trainer(served.model_in(precision))
+    trainer.add("x", RECIPE.shape(), seed=0)
 
     def step(rows: Sequence[Row]) -> None:
         trainer.forward_backward({"x": rows})
@@ -157,12 +161,16 @@ def _padded(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
 
 def _summary(runs: dict[str, list[dict[str, float]]], threads: int) -> dict[str, Any]:
     speed = {side: statistics.median(run["tokens_per_second"] for run in group) for side, group in runs.items()}
+    working = {
+        side: statistics.median(run["tokens_per_processor_second"] for run in group) for side, group in runs.items()
+    }
     peak = {side: max(run["peak_gib"] for run in group) for side, group in runs.items()}
     computed = statistics.median(run["computed_tokens_per_second"] for run in runs["ours"])
     flops = _matrix_flops()
     roofline = flops / (FLOP_PER_PARAMETER * _body_parameters())
     result: dict[str, Any] = {
         "tokens_per_second": round(speed["ours"]),
+        "tokens_per_processor_second": round(working["ours"]),
         "tokens_per_second_all": [round(run["tokens_per_second"]) for run in runs["ours"]],
         "computed_tokens_per_second": round(computed),
         "peak_gib": round(peak["ours"], 2),
@@ -174,8 +182,9 @@ def _summary(runs: dict[str, list[dict[str, float]]], threads: int) -> dict[str,
     for side in speed:
         if side != "ours":
             result[f"{side}_tokens_per_second"] = round(speed[side])
+            result[f"{side}_tokens_per_processor_second"] = round(working[side])
             result[f"{side}_peak_gib"] = round(peak[side], 2)
-    peers = [side for side in speed if side != "ours"]
+    peers = [side for side in speed if side.startswith("peft")]
     if peers:
         result["tokens_vs_peft"] = round(speed["ours"] / max(speed[side] for side in peers), 2)
         result["peak_memory_vs_peft"] = round(peak["ours"] / min(peak[side] for side in peers), 2)
@@ -208,6 +217,8 @@ def _body_parameters() -> int:
 
 SIDES: dict[str, Callable[[ServedBase], Callable[[Sequence[Row]], None]]] = {
     "ours": _ours,
+    "ours_int8": lambda served: _ours(served, Precision.INT8),
+    "ours_int4": lambda served: _ours(served, Precision.INT4),
     "peft_bf16": lambda served: _peft(served, autocast=False),
     "peft_autocast": lambda served: _peft(served, autocast=True),
 }

@@ -82,7 +82,7 @@ def main() -> None:
     if pack is None:
         sys.exit(
             f"There is no pack at {' or '.join(map(str, PACKS))}. Build one:\n"
-            "  python examples/thousand/build.py --experts 48 --out examples/thousand/starter.zip   (a small one)\n"
+            "  python examples/thousand/build.py --experts 50 --out examples/thousand/starter.zip   (a small one)\n"
             "  python examples/thousand/build.py                                  (all of it, some hours on two cores)"
         )
     try:

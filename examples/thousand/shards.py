@@ -21,7 +21,7 @@ class Amount:
     """Rows of each task, and the seed of their draws. A quarter of the inputs that a task can have is for the test alone."""
 
     train: int = 96
-    test: int = 40
+    test: int = 12
     seed: int = 0
 
 

@@ -14,6 +14,7 @@ ChiliadError
 │   └── LicenceNotAccepted terms that somebody has to agree to first
 ├── AdapterError
 │   ├── BrokenAdapter      truncated, pickled, NaN or malformed adapter file
+│   ├── NotServed          of a kind that is not computed here
 │   └── WrongBase          made for a base with another fingerprint
 ├── DataError
 │   ├── UnreadableFile
@@ -118,6 +119,10 @@ class AdapterError(ChiliadError):
 
 class BrokenAdapter(AdapterError):
     code = "broken_adapter"
+
+
+class NotServed(AdapterError):
+    code = "not_served"
 
 
 class WrongBase(AdapterError):

@@ -34,6 +34,10 @@ def test_answers_are_listed_by_use_and_purged(chiliad, settings, live):
     assert "Nothing waits" in chiliad("review", "list").out
 
 
+def test_what_was_called_good_or_bad_is_queued_to_be_learned(chiliad, settings, live):
+    chiliad("review", "prefer", "tickets").refused("0 different preferences")
+
+
 def test_what_was_decided_is_queued_to_be_learned(chiliad, settings, live):
     chiliad("review", "retrain", "tickets").refused("Nobody has corrected")
     keep(settings, ("a", 0.5), decision=Decision.CORRECT)

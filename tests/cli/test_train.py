@@ -49,6 +49,14 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(chiliad, table, li
     chiliad("train", "Bad Name", "--data", table, *FAST, "--dry-run").refused("cannot be the name")
 
 
+def test_the_base_may_be_kept_in_codes(chiliad, table):
+    planned = chiliad("train", "new", "--data", table, *FAST, "--base-precision", "int4", "--dry-run")
+    assert "base in int4" in planned.out, planned.err
+    refused = chiliad("train", "new", "--data", table, *FAST, "--base-precision", "int3", "--dry-run")
+    assert refused.code == 2
+    assert "int3" in refused.err
+
+
 def test_columns_and_test_rows_are_those_that_are_named(chiliad, tmp_path):
     rows = [(label, f"c{n // 2}", text) for n, (text, label) in enumerate(ROWS)]
     data = write_table(tmp_path / "a.csv", rows, ("b", "c", "a"))
@@ -57,6 +65,26 @@ def test_columns_and_test_rows_are_those_that_are_named(chiliad, tmp_path):
     planned = chiliad("train", "new", "--data", data, *named, *FAST, "--dry-run")
     assert "9 test" in planned.out, planned.err
     chiliad("train", "new", "--data", data, "--input", "z", "--output", "b", *FAST).refused("no column 'z'")
+
+
+def test_preferences_continue_an_expert_that_is_named(chiliad, live, tmp_path):
+    rows = [(f"where is bag {n}", "status", "refund") for n in range(15)]
+    rows += [(f"money for {n}", "refund", "status") for n in range(15)]
+    data = write_table(tmp_path / "pairs.csv", rows, header=("prompt", "chosen", "rejected"))
+    start = ("--data", data, "--from", "tickets@1", "--epochs", "1", "--no-baselines")
+    planned = chiliad("train", "polite", *start, "--dry-run")
+    assert planned.out.startswith("DPO       "), planned.err
+    done = chiliad("train", "polite", *start, "--beta", "0.3", "--json")
+    told = json.loads(done.out)["training"]
+    assert (told["method"], told["beta"], told["continued_from"]) == ("dpo", 0.3, "tickets@1")
+    again = chiliad("train", "polite", "--data", data, "--method", "kto", "--epochs", "1", "--no-baselines")
+    assert re.search(
+        r"^Of \d+ preferences held out, training moved [\d.]+ % the way that they point\.$", again.out, re.M
+    )
+    assert "preferred" in again.err
+    chiliad("train", "polite", "--data", data, "--from", "nobody").refused("nobody")
+    rated = write_table(tmp_path / "rated.csv", [(a, b, "true") for a, b, _ in rows], ("prompt", "completion", "label"))
+    chiliad("train", "rated", "--data", rated, "--base", "tiny").refused("All 30 answers are rated good")
 
 
 def test_a_worse_version_is_kept_but_not_live_and_ends_as_an_error(chiliad, tmp_path, table):

@@ -10,7 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, CoreAdapter, Ia3Adapter, Ia3Shape, LoraAdapter, LoraShape
+from chiliad.adapters import (
+    Adapter,
+    AdapterHash,
+    Basis,
+    CoreAdapter,
+    Ia3Adapter,
+    Ia3Shape,
+    LoraAdapter,
+    LoraShape,
+    load_adapter,
+    save_adapter,
+)
+from chiliad.adapters.stored_pairs import StoredPairs
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.runner import Chunk, Logits, SequenceId
@@ -257,6 +269,29 @@ def test_an_adapter_for_other_widths_is_refused_by_name(one):
     narrow = {key: (a[:, :-1], b) for key, (a, b) in adapter.factors.items()}
     with pytest.raises(BrokenAdapter, match=r"does not fit this base at \w+_proj of layer"):
         one.native.prepare(replace(adapter, factors=narrow))
+
+
+@pytest.mark.parametrize("number", range(len(ADAPTERS)))
+def test_an_adapter_as_it_lies_in_its_file_is_packed_to_the_same_bits(pair, number, tmp_path):
+    adapter = pair.adapters[number]
+    shape = replace(adapter.shape, alpha=1.7 * adapter.rank)
+    save_adapter(tmp_path, shape, adapter.factors, base_id="tiny", base_fingerprint="f")
+    stored = load_adapter(tmp_path)
+    assert isinstance(stored.factors, StoredPairs)
+    cut = replace(stored, factors={key: (a, (b.float() * 1.7).bfloat16()) for key, (a, b) in adapter.factors.items()})
+    chunks = [Chunk(SequenceId(0), prompt(1, 40), 0, pair.native.prepare(one), Logits.ALL) for one in (stored, cut)]
+    assert torch.equal(*(run(pair.native, [chunk]) for chunk in chunks))
+
+
+@pytest.mark.parametrize("other", [{"hidden_size": 96}, {"num_layers": 2}])
+def test_a_file_for_another_model_is_refused_by_name(one, other, tmp_path):
+    adapter = one.adapters[0]
+    save_adapter(tmp_path, adapter.shape, adapter.factors, base_id="tiny", base_fingerprint="f")
+    stored, shapes = load_adapter(tmp_path), SHAPES["grouped queries"]
+    one.native.prepare(stored)
+    smaller = Pair.make(config(**(shapes | other)))
+    with pytest.raises(BrokenAdapter, match=r"does not fit this base at \w+_proj of layer"):
+        smaller.native.prepare(stored)
 
 
 def test_an_adapter_takes_hardly_more_than_its_factors():

@@ -13,11 +13,12 @@ from chiliad.base import DEFAULT_BASE, Base, BaseStore
 from chiliad.config import EngineSettings, Precision, Settings
 from chiliad.engine import Engine
 from chiliad.engine.native_runner import NativeRunner
-from chiliad.engine.native_weights import native_weights, no_codes
+from chiliad.engine.native_weights import native_weights
 from chiliad.engine.runner import Chunk, Logits, SequenceId
 from chiliad.errors import BaseNotFound, ConfigError
 from chiliad.kernels import BlockWeight, Format, path_in_use
 from chiliad.models import Group, Llama, LlamaConfig
+from chiliad.models.codes import no_codes
 from tests.base.tiny import write_gguf
 from tests.engine.tiny import SETTINGS
 

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import fresh
 import pytest
 from shards import Amount, chosen, shards
 from tasks.catalogue import all_tasks
+from tasks.task import rows_of
 
 from chiliad.adapters import AdapterKind
 from chiliad.errors import UnusableData
@@ -42,10 +44,19 @@ def test_eight_experts_go_all_the_way(scripts, plan, workspace, settings, table,
     assert again.outcomes == report.outcomes
     assert all(len(workspace.registry.versions(outcome.name)) == 1 for outcome in again.outcomes)
 
+    shares = fresh.on_fresh_rows(workspace, report.outcomes, plan.tasks)
+    fresh.write(shares, plan.tasks, tmp_path / "fresh.csv")
+    assert len((tmp_path / "fresh.csv").read_text().splitlines()) == 9
+    for task in plan.tasks:
+        rows = rows_of(task, train=0, test=fresh.ROWS, seed=fresh.SEED).test
+        alone = [workspace.ask(task.name, text) == answer for text, answer in rows]
+        assert shares[task.name].expert.per_example == tuple(map(float, alone))
+
     out = tmp_path / "pack.zip"
-    assert pack(workspace, report.outcomes, out, title="eight", samples=4).experts == 8
+    outcomes = fresh.with_proofs(report.outcomes, shares)
+    assert pack(workspace, outcomes, out, title="eight", samples=4).experts == 8
     with open_pack(out) as found:
-        scores = {outcome.name: outcome.proof.score for outcome in report.outcomes}
+        scores = {name: share.expert.value for name, share in shares.items()}
         assert {expert.name: expert.worth.score for expert in found.experts} == scores
         assert all(len(expert.samples) == 4 for expert in found.experts)
 

@@ -89,6 +89,7 @@ EXPECTED = {
     "GET /v1/corrections/{expert}": READERS,
     "POST /v1/corrections/{expert}/dataset": WORKERS,
     "POST /v1/corrections/{expert}/retrain": WORKERS,
+    "POST /v1/corrections/{expert}/prefer": WORKERS,
     "PUT /v1/corrections/{expert}/rule": WORKERS,
     "DELETE /v1/corrections/{expert}/rule": WORKERS,
     "GET /v1/suggestions": READERS,

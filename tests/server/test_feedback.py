@@ -229,6 +229,30 @@ def test_from_corrections_to_a_dataset_a_job_and_a_version_that_has_learned_them
     assert ask(http).json()["model"] == ("tickets@2" if done["result"]["live"] else "tickets@1")
 
 
+def test_answers_that_were_called_good_or_bad_teach_the_next_version(http, settings):
+    refused = http.post("/v1/corrections/tickets/prefer")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unusable_data")
+    for number in range(24):
+        give(http, answer_of(http, f"where is trunk {number}"), boolean=number % 2 == 0)
+    even, dismissed = (answer_of(http, f"where is bag {number}") for number in range(2))
+    for said in (True, False):
+        give(http, even, boolean=said)
+    give(http, dismissed, boolean=True)
+    http.post(f"/v1/review/{dismissed}", json={"decision": "dismiss"})
+    queued = http.post("/v1/corrections/tickets/prefer")
+    assert queued.status_code == 202
+    assert http.post("/v1/corrections/tickets/prefer").json() == queued.json(), "once is enough"
+    work(settings)
+    with Workspace.open(settings) as workspace:
+        assert workspace.jobs.get(queued.json()["job_id"]).error is None
+        version = workspace.registry.get("tickets@2")
+        stated = workspace.dataset(version.dataset_hash).preferences
+    assert (version.training["method"], version.training["continued_from"]) == ("kto", "tickets@1")
+    asked = [one.messages[-1].content for part in (stated.train, stated.dev, stated.test) for one in part]
+    assert sorted(asked) == sorted(f"where is trunk {number}" for number in range(24))
+    assert sum(one.chosen is not None for one in (*stated.train, *stated.dev, *stated.test)) == 12
+
+
 def test_the_rule_retrains_once_for_each_number_of_corrections(http, settings):
     rule = http.put("/v1/corrections/tickets/rule", json={"after": 3}).json()
     assert (rule["rule"], rule["waiting"]) == ({"after": 3}, 0)

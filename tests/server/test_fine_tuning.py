@@ -51,6 +51,14 @@ def ask(client, model, text="where is box 3"):
     return client.chat.completions.create(model=model, messages=[{"role": "user", "content": text}])
 
 
+def pair(text, chosen, rejected):
+    return {
+        "input": {"messages": [{"role": "user", "content": text}], "tools": [], "parallel_tool_calls": True},
+        "preferred_output": [{"role": "assistant", "content": chosen}],
+        "non_preferred_output": [{"role": "assistant", "content": rejected}],
+    }
+
+
 def test_from_a_file_to_a_model_that_answers(client, settings, training_file):
     job = create(client, training_file, suffix="Box desk", metadata={"team": "a"}, seed=7)
     assert (job.object, job.status, job.model, job.fine_tuned_model) == ("fine_tuning.job", "queued", "tiny", None)
@@ -154,7 +162,12 @@ def test_every_weighted_turn_of_a_conversation_is_learned_and_the_conversation_s
 @pytest.mark.parametrize(
     ("options", "code", "param"),
     [
-        ({"method": {"type": "dpo"}}, "unsupported_feature", "method.type"),
+        ({"method": {"type": "dpo"}}, "invalid_training_file", "training_file"),
+        (
+            {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0}}}},
+            "invalid_value",
+            "method.dpo.hyperparameters.beta",
+        ),
         ({"method": {"type": "reinforcement"}}, "unsupported_feature", "method.type"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "unsupported_feature", "integrations"),
         ({"hyperparameters": {"n_epochs": 0}, "method": None}, "invalid_value", "hyperparameters.n_epochs"),
@@ -180,13 +193,28 @@ def test_what_cannot_be_trained_is_refused_by_name(client, training_file, option
         ([{**chat("a", "b"), "tools": [{"type": "function"}]}], "row 1 has tools"),
         ([chat("a", "b", weight=0)], "weight 0"),
         ([chat("a", "b", weight=0.5)], "weight 0.5"),
-        ([{"input": {}, "preferred_output": [], "non_preferred_output": []}], "preference"),
+        ([pair("a", "b", "c")], "Ask for the method dpo"),
         ([{"x": 1}], "not clear"),
     ],
 )
 def test_rows_that_teach_nothing_are_refused_with_their_number(client, rows, cause):
     with pytest.raises(openai.BadRequestError, match=cause) as error:
         create(client, upload(client, json_lines(rows)).id)
+    assert (error.value.code, error.value.param) == ("invalid_training_file", "training_file")
+
+
+@pytest.mark.parametrize(
+    ("rows", "cause"),
+    [
+        ([chat("a", "b")], "states no preferences"),
+        ([pair("a", "b", "c"), pair("a", "b", "b")], "row 2: preferred_output and non_preferred_output are the same"),
+        ([pair("a", "b", "")], "row 1: non_preferred_output is empty"),
+        ([pair("a", "b", "c")], "1 different preferences"),
+    ],
+)
+def test_rows_that_state_no_preference_are_refused_with_their_number(client, rows, cause):
+    with pytest.raises(openai.BadRequestError, match=cause) as error:
+        create(client, upload(client, json_lines(rows)).id, method={"type": "dpo"})
     assert (error.value.code, error.value.param) == ("invalid_training_file", "training_file")
 
 
@@ -231,6 +259,31 @@ def test_training_continues_from_a_fine_tuned_model_and_tests_nothing_that_it_kn
         create(client, training_file, model=done.fine_tuned_model, validation_file=same, suffix="other")
     with pytest.raises(openai.NotFoundError):
         create(client, training_file, model="ft:tiny:local:none:1")
+
+
+def test_preferences_continue_a_fine_tuned_model(client, settings, training_file):
+    first = create(client, training_file, suffix="desk")
+    work(settings)
+    model = client.fine_tuning.jobs.retrieve(first.id).fine_tuned_model
+    rows = [pair(f"where is crate {n}", "status", "refund") for n in range(15)]
+    rows += [pair(f"pay me for {n}", "refund", "status") for n in range(15)]
+    method = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 1, "batch_size": "auto"}}}
+    job = create(client, upload(client, json_lines(rows)).id, model=model, suffix="desk", method=method)
+    assert (job.method.type, job.method.dpo.hyperparameters.beta) == ("dpo", 0.2)
+    assert (job.model, job.method.supervised) == (model, None)
+    work(settings)
+    done = client.fine_tuning.jobs.retrieve(job.id)
+    assert (done.status, done.error) == ("succeeded", None)
+    assert done.method.dpo.hyperparameters.n_epochs == 1
+    with Workspace.open(settings) as workspace:
+        before, after = workspace.expert("desk@1"), workspace.expert("desk@2")
+        told = after.version.training
+        assert (told["method"], told["beta"], told["continued_from"]) == ("dpo", 0.2, "desk@1")
+        assert workspace.own_dataset(after).test == workspace.own_dataset(before).test
+    content = client.files.content(done.result_files[0]).text
+    assert float(list(csv.DictReader(io.StringIO(content)))[-1]["valid_exact"]) <= 1
+    automatic = create(client, upload(client, json_lines(rows)).id, model=model, suffix="desk", method={"type": "dpo"})
+    assert automatic.method.dpo.hyperparameters.beta == "auto"
 
 
 def test_a_fine_tuned_model_is_deleted(client, settings, training_file):

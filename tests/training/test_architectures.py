@@ -41,7 +41,7 @@ def test_gradients_are_those_of_transformers_and_peft(name):
     report = trainer.forward_backward({"x": ROWS})["x"]
     loss = sum(_loss(adapted, one) for one in ROWS)
     loss.backward()
-    assert report.nll == pytest.approx(loss.item(), rel=1e-4)
+    assert report.loss == pytest.approx(loss.item(), rel=1e-4)
     for (layer, site), (down, up) in _gradients(state).items():
         their_down, their_up = (factor.grad for factor in theirs[layer, site])
         torch.testing.assert_close(down, their_down, atol=1e-4, rtol=1e-3)
@@ -59,7 +59,7 @@ def test_compiled_passes_are_for_models_built_like_llama(name):
     trainer.add("x", SHAPE, seed=2)
     losses = []
     for _ in range(12):
-        losses.append(trainer.forward_backward({"x": ROWS})["x"].nll)
+        losses.append(trainer.forward_backward({"x": ROWS})["x"].loss)
         trainer.optim_step("x", learning_rate=0.02)
     assert losses[-1] < 0.7 * losses[0]
 

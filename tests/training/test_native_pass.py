@@ -55,8 +55,14 @@ def state_of(model, rank=4, targets=SITES):
 def learn(kind, model, rows, **shape):
     """nll and the factors' gradients of one pass."""
     state, batch = state_of(model, **shape), make_batch(rows)
-    tally = kind(model).learn(Packed.of([(state, batch)]))
-    return tally, state
+    return whole(kind(model), Packed.of([(state, batch)])), state
+
+
+def whole(native, packed):
+    """There and back, every answer token counting alike."""
+    learning = native.learn(packed)
+    learning.backward(torch.ones(len(packed.targets)))
+    return learning.tally
 
 
 def error(got, exact):
@@ -115,7 +121,7 @@ def test_same_bits_again_and_with_other_threads(rows):
 def test_a_score_has_the_bits_of_the_loss():
     model = model_of(config())
     native, packed = NativePass(model), Packed.of([(state_of(model), make_batch(rows_of(6, 4, 40, shared=3)))])
-    learned, scored = native.learn(packed), native.score(packed)
+    learned, scored = whole(native, packed), native.score(packed)
     assert torch.equal(scored.nll, learned.nll)
     assert torch.equal(scored.correct, learned.correct)
 
@@ -124,12 +130,12 @@ def test_passes_of_any_size_follow_each_other_and_gradients_add_up():
     model, state = model_of(config()), state_of(model_of(config()))
     native, batches = NativePass(model), [make_batch(rows_of(n, 4, 20, shared=n % 3)) for n in (2, 9, 1, 5)]
     for batch in batches:
-        native.learn(Packed.of([(state, batch)]))
+        whole(native, Packed.of([(state, batch)]))
         native.score(Packed.of([(state, batch)]))
     apart = torch.zeros_like(state.grad)
     for batch in batches:
         other = state_of(model)
-        NativePass(model).learn(Packed.of([(other, batch)]))
+        whole(NativePass(model), Packed.of([(other, batch)]))
         apart += other.grad
     torch.testing.assert_close(state.grad, apart)
 
@@ -170,7 +176,7 @@ def _learn_together(native, model, mates):
     """nll and gradients of experts that share a pass."""
     parts = [(state_of(model, **shape), make_batch(rows)) for rows, shape in mates]
     packed = Packed.of(parts)
-    tally = native.learn(packed)
+    tally = whole(native, packed)
     return [(tally.nll[s.answers], tally.correct[s.answers], s.state.grad) for s in packed.segments]
 
 
@@ -196,7 +202,7 @@ def test_numbers_that_are_none_stay_with_their_expert():
         parts += [(well, make_batch(MATES[0][0]))] if first is ill else [(ill, make_batch(MATES[1][0]))]
         packed = Packed.of(parts)
         well.grad.zero_()
-        tally = native.learn(packed)
+        tally = whole(native, packed)
         (mine,) = [s for s in packed.segments if s.state is well]
         assert torch.equal(tally.nll[mine.answers], wanted[0])
         assert torch.equal(well.grad, wanted[2])

@@ -147,8 +147,8 @@ def test_gradients_of_a_mixed_batch_are_those_of_each_expert_alone():
     mixed = trainer.forward_backward(work)
     for name, rows in work.items():
         report = lone.forward_backward({name: rows})[name]
-        assert mixed[name].nll == pytest.approx(report.nll, rel=1e-5)
-        assert (mixed[name].answers, mixed[name].tokens) == (report.answers, report.tokens)
+        assert mixed[name].loss == pytest.approx(report.loss, rel=1e-5)
+        assert (mixed[name].units, mixed[name].tokens) == (report.units, report.tokens)
         ours, theirs = (t._experts[name].state.grad for t in (trainer, lone))
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 

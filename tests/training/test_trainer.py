@@ -70,8 +70,8 @@ def test_gradients_equal_plain_autograd(rows, targets, rslora):
     loss = _plain_loss(trainer.model, factors, state.shape.scale, rows)
     loss.backward()
     report = trainer.forward_backward({"x": rows})["x"]
-    assert report.nll / report.answers == pytest.approx(loss.item(), rel=1e-5)
-    place, mean = state._places, state.grad / report.answers
+    assert report.loss / report.units == pytest.approx(loss.item(), rel=1e-5)
+    place, mean = state._places, state.grad / report.units
     for key in state.factors():
         torch.testing.assert_close(place[key].down(mean), factors[key][0].grad, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(place[key].up(mean), factors[key][1].grad, atol=1e-5, rtol=1e-4)
@@ -127,5 +127,5 @@ def test_passes_over_parts_of_a_batch_add_up_to_the_whole(trainer, monkeypatch):
     monkeypatch.setattr("chiliad.training.trainer.PASS_TOKENS_MAX", 8)
     parts = trainer.forward_backward({"x": ROWS})["x"]
     assert parts.tokens == whole.tokens
-    assert parts.nll == pytest.approx(whole.nll, rel=1e-5)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
     torch.testing.assert_close(trainer._experts["x"].state.grad, gradient, atol=1e-5, rtol=1e-4)

@@ -15,6 +15,7 @@ from chiliad.adapters.files import (
 from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
 from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
+from chiliad.adapters.prefix import PrefixAdapter, PrefixShape
 
 __all__ = [
     "Adapter",
@@ -31,6 +32,8 @@ __all__ = [
     "Ia3Shape",
     "LoraAdapter",
     "LoraShape",
+    "PrefixAdapter",
+    "PrefixShape",
     "as_lora",
     "content_hash",
     "kind_of",

@@ -1,7 +1,8 @@
 """An adapter's folder: `adapter_config.json` and `adapter_model.safetensors`, as PEFT has them wherever PEFT has the kind.
 
-The base's fingerprint travels in the safetensors header, where PEFT neither needs nor minds it. What is in the two files is
-each kind's own matter: `lora_file.py`, `core_file.py`, `ia3_file.py`.
+The base's fingerprint, and the precision in which it was trained on, travel in the safetensors header, where PEFT neither
+needs nor minds them. What is in the two files is
+each kind's own matter: `lora_file.py`, `core_file.py`, `ia3_file.py`, `prefix_file.py`.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from chiliad.adapters import core_file, ia3_file, lora_file
+from chiliad.adapters import core_file, ia3_file, lora_file, prefix_file
 from chiliad.adapters.basis import BasisFolder
 from chiliad.adapters.cores import CoreAdapter, CoreShape
 from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
 from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
+from chiliad.adapters.prefix import PrefixAdapter, PrefixShape
 from chiliad.adapters.weights_file import WeightsFile
+from chiliad.config import Precision
 from chiliad.errors import BrokenAdapter, WrongBase
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FINGERPRINT_KEY = "chiliad.base_fingerprint"
+PRECISION_KEY = "chiliad.base_precision"
 
-Adapter = LoraAdapter | CoreAdapter | Ia3Adapter
-AdapterShape = LoraShape | CoreShape | Ia3Shape
+Adapter = LoraAdapter | CoreAdapter | Ia3Adapter | PrefixAdapter
+AdapterShape = LoraShape | CoreShape | Ia3Shape | PrefixShape
 
 Factors = Mapping[tuple[int, str], tuple[Tensor, ...]]
-"""(layer, site) -> what the kind has there, unscaled: A and B; R; or the factors"""
+"""(layer, site) -> what the kind has there, unscaled: A and B; R; the factors; or keys and values"""
 
 
 def save_adapter(
@@ -44,6 +48,7 @@ def save_adapter(
     *,
     base_id: str,
     base_fingerprint: str,
+    base_precision: Precision = Precision.BF16,
     dtype: torch.dtype = torch.bfloat16,
 ) -> AdapterHash:
     """Write an adapter into an existing, private folder. `factors` are unscaled, as PEFT stores them.
@@ -54,7 +59,10 @@ def save_adapter(
     about = {"task_type": "CAUSAL_LM", "base_model_name_or_path": base_id, "inference_mode": True}
     (folder / CONFIG_NAME).write_text(json.dumps({**config, **about}, indent=2) + "\n", "utf-8")
     rounded = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
-    (folder / WEIGHTS_NAME).write_bytes(save(rounded, {"format": "pt", FINGERPRINT_KEY: base_fingerprint}))
+    header = {"format": "pt", FINGERPRINT_KEY: base_fingerprint}
+    if base_precision is not Precision.BF16:
+        header[PRECISION_KEY] = base_precision.value
+    (folder / WEIGHTS_NAME).write_bytes(save(rounded, header))
     return content_hash(folder)
 
 
@@ -81,12 +89,13 @@ def load_adapter(
     """
     config = read_config(folder)
     kind = config.get("peft_type")
-    if kind not in (lora_file.PEFT_TYPE, core_file.PEFT_TYPE, ia3_file.PEFT_TYPE):
+    if kind not in [file.PEFT_TYPE for file in (lora_file, core_file, ia3_file, prefix_file)]:
         raise BrokenAdapter(
-            f"{folder} holds an adapter of kind {kind!r}.", fix="LoRA, IA3 and shared-basis adapters can be served."
+            f"{folder} holds an adapter of kind {kind!r}.",
+            fix="LoRA, IA3, prefix tuning and shared-basis adapters can be served.",
         )
     weights = _weights(folder)
-    made_for = weights.metadata.get(FINGERPRINT_KEY)
+    made_for = weights.header.metadata.get(FINGERPRINT_KEY)
     if base_fingerprint and made_for and made_for != base_fingerprint:
         raise WrongBase(
             f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
@@ -94,13 +103,13 @@ def load_adapter(
         )
     with ThreadPoolExecutor(1) as beside:  # half of the time is the hash's, which needs nobody
         name = beside.submit(_hash, folder, weights)
-        return _adapter(folder, config, weights.tensors(), made_for, dtype, basis)(name.result())
+        return _adapter(folder, config, weights, made_for, dtype, basis)(name.result())
 
 
 def _adapter(
     folder: Path,
     config: dict[str, Any],
-    tensors: dict[str, Tensor],
+    weights: WeightsFile,
     made_for: str | None,
     dtype: torch.dtype,
     basis: BasisFolder | None,
@@ -109,27 +118,36 @@ def _adapter(
     kind = config["peft_type"]
     if kind == core_file.PEFT_TYPE:
         found = core_file.basis_of(config, folder, basis)
-        cores = core_file.cores(tensors, found, folder, dtype)
+        cores = core_file.cores(weights.tensors(), found, folder, dtype)
         return lambda name: CoreAdapter(name, found, made_for, cores)
     if kind == ia3_file.PEFT_TYPE:
-        ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(tensors, folder, dtype)
+        ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(weights.tensors(), folder, dtype)
         return lambda name: Ia3Adapter(name, ia3, made_for, scales)
+    if kind == prefix_file.PEFT_TYPE:
+        prefix, layers = (
+            prefix_file.shape_of(config, folder),
+            prefix_file.layers(weights.tensors(), config, folder, dtype),
+        )
+        return lambda name: PrefixAdapter(name, prefix, made_for, layers)
     shape = lora_file.shape_of(config, folder)
-    factors = lora_file.factors(tensors, shape, folder, dtype)
+    factors = lora_file.factors(weights, shape, folder, dtype)
     return lambda name: LoraAdapter(name, shape, made_for, factors)
 
 
 def kind_of(adapter: Adapter) -> AdapterKind:
     if isinstance(adapter, Ia3Adapter):
         return AdapterKind.IA3
+    if isinstance(adapter, PrefixAdapter):
+        return AdapterKind.PREFIX
     return AdapterKind.SHARED_BASIS if isinstance(adapter, CoreAdapter) else AdapterKind.LORA
 
 
 def as_lora(adapter: Adapter) -> LoraAdapter:
     """The LoRA that computes the same. Raises BrokenAdapter for a kind that has none."""
-    if isinstance(adapter, Ia3Adapter):
+    if isinstance(adapter, Ia3Adapter | PrefixAdapter):
+        does = "multiplies what its base computes" if isinstance(adapter, Ia3Adapter) else "adds keys and values"
         raise BrokenAdapter(
-            "An IA3 adapter multiplies what its base computes: no LoRA does the same.",
+            f"An adapter of the kind {kind_of(adapter)} {does}: no LoRA does the same.",
             fix="Export it in the form peft, which keeps the kind.",
         )
     return adapter.expanded() if isinstance(adapter, CoreAdapter) else adapter
@@ -152,6 +170,8 @@ def _contents(shape: AdapterShape, factors: Factors) -> tuple[dict[str, Any], di
         return core_file.config_of(shape), core_file.tensors_of(shape, factors)
     if isinstance(shape, Ia3Shape):
         return ia3_file.config_of(shape), ia3_file.tensors_of(factors)
+    if isinstance(shape, PrefixShape):
+        return prefix_file.config_of(shape, factors), prefix_file.tensors_of(factors)
     return lora_file.config_of(shape), lora_file.tensors_of(factors)
 
 
@@ -161,7 +181,7 @@ def _weights(folder: Path) -> WeightsFile:
 
 def _hash(folder: Path, weights: WeightsFile) -> AdapterHash:
     digest = hashlib.sha256()
-    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.canonical_header, weights.bytes):
+    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.header.canonical, weights.bytes):
         digest.update(f"{len(part)}\0".encode())
         digest.update(part)
     return AdapterHash(digest.hexdigest())

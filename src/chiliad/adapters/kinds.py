@@ -14,3 +14,5 @@ class AdapterKind(StrEnum):
     """a small square core between thin matrices that all experts of a base share: W + U R V"""
     IA3 = "ia3"
     """a factor for every key, value and gated number"""
+    PREFIX = "prefix"
+    """keys and values that all tokens see before their own; computed in PyTorch alone"""

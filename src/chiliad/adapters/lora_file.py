@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from chiliad.adapters.lora import LoraShape
 from chiliad.adapters.names import module_name, module_pattern, no_such_module, refuse_options, targets_of
+from chiliad.adapters.stored_pairs import Key, Place, Places, StoredPairs
+from chiliad.adapters.weights_file import HEADERS_KEPT, Header, WeightsFile
 from chiliad.errors import BrokenAdapter
 
 PEFT_TYPE = "LORA"
@@ -61,16 +64,55 @@ def shape_of(config: Mapping[str, Any], folder: Path) -> LoraShape:
 
 
 def factors(
-    tensors: Mapping[str, Tensor], shape: LoraShape, folder: Path, dtype: torch.dtype
-) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
-    """(layer, site) -> A and B, the scale folded into B. Raises BrokenAdapter."""
-    halves: dict[tuple[int, str], dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        match = _TENSOR_NAME.match(name)
-        if match is None:
-            raise no_such_module(name, folder)
-        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor
-    broken = [key for key, half in halves.items() if len(half) != 2 or half["A"].shape[0] != half["B"].shape[1]]
+    weights: WeightsFile, shape: LoraShape, folder: Path, dtype: torch.dtype
+) -> Mapping[Key, tuple[Tensor, Tensor]]:
+    """(layer, site) -> A and B, the scale folded into B: rounded to `dtype` once. Raises BrokenAdapter."""
+    names = _names(weights.header, folder)
+    numbers = weights.numbers() if dtype is torch.bfloat16 else None
+    if numbers is not None:
+        return StoredPairs(numbers, _places(weights.header), shape.scale)
+    tensors = weights.tensors()
+    return {key: (tensors[a].to(dtype), (tensors[b].float() * shape.scale).to(dtype)) for key, (a, b) in names.items()}
+
+
+def _names(header: Header, folder: Path) -> Mapping[Key, tuple[str, str]]:
+    """(layer, site) -> the names of A and B. Raises BrokenAdapter unless everything in the file is such a pair."""
+    halves, strange = _halves(header)
+    if strange is not None:
+        raise no_such_module(strange, folder)
+    broken = [key for key, names in halves.items() if not _match(header, names)]
     if broken or not halves:
         raise BrokenAdapter(f"{folder} lacks matching A and B factors {broken[:1]}.", fix="Export the adapter again.")
-    return {key: (half["A"].to(dtype), (half["B"].float() * shape.scale).to(dtype)) for key, half in halves.items()}
+    return {key: (names["A"], names["B"]) for key, names in halves.items()}
+
+
+@lru_cache(HEADERS_KEPT)
+def _halves(header: Header) -> tuple[dict[Key, dict[str, str]], str | None]:
+    """(layer, site) -> half -> its tensor's name; and a name that is none of a half."""
+    halves: dict[Key, dict[str, str]] = {}
+    for name in header.tensors:
+        match = _TENSOR_NAME.match(name)
+        if match is None:
+            return {}, name
+        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = name
+    return halves, None
+
+
+def _match(header: Header, names: Mapping[str, str]) -> bool:
+    """Whether these are an A [rank, in] and a B [out, rank]."""
+    if names.keys() != {"A", "B"}:
+        return False
+    a, b = (header.tensors[names[half]]["shape"] for half in "AB")
+    return len(a) == len(b) == 2 and a[0] == b[1]
+
+
+@lru_cache(HEADERS_KEPT)
+def _places(header: Header) -> Places:
+    """Of a header whose tensors are pairs, and bfloat16 side by side."""
+
+    def place(name: str) -> Place:
+        entry = header.tensors[name]
+        return Place(entry["data_offsets"][0] // 2, *entry["shape"])
+
+    halves, _ = _halves(header)
+    return Places({key: (place(names["A"]), place(names["B"])) for key, names in halves.items()})

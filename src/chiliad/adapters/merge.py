@@ -29,7 +29,8 @@ class Deltas(Mapping[str, Matrix]):
 
     @classmethod
     def of_version(cls, folder: Path, *, base_fingerprint: str) -> Deltas:
-        """Read the adapter in a version's folder in full precision. Raises BrokenAdapter (also for IA3), WrongBase."""
+        """Read the adapter in a version's folder in full precision. Raises WrongBase, BrokenAdapter (also for a kind that
+        no LoRA can say)."""
         basis = BasisFolder.of_version(folder)
         return cls(as_lora(load_adapter(folder, base_fingerprint=base_fingerprint, dtype=torch.float32, basis=basis)))
 

@@ -7,27 +7,70 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from chiliad.errors import BrokenAdapter
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
+HEADERS_KEPT = 16
+
+
+class Header:
+    """What a file says about its tensors. Experts of one kind have the same, so it is understood once for many files."""
+
+    def __init__(self, raw: bytes) -> None:
+        """Raises ValueError and RecursionError for what is not a JSON object of tensors."""
+        told = json.loads(raw)
+        if not isinstance(told, dict):
+            raise ValueError("its header is not an object")
+        metadata = told.get("__metadata__")
+        self.metadata: dict[str, str] = metadata if isinstance(metadata, dict) else {}
+        self.canonical = json.dumps(told, sort_keys=True).encode()
+        """sorted: safetensors writes its metadata in any order"""
+        self.tensors: dict[str, dict[str, Any]] = {
+            name: entry for name, entry in told.items() if name != "__metadata__"
+        }
+        """name -> dtype, shape and data_offsets: the bytes of it begin and end there"""
+        strange = [name for name, entry in self.tensors.items() if not _is_entry(entry)]
+        if strange:
+            raise ValueError(f"it does not say what {strange[0]} is")
+
+    @cached_property
+    def bf16_numbers(self) -> int | None:
+        """How many there are, if all tensors are bfloat16 and lie side by side; None otherwise."""
+        end = 0
+        for entry in sorted(self.tensors.values(), key=lambda entry: entry["data_offsets"][0]):
+            start, stop = entry["data_offsets"]
+            if entry["dtype"] != "BF16" or start != end or stop != start + 2 * math.prod(entry["shape"]):
+                return None
+            end = stop
+        return end // 2
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    return _counts(entry.get("shape")) and _counts(entry.get("data_offsets")) and len(entry["data_offsets"]) == 2
+
+
+def _counts(told: object) -> bool:
+    return isinstance(told, list) and all(type(number) is int and number >= 0 for number in told)
+
+
+_header = lru_cache(HEADERS_KEPT)(Header)
 
 
 @dataclass(frozen=True)
 class WeightsFile:
     path: Path
-    header: dict[str, Any]
+    header: Header
     data: Tensor
     """[bytes] of all tensors"""
 
@@ -35,58 +78,34 @@ class WeightsFile:
     def read(cls, path: Path) -> WeightsFile:
         """Raises BrokenAdapter for a file without a header; what the header says is looked at by `tensors`."""
         try:
-            raw = _bytes_of(path)
+            raw = np.fromfile(path, np.uint8)
             length = int.from_bytes(raw[:8].tobytes(), "little")
-            header = json.loads(raw[8 : 8 + length].tobytes())
-            if not isinstance(header, dict):
-                raise ValueError("its header is not an object")
+            header = _header(raw[8 : 8 + length].tobytes())
         except (OSError, ValueError, RecursionError) as error:
             raise _not_whole(path, error) from error
         return cls(path, header, torch.from_numpy(raw[8 + length :]))
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        told = self.header.get("__metadata__")
-        return told if isinstance(told, dict) else {}
-
-    @property
-    def canonical_header(self) -> bytes:
-        """The header sorted: safetensors writes its metadata in any order."""
-        return json.dumps(self.header, sort_keys=True).encode()
 
     @property
     def bytes(self) -> memoryview:
         """All tensors', as they lie in the file."""
         return self.data.numpy().data
 
+    def numbers(self) -> Tensor | None:
+        """All tensors' numbers in one, if they are bfloat16, side by side and finite; None otherwise."""
+        size = self.header.bf16_numbers
+        if size is None or len(self.data) != 2 * size or not _finite_bf16(self.data):
+            return None
+        return self.data.view(torch.bfloat16)
+
     def tensors(self) -> dict[str, Tensor]:
         """By name. Raises BrokenAdapter for one that does not lie in the file, or is not finite."""
-        told = {name: entry for name, entry in self.header.items() if name != "__metadata__"}
         try:
-            if self._all_bf16(told):
-                return self._side_by_side(told)
-            tensors = {name: self._tensor(entry) for name, entry in told.items()}
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            tensors = {name: self._tensor(entry) for name, entry in self.header.tensors.items()}
+        except (KeyError, ValueError, RuntimeError) as error:
             raise _not_whole(self.path, error) from error
         for name, tensor in tensors.items():
             _require_finite(name, tensor, self.path)
         return tensors
-
-    def _all_bf16(self, told: Mapping[str, dict[str, Any]]) -> bool:
-        """Whether all bytes are finite bfloat16 numbers, none with an exponent of ones, of tensors without gaps."""
-        places = sorted(tuple(entry["data_offsets"]) for entry in told.values())
-        gapless = [start for start, _ in places] == [0, *(end for _, end in places[:-1])]
-        if not places or not gapless or places[-1][1] != len(self.data) or len(self.data) % 2:
-            return False
-        if any(entry["dtype"] != "BF16" for entry in told.values()):
-            return False
-        return bool((self.data.numpy().view(np.uint16) & 0x7FFF).max(initial=0) < 0x7F80)
-
-    def _side_by_side(self, told: Mapping[str, dict[str, Any]]) -> dict[str, Tensor]:
-        """What `_tensor` gives for each, cut in one go."""
-        names = sorted(told, key=lambda name: told[name]["data_offsets"][0])
-        parts = self.data.view(torch.bfloat16).split([math.prod(told[name]["shape"]) for name in names])
-        return {name: part.view(told[name]["shape"]) for name, part in zip(names, parts, strict=True)}
 
     def _tensor(self, told: dict[str, Any]) -> Tensor:
         dtype, shape, (start, end) = _DTYPES[told["dtype"]], told["shape"], told["data_offsets"]
@@ -95,12 +114,10 @@ class WeightsFile:
         return self.data[start:end].view(dtype).view(shape)
 
 
-def _bytes_of(path: Path) -> npt.NDArray[np.uint8]:
-    """A file in memory of its own mapping, which goes back to the system when nobody has it any more."""
-    with path.open("rb") as file:
-        memory = mmap.mmap(-1, max(1, os.fstat(file.fileno()).st_size))
-        read = file.readinto(memory)
-    return np.frombuffer(memory, np.uint8)[:read]
+def _finite_bf16(data: Tensor) -> bool:
+    """Whether no number has an exponent of ones. As an int16 such a number is the largest, or if negative as a uint16."""
+    raw = data.numpy()
+    return bool(raw.view(np.int16).max(initial=0) < 0x7F80 and raw.view(np.uint16).max(initial=0) < 0xFF80)
 
 
 def _require_finite(name: str, tensor: Tensor, path: Path) -> None:

@@ -57,8 +57,9 @@ class Base:
     def tokenizer(self) -> Tokenizer:
         return Tokenizer(self.path / "tokenizer.json")
 
-    def chat_template(self) -> ChatTemplate:
-        tokenizer = self.tokenizer()
+    def chat_template(self, tokenizer: Tokenizer | None = None) -> ChatTemplate:
+        """tokenizer: this base's, where it has been read already"""
+        tokenizer = tokenizer or self.tokenizer()
         source = (self.path / "chat_template.jinja").read_bytes().decode("utf-8")
         return ChatTemplate(source, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
 

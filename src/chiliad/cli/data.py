@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chiliad.cli.data_audit import audit
+from chiliad.cli.data_preferences import check_preferences
 from chiliad.cli.usage import new_app
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
-    from chiliad.data import Columns, Example, Finding, Report
+    from chiliad.data import Columns, Example, Finding, Report, Table
 
 LABELS_SHOWN_MAX = 20
 
@@ -40,7 +41,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Report what is in a table of examples, and whether an expert can be trained on it.
+    """Report what is in a table of examples or preferences, and whether an expert can be trained on it.
 
     Counts duplicates, contradictions, empty and over-long rows, labels,
     overlap with a test file and likely personal data; shows the split and
@@ -48,10 +49,15 @@ def check(
     """
     from chiliad.config import Settings
     from chiliad.data import check as check_examples
+    from chiliad.data import read_table, states_preferences
 
+    table = read_table(file)
+    if not input and not output and states_preferences(table):
+        check_preferences(table, test, group, as_json=as_json)
+        return
     settings = Settings.load()
-    columns, examples = _read(file, input, output, group)
-    tests = _read(test, columns.inputs, columns.output, columns.group)[1] if test else None
+    columns, examples = _examples(table, input, output, group)
+    tests = _examples(read_table(test), columns.inputs, columns.output, columns.group)[1] if test else None
     count_tokens, tokens_max = _token_counter(settings.cache_dir), settings.engine.context_max
     report = check_examples(examples, test=tests, count_tokens=count_tokens, tokens_max=tokens_max)
     if as_json:
@@ -63,15 +69,14 @@ def check(
         raise report.problem
 
 
-def _read(
-    file: Path,
+def _examples(
+    table: Table,
     input: Sequence[str] | None,  # noqa: A002
     output: str | None,
     group: str | None,
 ) -> tuple[Columns, list[Example]]:
-    from chiliad.data import find_columns, read_table, to_examples
+    from chiliad.data import find_columns, to_examples
 
-    table = read_table(file)
     columns = find_columns(table, input=input, output=output, group=group)
     return columns, to_examples(table, columns)
 

@@ -73,6 +73,18 @@ def retrain(
 
 
 @app.command()
+def prefer(
+    name: Annotated[str, typer.Argument(help="The expert.")], workspace: WorkspaceOption = None, as_json: AsJson = False
+) -> None:
+    """Queue a training towards answers that people called good, away from those that they called bad."""
+    from chiliad.workspace import Workspace
+
+    with Workspace.open(existing(workspace)) as ws:
+        job = ws.feedback.prefer(name, project=None)
+    typer.echo(json.dumps(asdict(job), ensure_ascii=False) if as_json else f"Queued: chiliad jobs show {job.id}")
+
+
+@app.command()
 def purge(
     before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="From before this day (UTC).")],
     expert: OfExpert = None,

@@ -12,13 +12,21 @@ import typer
 
 from chiliad.cli.settings import existing, looked_at
 from chiliad.cli.train_many import train_many
-from chiliad.config import Settings
+from chiliad.config import Precision, Settings
 
 if TYPE_CHECKING:
-    from chiliad.workspace import Expert
+    from chiliad.workspace import Expert, Workspace
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
+
+
+class Method(StrEnum):
+    """As `chiliad.training.Method` has them, which loads PyTorch."""
+
+    SUPERVISED = "supervised"
+    DPO = "dpo"
+    KTO = "kto"
 
 
 class Kind(StrEnum):
@@ -27,6 +35,7 @@ class Kind(StrEnum):
     LORA = "lora"
     SHARED_BASIS = "shared-basis"
     IA3 = "ia3"
+    PREFIX = "prefix"
 
 
 Many = Annotated[
@@ -38,10 +47,27 @@ Inputs = Annotated[
 Instruction = Annotated[
     str | None, typer.Option(help="What the task is, in a sentence: the base model is told it when it is compared.")
 ]
+MethodOf = Annotated[
+    Method | None,
+    typer.Option(
+        help="dpo learns from pairs (prompt, chosen, rejected), kto from good and bad answers (default: by DATA)."
+    ),
+]
+Beta = Annotated[
+    float | None, typer.Option(min=1e-4, help="Of preferences: the larger, the nearer to where it started (0.1).")
+]
+From = Annotated[
+    str | None, typer.Option("--from", help="Continue from this expert; preferences do so from the live NAME anyway.")
+]
 KindOf = Annotated[
     Kind, typer.Option(help="What is trained: lora is megabytes; shared-basis is 27 KB, in a basis that all share.")
 ]
+BasePrecision = Annotated[
+    Precision | None,
+    typer.Option(help="What the frozen base is kept in meanwhile: int8 and int4 (QLoRA) save memory and take longer."),
+]
 Rank = Annotated[int | None, typer.Option(min=1, max=256, help="Rank (default: from the number of rows).")]
+VirtualTokens = Annotated[int | None, typer.Option(min=1, max=256, help="Of the kind prefix (default: 16).")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs; training stops early when it no longer helps.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the start values and the order of rows.")]
@@ -59,17 +85,22 @@ def train(
     group: Annotated[str | None, typer.Option(help="Column whose equal values stay together in the split.")] = None,
     instruction: Instruction = None,
     base: Annotated[str | None, typer.Option(help="Base model (default: smollm2-135m-q4_1).")] = None,
+    start: From = None,
+    method: MethodOf = None,
+    beta: Beta = None,
     kind: KindOf = Kind.LORA,
+    base_precision: BasePrecision = None,
     rank: Rank = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="Scale by alpha over the root of the rank.")] = False,
+    virtual_tokens: VirtualTokens = None,
     seed: Seed = 0,
     baselines: Annotated[bool, typer.Option(help="Compare with baselines and write the card.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an expert on a table of examples, prove what it is worth, and make it live if it is not worse.
+    """Train an expert on a table of examples or preferences, prove what it is worth, and make it live if it is not worse.
 
     With --many instead of NAME and --data: an expert for each table, all on one base and together. The columns
     `instruction` and `family`, where all rows of an expert agree, and `split` (train or test) are understood.
@@ -77,32 +108,48 @@ def train(
     """
     from chiliad.adapters import AdapterKind
     from chiliad.base import DEFAULT_BASE
+    from chiliad.training import Method as TrainingMethod
     from chiliad.workspace import RichReporter, TrainOptions, Workspace
     from chiliad.workspace.plan import plan
+    from chiliad.workspace.preferring import drafted
 
-    shape: dict[str, Any] = {"kind": AdapterKind(kind), "rank": rank, "rslora": rslora}
-    options = TrainOptions(**shape, epochs=epochs, learning_rate=learning_rate, seed=seed, baselines=baselines)
+    shape: dict[str, Any] = {
+        "kind": AdapterKind(kind),
+        "rank": rank,
+        "rslora": rslora,
+        "virtual_tokens": virtual_tokens,
+    }
+    course: dict[str, Any] = {
+        "method": None if method is None else TrainingMethod(method),
+        "beta": beta,
+        "base_precision": base_precision,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+    }
+    options = TrainOptions(**shape, **course, seed=seed, baselines=baselines)
     columns: dict[str, Any] = {"input": input, "output": output, "group": group}
-    on_base = base or DEFAULT_BASE
     settings = Settings.load(workspace=workspace)
     if many is not None:
-        _refuse_beside_many({"NAME": name, "--data": data, "--test": test, "--instruction": instruction})
+        _refuse_beside_many(
+            {"NAME": name, "--data": data, "--test": test, "--instruction": instruction, "--from": start}
+        )
         opened: AbstractContextManager[Workspace]
         opened = looked_at(settings) if dry_run else Workspace.open(settings, RichReporter())
         with opened as ws:
-            train_many(ws.many(many, **columns, base=on_base, options=options), dry_run=dry_run, as_json=as_json)
+            train_many(
+                ws.many(many, **columns, base=base or DEFAULT_BASE, options=options), dry_run=dry_run, as_json=as_json
+            )
         return
     if name is None or data is None:
         raise typer.BadParameter("Give NAME and --data FILE, or --many with a folder or a file.")
+    columns |= {"test": test, "instruction": instruction, "options": options}
     if dry_run:
         with looked_at(settings) as ws:
             ws.registry.check_name(name)
-            tests = ws.examples(test, **columns) if test else None
-            typer.echo(plan(ws, ws.examples(data, **columns), tests, on_base, options))
+            typer.echo(plan(ws, drafted(ws, name, data, **columns, **_beginning(ws, start, base))))
     else:
         with Workspace.open(settings, RichReporter()) as ws:
-            expert = ws.train(name, data, test=test, **columns, instruction=instruction, base=on_base, options=options)
-            _report(expert, as_json=as_json)
+            _report(ws.train(name, data, **columns, **_beginning(ws, start, base)), as_json=as_json)
 
 
 def correct(
@@ -117,6 +164,14 @@ def correct(
 
     with Workspace.open(existing(workspace), RichReporter()) as ws:
         _report(ws.correct(name, data, options=TrainOptions(seed=seed)), as_json=as_json)
+
+
+def _beginning(workspace: Workspace, start: str | None, base: str | None) -> dict[str, Any]:
+    """Where training starts: from a version on its base, or from a base. Raises ExpertNotFound."""
+    from chiliad.base import DEFAULT_BASE
+
+    parent = workspace.registry.get(start) if start else None
+    return {"parent": parent, "base": base or (parent.base_id if parent else DEFAULT_BASE)}
 
 
 def _refuse_beside_many(given: dict[str, Any]) -> None:
@@ -136,7 +191,7 @@ def _report(expert: Expert, *, as_json: bool) -> None:
 
 
 def _tell(expert: Expert) -> None:
-    from chiliad.evals.wording import adapter_kind, bytes_text
+    from chiliad.evals.wording import adapter_kind, bytes_text, preference_sentence
 
     facts, card = expert.version.training, expert.card
     if card:
@@ -146,6 +201,8 @@ def _tell(expert: Expert) -> None:
         f"{expert.ref}: {facts['rows']} rows, {facts['epochs']} epochs, {facts['seconds']:.0f} s of training "
         f"({facts['tokens_per_second']} tokens/s), {adapter_kind(facts)}, {size}"
     )
+    if "preferences_agreed" in facts:
+        typer.echo(preference_sentence(facts))
     if "corrections" in facts:
         left = facts["corrections_left_out"]
         typer.echo(

@@ -63,12 +63,12 @@ def find_columns(
     name them.
     """
     named = [input] if isinstance(input, str) else list(input or ())
-    inputs = tuple(_existing(table, name) for name in named)
-    answer = _existing(table, output) if output else None
-    groups = _existing(table, group) if group else None
+    inputs = tuple(existing(table, name) for name in named)
+    answer = existing(table, output) if output else None
+    groups = existing(table, group) if group else None
     free = [name for name in table.columns if name not in (*inputs, answer, groups)]
     if not inputs and not answer:
-        chat = _called(free, MESSAGES)
+        chat = called(free, MESSAGES)
         if chat:
             return Columns((), None, messages=chat, group=groups)
     inputs, answer = _completed(table, free, inputs, answer)
@@ -94,11 +94,11 @@ def _by_names(free: list[str]) -> tuple[tuple[str, ...], str] | None:
     """Well-known names: first those that belong together, then one input and one output that are alone in it."""
     outputs = _known(free, OUTPUTS)
     for first, second in INPUTS_TOGETHER:
-        a, b = _called(free, first), _called(free, second)
+        a, b = called(free, first), called(free, second)
         if a and b and len(outputs) == 1:
             return (a, b), outputs[0]
     for question, answer in PAIRS:
-        a, b = _called(free, question), _called(free, answer)
+        a, b = called(free, question), called(free, answer)
         if a and b:
             return (a,), b
     inputs = _known(free, INPUTS)
@@ -127,10 +127,10 @@ def _by_name_or_alone(table: Table, free: list[str], known: Sequence[str]) -> tu
 
 
 def _known(free: list[str], names: Sequence[str]) -> list[str]:
-    return [column for name in names if (column := _called(free, name))]
+    return [column for name in names if (column := called(free, name))]
 
 
-def _called(columns: Sequence[str], name: str) -> str | None:
+def called(columns: Sequence[str], name: str) -> str | None:
     return next((column for column in columns if column.strip().casefold() == name.strip().casefold()), None)
 
 
@@ -138,9 +138,9 @@ def _without_counters(columns: list[str]) -> list[str]:
     return [name for name in columns if name.casefold() not in _COUNTERS and not name.casefold().startswith("unnamed")]
 
 
-def _existing(table: Table, name: str) -> str:
+def existing(table: Table, name: str) -> str:
     """Return the column of that name, exactly so or else whatever its case."""
-    found = name if name in table.columns else _called(table.columns, name)
+    found = name if name in table.columns else called(table.columns, name)
     if found:
         return found
     near = difflib.get_close_matches(name, table.columns, n=1)

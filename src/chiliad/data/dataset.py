@@ -2,6 +2,7 @@
 
 <root>/<first 12 digits of the hash>/
     examples.jsonl   one example a line, as an OpenAI chat with its split: enough to rebuild the rest
+    preferences.jsonl   what is learned in the place of the examples, if there are preferences, one a line
     dataset.json     hash, kind, labels, instruction, source and the number of rows in each part
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chiliad.data.example import Example, Message
+from chiliad.data.preference import Preferences
 from chiliad.data.split import DEV, TEST, TRAIN, Split, split, split_around
 from chiliad.data.task import TaskKind, label_counts, task_kind
 from chiliad.errors import UnreadableFile, UnusableData, VersionConflict
@@ -24,15 +26,17 @@ from chiliad.store.files import staged_folder
 ROWS_MIN = 20
 """usable rows that differ: with fewer, a test is three answers long and says nothing"""
 EXAMPLES_FILE = "examples.jsonl"
+PREFERENCES_FILE = "preferences.jsonl"
 ABOUT_FILE = "dataset.json"
 _FORMAT = "chiliad-dataset-1"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Frozen examples. The hash covers the examples, their split and the instruction, and nothing else.
+    """Frozen examples. The hash covers the examples, their split, the instruction and the preferences, and nothing else.
 
-    `labels` is the closed set of answers in training and development, sorted, and empty unless `kind` is LABELS.
+    `preferences` are trained on in the place of the examples, which then say what the job is, and test it. `labels` is the
+    closed set of answers in training and development, sorted, and empty unless `kind` is LABELS.
     `source` says where the examples were first read.
     """
 
@@ -44,6 +48,7 @@ class Dataset:
     test: tuple[Example, ...]
     instruction: str | None
     source: str
+    preferences: Preferences | None = None
 
     @classmethod
     def load(cls, root: Path, hash: str) -> Dataset:  # noqa: A002  what the field is called
@@ -51,12 +56,18 @@ class Dataset:
         folder = root / hash[:12]
         try:
             lines = (folder / EXAMPLES_FILE).read_bytes()
+            stated = folder / PREFERENCES_FILE
+            preferences = Preferences.from_lines(stated.read_bytes()) if stated.is_file() else None
             about = json.loads((folder / ABOUT_FILE).read_bytes())
-            if not (_hash(lines, about["instruction"]) == about["hash"] and about["hash"].startswith(hash)):
+            if not (
+                _hash(lines, about["instruction"], preferences) == about["hash"] and about["hash"].startswith(hash)
+            ):
                 raise ValueError("its content does not belong to its hash")
             parts = _parsed(lines.decode())
             kind, labels = TaskKind(about["kind"]), tuple(about["labels"])
-            return cls(about["hash"], kind, labels, **parts, instruction=about["instruction"], source=about["source"])
+            train, dev, test = (parts[part] for part in (TRAIN, DEV, TEST))
+            told = (about["instruction"], about["source"], preferences)
+            return cls(about["hash"], kind, labels, train, dev, test, *told)
         except FileNotFoundError as error:
             raise UnreadableFile(
                 f"There is no dataset {hash[:12]} in {root}.", fix="Freeze it again from its source file."
@@ -81,7 +92,7 @@ def freeze(
     The same content a second time, or at the same time in another process, gives the dataset that is there. Raises
     UnusableData, and StoreError when the disk does not take it.
     """
-    return _written(assemble(examples, test=test, source=source, instruction=instruction), root)
+    return keep(assemble(examples, test=test, source=source, instruction=instruction), root)
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ def amend(dataset: Dataset, corrections: Sequence[Example], root: Path, *, sourc
     train, dev = (
         tuple(example for example in part if example.key not in used) for part in (dataset.train, dataset.dev)
     )
-    frozen = _written(_with_rows(dataset, (*train, *used.values()), dev, source, dataset.instruction), root)
+    frozen = keep(_with_rows(dataset, (*train, *used.values()), dev, source, dataset.instruction), root)
     of_test_rows = sum(example.key in tested for example in usable)
     return Amended(frozen, tuple(used.values()), of_test_rows, len(corrections) - len(usable))
 
@@ -129,9 +140,9 @@ def renew(
     held = {example.key for example in dataset.dev}
     rows = {example.id: example for example in examples if example.usable}
     free = [example for example in rows.values() if example.key not in tested and example.group not in tested]
-    _require_enough(free, " beside the test rows of the live version")
+    require_enough(free, " beside the test rows of the live version")
     dev = [example for example in free if example.key in held]
-    return _written(
+    return keep(
         _with_rows(dataset, [example for example in free if example.key not in held], dev, source, instruction), root
     )
 
@@ -147,8 +158,7 @@ def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
         places[example.answer if dataset.kind is TaskKind.LABELS else ""].append(example)
     shares = [((place + 0.5) / len(same), one) for same in places.values() for place, one in enumerate(same)]
     kept = [one for _, one in sorted(shares, key=lambda share: (share[0], share[1].id))[:rows]]
-    draft = replace(dataset, train=tuple(sorted(kept, key=lambda one: one.id)))
-    return replace(draft, hash=_hash(_lines(draft), dataset.instruction))
+    return named(replace(dataset, train=tuple(sorted(kept, key=lambda one: one.id)), preferences=None))
 
 
 def _with_rows(
@@ -165,15 +175,19 @@ def _with_rows(
         dev=tuple(sorted(dev, key=lambda example: example.id)),
         instruction=instruction,
         source=source,
+        preferences=None,
     )
-    return replace(draft, hash=_hash(_lines(draft), instruction))
+    return named(draft)
 
 
-def _written(dataset: Dataset, root: Path) -> Dataset:
+def keep(dataset: Dataset, root: Path) -> Dataset:
+    """Write a dataset that is named by its content. Raises StoreError."""
     folder = root / dataset.hash[:12]
     try:
         with staged_folder(folder) as stage:
             (stage / EXAMPLES_FILE).write_bytes(_lines(dataset))
+            if dataset.preferences is not None:
+                (stage / PREFERENCES_FILE).write_bytes(dataset.preferences.to_lines())
             (stage / ABOUT_FILE).write_text(json.dumps(_about(dataset), ensure_ascii=False, indent=2) + "\n", "utf-8")
     except VersionConflict:
         return Dataset.load(root, dataset.hash)
@@ -193,13 +207,16 @@ def assemble(
     UnusableData for fewer than ROWS_MIN usable rows, for a single answer, and for test rows without any usable one.
     """
     rows = [example for example in examples if example.usable]
-    _require_enough(rows)
+    require_enough(rows)
     kind = task_kind(rows)
     parts = _split(rows, test, by_answer=kind is TaskKind.LABELS)
     labels = tuple(sorted(label_counts([*parts.train, *parts.dev]))) if kind is TaskKind.LABELS else ()
-    draft = Dataset("", kind, labels, parts.train, parts.dev, parts.test, instruction, source)
-    digest = _hash(_lines(draft), instruction)
-    return Dataset(digest, kind, labels, parts.train, parts.dev, parts.test, instruction, source)
+    return named(Dataset("", kind, labels, parts.train, parts.dev, parts.test, instruction, source))
+
+
+def named(draft: Dataset) -> Dataset:
+    """The dataset with the hash that belongs to its content."""
+    return replace(draft, hash=_hash(_lines(draft), draft.instruction, draft.preferences))
 
 
 def _split(rows: list[Example], test: Sequence[Example] | None, *, by_answer: bool) -> Split:
@@ -209,11 +226,12 @@ def _split(rows: list[Example], test: Sequence[Example] | None, *, by_answer: bo
     if not tests:
         raise UnusableData("The test file has no usable row.", fix="Give test rows with an input and an answer each.")
     parts = split_around(rows, tests, by_answer=by_answer)
-    _require_enough([*parts.train, *parts.dev], " beside those that the test has too")
+    require_enough([*parts.train, *parts.dev], " beside those that the test has too")
     return parts
 
 
-def _require_enough(rows: Sequence[Example], beside: str = "") -> None:
+def require_enough(rows: Sequence[Example], beside: str = "") -> None:
+    """Raises UnusableData for fewer than ROWS_MIN different examples, and for a single answer."""
     different = len({example.id for example in rows})
     if different < ROWS_MIN:
         raise UnusableData(
@@ -227,8 +245,9 @@ def _require_enough(rows: Sequence[Example], beside: str = "") -> None:
         )
 
 
-def _hash(lines: bytes, instruction: str | None) -> str:
-    return hashlib.sha256(json.dumps([_FORMAT, instruction]).encode() + b"\n" + lines).hexdigest()
+def _hash(lines: bytes, instruction: str | None, preferences: Preferences | None) -> str:
+    stated = b"" if preferences is None else b"\n" + preferences.to_lines()
+    return hashlib.sha256(json.dumps([_FORMAT, instruction]).encode() + b"\n" + lines + stated).hexdigest()
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Example:
         """Make the example with the id that belongs to its content."""
         turns = tuple(messages)
         content = {"messages": [[turn.role, turn.content] for turn in turns], "answer": answer}
-        return cls(_sha256(content)[:16], turns, answer, group)
+        return cls(digest(content)[:16], turns, answer, group)
 
     @property
     def input(self) -> str:
@@ -58,7 +58,7 @@ class Example:
     @cached_property
     def key(self) -> str:
         """The same for prompts that differ only in case, white space or Unicode form: those count as one input."""
-        return _sha256([[turn.role, normalise(turn.content)] for turn in self.messages])
+        return digest([[turn.role, normalise(turn.content)] for turn in self.messages])
 
 
 def normalise(text: str) -> str:
@@ -66,5 +66,6 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _sha256(content: object) -> str:
+def digest(content: object) -> str:
+    """SHA-256 of what JSON can hold, in hexadecimal."""
     return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()

@@ -42,8 +42,8 @@ def _refuse_unknown(row: Mapping[str, Any], place: str) -> None:
         raise UnreadableFile(f"{place} has tools; experts learn from text only.", fix="Leave out the rows with tools.")
     if any(name in row for name in _PREFERENCES):
         raise UnreadableFile(
-            f"{place} states a preference between two answers; experts learn from single answers.",
-            fix='Write the preferred one as a row {"messages": [...]}.',
+            f"{place} states a preference between two answers, which the method supervised does not learn.",
+            fix='Ask for the method dpo, or write the preferred answer as a row {"messages": [...]}.',
         )
 
 

@@ -18,7 +18,6 @@ from chiliad.engine.adapter_pool import LoadAdapter
 from chiliad.engine.core import EngineCore
 from chiliad.engine.grammar import Grammar
 from chiliad.engine.native_runner import NativeRunner
-from chiliad.engine.native_weights import no_codes
 from chiliad.engine.request import (
     Aborted,
     AbortReason,
@@ -36,6 +35,7 @@ from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import ConfigError, EngineError, Overloaded
 from chiliad.kernels import path_in_use
 from chiliad.models import Transformer, use_threads
+from chiliad.models.codes import no_codes
 
 log = logging.getLogger(__name__)
 

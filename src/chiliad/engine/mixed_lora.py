@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chiliad.adapters import Adapter, AdapterHash, BasisHash, CoreAdapter, Ia3Adapter, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash, BasisHash, CoreAdapter, Ia3Adapter, LoraAdapter, PrefixAdapter
 from chiliad.engine.fitting import require_fit
 from chiliad.engine.lora_stack import LoraStack, StackShape
 from chiliad.engine.mixed_cores import Cores, prepared
@@ -55,6 +55,8 @@ class MixedLora:
             return prepared(adapter, self._model)
         if isinstance(adapter, Ia3Adapter):
             return replace(adapter, scales={key: scale.to(like) for key, scale in adapter.scales.items()})
+        if isinstance(adapter, PrefixAdapter):
+            return replace(adapter, layers={key: (k.to(like), v.to(like)) for key, (k, v) in adapter.layers.items()})
         return replace(adapter, factors={key: (a.to(like), b.to(like)) for key, (a, b) in adapter.factors.items()})
 
     def hold(self, adapter: AdapterHash) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter
+from chiliad.adapters import Adapter, AdapterHash, Basis, BasisHash, CoreAdapter, Ia3Adapter, LoraAdapter, PrefixAdapter
 from chiliad.adapters.ia3 import IA3_SITES
+from chiliad.adapters.stored_pairs import Place, Places, StoredPairs
 from chiliad.base import ReadQuantised
 from chiliad.config import EngineSettings, Precision
-from chiliad.engine.fitting import require_fit
+from chiliad.engine.fitting import LAYOUTS_KEPT, require_fit
 from chiliad.engine.kv_blocks import KVBlocks
-from chiliad.engine.native_weights import native_weights, no_codes
+from chiliad.engine.native_weights import native_weights
+from chiliad.engine.prefixes import prefix_not_served
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.kernels import (
     BLOCK_TOKENS,
@@ -27,8 +30,10 @@ from chiliad.kernels import (
     PackedLora,
     PackedScales,
     SiteFactors,
+    SitePlace,
 )
 from chiliad.models import SITES, Group, Llama, Transformer, TransformerConfig
+from chiliad.models.codes import no_codes
 
 Pairs = Mapping[tuple[int, str], tuple[Tensor, Tensor]]
 """(layer, site) -> (A, B)"""
@@ -94,22 +99,27 @@ class NativeRunner:
         return self._cache.tokens_free
 
     def prepare(self, adapter: Adapter) -> NativeAdapter:
+        if isinstance(adapter, PrefixAdapter):
+            raise prefix_not_served()
         require_fit(adapter, self._config)
         return NativeAdapter(adapter.hash, self._pack(adapter))
 
-    def _pack(self, adapter: Adapter) -> PackedAdapter:
+    def _pack(self, adapter: LoraAdapter | CoreAdapter | Ia3Adapter) -> PackedAdapter:
         if isinstance(adapter, CoreAdapter):
             cores = torch.stack([adapter.cores[site] for site in SITES if site in adapter.cores], dim=1)
             return PackedCore(self._basis(adapter.basis), cores)
         if isinstance(adapter, Ia3Adapter):
             return PackedScales(_scales(adapter, self._config))
-        return PackedLora(_groups(adapter.factors, self._config))
+        stored = adapter.factors
+        if isinstance(stored, StoredPairs):
+            return PackedLora.stored(_placed_groups(stored.places, self._config), stored.numbers, stored.scale)
+        return PackedLora.of(_groups(adapter.factors, self._config))
 
     def _basis(self, basis: Basis) -> PackedLora:
         """Packed once, and kept as long as an adapter needs it."""
         packed = self._bases.get(basis.hash)
         if packed is None:
-            packed = self._bases[basis.hash] = PackedLora(_groups(dict(basis.pairs()), self._config))
+            packed = self._bases[basis.hash] = PackedLora.of(_groups(dict(basis.pairs()), self._config))
         return packed
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
@@ -147,12 +157,31 @@ def _packed(adapter: PreparedAdapter | None) -> PackedAdapter | None:
 
 
 def _groups(factors: Pairs, config: TransformerConfig) -> Iterator[tuple[int, list[SiteFactors]]]:
-    """What `PackedLora` wants."""
+    """What `PackedLora.of` wants."""
     sizes = {group: config.group_widths(group) for group in Group}
     for layer in range(config.num_layers):
         for group, (inputs, widths) in sizes.items():
             sites = zip(group.sites, widths, strict=True)
             yield inputs, [SiteFactors(width, factors.get((layer, site))) for site, width in sites]
+
+
+@lru_cache(LAYOUTS_KEPT)
+def _placed_groups(places: Places, config: TransformerConfig) -> list[tuple[int, list[SitePlace]]]:
+    """What `PackedLora.stored` wants, once for all files of a layout."""
+    groups = []
+    for layer in range(config.num_layers):
+        for group in Group:
+            inputs, widths = config.group_widths(group)
+            pairs = [places.pairs.get((layer, site)) for site in group.sites]
+            groups.append((inputs, [_site_place(width, pair) for width, pair in zip(widths, pairs, strict=True)]))
+    return groups
+
+
+def _site_place(width: int, pair: tuple[Place, Place] | None) -> SitePlace:
+    if pair is None:
+        return SitePlace(width, 0, 0, 0)
+    down, up = pair
+    return SitePlace(width, down.rows, 2 * down.start, 2 * up.start)
 
 
 def _scales(adapter: Ia3Adapter, config: TransformerConfig) -> Tensor:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Adapter, AdapterHash, CoreAdapter, Ia3Adapter, LoraAdapter
+from chiliad.adapters import Adapter, AdapterHash, CoreAdapter, Ia3Adapter, LoraAdapter, PrefixAdapter
+from chiliad.adapters.prefix import VIRTUAL_TOKENS_MAX
 from chiliad.config import EngineSettings
 from chiliad.engine.attention import BatchAttention
 from chiliad.engine.kv_cache import KVCache
 from chiliad.engine.mixed_lora import MixedLora, Span
+from chiliad.engine.prefixes import require_positions
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.models import Transformer
 
@@ -22,9 +25,12 @@ class TorchRunner:
     def __init__(self, model: Transformer, settings: EngineSettings) -> None:
         self._model = model
         self._device = model.embedding.device
-        self._cache = KVCache(model.config, model.dtype, self._device, settings.context_max)
-        self._tokens_max = max(settings.context_max, settings.kv_cache_bytes // self._cache.token_bytes)
+        self._context_max = settings.context_max
+        longest = settings.context_max + VIRTUAL_TOKENS_MAX
+        self._cache = KVCache(model.config, model.dtype, self._device, longest)
+        self._tokens_max = max(longest, settings.kv_cache_bytes // self._cache.token_bytes)
         self._reserved: dict[SequenceId, int] = {}
+        self._virtual: dict[SequenceId, int] = {}
         self._lora = MixedLora(model)
         self._adapter_of: dict[SequenceId, AdapterHash] = {}
 
@@ -52,15 +58,20 @@ class TorchRunner:
         return len(self._lora)
 
     def prepare(self, adapter: Adapter) -> Adapter:
+        """Raises NotServed for a prefix that leaves a full context too few positions."""
+        if isinstance(adapter, PrefixAdapter):
+            positions = self._model.config.max_position_embeddings
+            require_positions(adapter.shape.virtual_tokens, self._context_max, positions)
         return self._lora.prepare(adapter)
 
     def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
         """Nothing is shared here: always 0."""
+        self._virtual[sequence] = _virtual_tokens(adapter)
         return 0
 
     def reserve(self, sequence: SequenceId, length: int) -> bool:
         """Counts the whole rows that the tokens lie in."""
-        capacity = self._cache.capacity(length)
+        capacity = self._cache.capacity(self._virtual.get(sequence, 0) + length)
         if capacity - self._reserved.get(sequence, 0) > self.tokens_free:
             return False
         self._reserved[sequence] = capacity
@@ -70,6 +81,7 @@ class TorchRunner:
     def run(self, chunks: Many[Chunk]) -> Tensor:
         if not chunks:
             return torch.empty(0, self._model.config.vocab_size)
+        chunks = [_after_prefix(chunk) for chunk in chunks]
         self._make_room(chunks)
         ordered = sorted(chunks, key=self._order)
         ids = torch.tensor([token for chunk in ordered for token in chunk.tokens], device=self._device)
@@ -88,6 +100,7 @@ class TorchRunner:
     @torch.inference_mode()
     def release(self, sequence: SequenceId) -> None:
         self._reserved.pop(sequence, None)
+        self._virtual.pop(sequence, None)
         self._cache.release(sequence)
         adapter = self._adapter_of.pop(sequence, None)
         if adapter is not None:
@@ -99,8 +112,19 @@ class TorchRunner:
             if chunk.adapter is not None and chunk.sequence not in self._cache:
                 self._lora.hold(chunk.adapter.hash)
                 self._adapter_of[chunk.sequence] = chunk.adapter.hash
+                self._place_prefix(chunk.sequence, chunk.adapter)
             self._cache.extend(chunk.sequence, chunk.end)
         self._cache.close_gaps()
+
+    def _place_prefix(self, sequence: SequenceId, adapter: PreparedAdapter) -> None:
+        """A prefix is what a sequence's row begins with."""
+        if isinstance(adapter, PrefixAdapter):
+            count = adapter.shape.virtual_tokens
+            self._cache.extend(sequence, count)
+            lane = self._cache.lane(sequence)
+            for (layer, _), parts in adapter.layers.items():
+                for cached, part in zip((lane.keys, lane.values), parts, strict=True):
+                    cached[layer, lane.slots[sequence], :, :count] = part.transpose(0, 1)
 
     def _order(self, chunk: Chunk) -> tuple[int, int, int]:
         """Prompts that start now together, equal lengths side by side; decoding tokens last, in cache order."""
@@ -108,6 +132,16 @@ class TorchRunner:
         if len(chunk.tokens) == 1:
             return 1, lane.capacity, lane.slots[chunk.sequence]
         return 0, chunk.start, len(chunk.tokens)
+
+
+def _virtual_tokens(adapter: PreparedAdapter | None) -> int:
+    return adapter.shape.virtual_tokens if isinstance(adapter, PrefixAdapter) else 0
+
+
+def _after_prefix(chunk: Chunk) -> Chunk:
+    """The chunk where its tokens stand in the cache, and in which positions."""
+    virtual = _virtual_tokens(chunk.adapter)
+    return replace(chunk, start=chunk.start + virtual) if virtual else chunk
 
 
 def _starts(chunks: Many[Chunk]) -> dict[SequenceId, int]:

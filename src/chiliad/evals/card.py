@@ -23,6 +23,7 @@ from chiliad.evals.mistakes import (
 )
 from chiliad.evals.runner import Comparison, Result
 from chiliad.evals.verdict import Verdict, judge, percent
+from chiliad.evals.wording import AGREED, preference_sentence
 from chiliad.metrics import PairedTest
 
 _SMALL_TEST_ROWS = 100
@@ -176,7 +177,7 @@ def make_card(comparison: Comparison, dataset: Dataset, subject: Subject) -> Car
         provenance=_provenance(dataset),
         leaks=leaks,
         cost=_cost(expert, subject),
-        notes=tuple(_notes(comparison, dataset)),
+        notes=tuple(_notes(comparison, dataset, subject)),
         mistakes=worst_mistakes(dataset.test, expert.answers, expert.scores.per_example),
         confused=confused_pairs(dataset.test, expert.answers) if labels else (),
         confusion=confusion(dataset.test, expert.answers) if labels else None,
@@ -228,10 +229,10 @@ def _cost(expert: Result, subject: Subject) -> Cost:
     )
 
 
-def _notes(comparison: Comparison, dataset: Dataset) -> list[str]:
+def _notes(comparison: Comparison, dataset: Dataset, subject: Subject) -> list[str]:
     """What a reader must know to judge the numbers."""
     expert, best = comparison.expert, comparison.best
-    notes = []
+    notes = [preference_sentence(subject.training)] if AGREED in subject.training else []
     above = [b for b in comparison.baselines if b is not best and b.scores.value > expert.scores.value]
     if above:
         listed = ", ".join(f"{b.title} {percent(b.scores.value)}" for b in above)

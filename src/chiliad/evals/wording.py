@@ -18,6 +18,9 @@ CURVES = ("loss", "dev_loss")
 """training facts that are drawn, not listed"""
 FOR_PROGRAMS = ("adapter", "run", "columns", "dev_exact", "new_labels")
 """training facts that say nothing to people as they are"""
+AGREED = "preferences_agreed"
+_IN_SENTENCE = ("preferences_held_out", AGREED, "chosen_likelier", "chosen_likelier_before")
+"""training facts that `preference_sentence` tells"""
 
 _METRICS = {
     "accuracy": "Accuracy",
@@ -66,6 +69,16 @@ def leak_sentence(card: Card) -> str:
     return found if leaks.score_without is None else f"{found} Score without them: {percent(leaks.score_without)}."
 
 
+def preference_sentence(training: Mapping[str, Any]) -> str:
+    """What a version that learned preferences makes of those that it never saw: `AGREED` is among its facts."""
+    count, likelier = training["preferences_held_out"], training.get("chosen_likelier")
+    moved = f"Of {count:,} preferences held out, training moved {percent(training[AGREED])} the way that they point"
+    if likelier is None:
+        return f"{moved}."
+    before = percent(training["chosen_likelier_before"])
+    return f"{moved}; the chosen answer is the likelier one in {percent(likelier)}, before it was in {before}."
+
+
 def decoding_sentence(card: Card) -> str:
     if card.constrained:
         return "Decoding: constrained, so that every answer of the expert and of the base model is one of the labels."
@@ -87,7 +100,7 @@ def training_facts(card: Card) -> Facts:
     facts = [
         (_title(key), _value(key, value))
         for key, value in card.subject.training.items()
-        if key not in (*CURVES, *FOR_PROGRAMS)
+        if key not in (*CURVES, *FOR_PROGRAMS, *_IN_SENTENCE)
     ]
     return [*facts, ("Adapter", f"{adapter_kind(card.subject.training)}, {bytes_text(card.subject.adapter_bytes)}")]
 

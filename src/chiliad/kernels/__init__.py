@@ -2,6 +2,7 @@
 
 from chiliad.kernels.argmax import argmax
 from chiliad.kernels.blocks import BLOCK_INPUTS, BlockWeight, Format
+from chiliad.kernels.compact import CompactWeight
 from chiliad.kernels.decoder import (
     BLOCK_TOKENS,
     Decoder,
@@ -14,6 +15,7 @@ from chiliad.kernels.decoder import (
     PackedLora,
     PackedScales,
     SiteFactors,
+    SitePlace,
 )
 from chiliad.kernels.dispatch import native_for, path_in_use
 from chiliad.kernels.gate import swiglu, swiglu_backward
@@ -28,6 +30,7 @@ __all__ = [
     "BLOCK_INPUTS",
     "BLOCK_TOKENS",
     "BlockWeight",
+    "CompactWeight",
     "Decoder",
     "DecoderShape",
     "DecoderWork",
@@ -41,6 +44,7 @@ __all__ = [
     "PackedLora",
     "PackedScales",
     "SiteFactors",
+    "SitePlace",
     "argmax",
     "cross_entropy_",
     "empty_in_large_pages",

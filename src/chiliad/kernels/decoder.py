@@ -66,19 +66,42 @@ class SiteFactors(NamedTuple):
     factors: tuple[Tensor, Tensor] | None
 
 
-class PackedLora:
-    """A copy of an adapter's factors in the order in which a step reads them. Odd ranks are padded to even ones."""
+class SitePlace(NamedTuple):
+    """`SiteFactors` that lie in one tensor: a and b say how many bytes from its begin. rank 0: it has no part."""
 
-    def __init__(self, groups: Iterable[tuple[int, Sequence[SiteFactors]]]) -> None:
-        """groups: (inputs, sites) of qkv, o, gate_up and down, layer after layer."""
+    outputs: int
+    rank: int
+    a: int
+    b: int
+
+
+class PackedLora:
+    """A copy of an adapter's factors in the order in which a step reads them. Odd ranks are padded to even ones.
+
+    groups, wherever they are asked for: (inputs, sites) of qkv, o, gate_up and down, layer after layer.
+    """
+
+    def __init__(self, groups: Sequence[tuple[int, Sequence[SitePlace]]], address: int, scale: float) -> None:
+        """address: where the places are counted from; scale: what B is multiplied by, and rounded then."""
         native = native_for()
         assert native is not None
+        self.native = native.Lora(groups, address, scale)
+
+    @classmethod
+    def of(cls, groups: Iterable[tuple[int, Sequence[SiteFactors]]]) -> PackedLora:
         kept = [(inputs, [_checked(inputs, site) for site in sites]) for inputs, sites in groups]
-        addresses = [
-            (inputs, [(outputs, len(a), a.data_ptr(), b.data_ptr()) for outputs, a, b in sites])
+        places = [
+            (inputs, [SitePlace(outputs, len(a), a.data_ptr(), b.data_ptr()) for outputs, a, b in sites])
             for inputs, sites in kept
         ]
-        self.native = native.Lora(addresses)
+        return cls(places, 0, 1.0)
+
+    @classmethod
+    def stored(cls, groups: Sequence[tuple[int, Sequence[SitePlace]]], numbers: Tensor, scale: float) -> PackedLora:
+        """numbers: bfloat16, side by side, which the places count from"""
+        assert numbers.dtype is torch.bfloat16
+        assert numbers.is_contiguous()
+        return cls(groups, numbers.data_ptr(), scale)
 
     @property
     def nbytes(self) -> int:

@@ -14,7 +14,7 @@ from chiliad.models.llama import Llama, LlamaConfig
 from chiliad.models.mistral import Mistral, MistralConfig
 from chiliad.models.qwen2 import Qwen2, Qwen2Config
 from chiliad.models.qwen3 import Qwen3, Qwen3Config
-from chiliad.models.transformer import Transformer, TransformerConfig
+from chiliad.models.transformer import KeepLayer, Transformer, TransformerConfig, as_read
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
 
 
 def load_model(
-    folder: Path, settings: Mapping[str, Any], dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
+    folder: Path,
+    settings: Mapping[str, Any],
+    dtype: torch.dtype = torch.bfloat16,
+    device: str = "cpu",
+    keep: KeepLayer = as_read,
 ) -> Transformer:
     """The model in a base's folder. Raises BrokenBase when a tensor is missing or cut short."""
-    return ARCHITECTURES[settings["model_type"]].model.load(folder, config_of(settings), dtype, device)
+    return ARCHITECTURES[settings["model_type"]].model.load(folder, config_of(settings), dtype, device, keep)

@@ -18,12 +18,14 @@ from chiliad.models.ops import rms_norm, rotate
 from chiliad.models.transformer import (
     Group,
     Heads,
+    KeepLayer,
     Layer,
     Project,
     Take,
     Transformer,
     TransformerConfig,
     Turn,
+    as_read,
     read_groups,
     turn_at,
     windows_of,
@@ -64,9 +66,13 @@ class Gemma3(Transformer):
     layers: Sequence[Gemma3Layer]
 
     def __init__(
-        self, config: Gemma3Config, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.bfloat16
+        self,
+        config: Gemma3Config,
+        tensors: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.bfloat16,
+        keep: KeepLayer = as_read,
     ) -> None:
-        super().__init__(config, tensors, dtype)
+        super().__init__(config, tensors, dtype, keep)
         self.local_cos, self.local_sin = self.rotary_tables(config.local_theta)
 
     def embed(self, ids: Tensor) -> Tensor:

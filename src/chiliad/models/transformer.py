@@ -133,7 +133,15 @@ class Layer:
 
     attention_norm: Tensor
     mlp_norm: Tensor
-    weights: dict[Group, Tensor]
+    weights: Mapping[Group, Tensor]
+
+
+KeepLayer = Callable[[int, Layer], Layer]
+"""(index, a layer as it was read) -> what the model keeps of it"""
+
+
+def as_read(_: int, layer: Layer) -> Layer:
+    return layer
 
 
 class Transformer(ABC):
@@ -146,7 +154,11 @@ class Transformer(ABC):
     layers: Sequence[Layer]
 
     def __init__(
-        self, config: TransformerConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.bfloat16
+        self,
+        config: TransformerConfig,
+        tensors: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.bfloat16,
+        keep: KeepLayer = as_read,
     ) -> None:
         """tensors: by the names of a checkpoint. Raises BrokenBase when one is missing."""
 
@@ -160,7 +172,7 @@ class Transformer(ABC):
         self.embedding = take("model.embed_tokens.weight")
         self.head = self.embedding if config.tied else take(head_name(config))
         self.final_norm = take("model.norm.weight")
-        self.layers = [self.read_layer(index, take) for index in range(config.num_layers)]
+        self.layers = [keep(index, self.read_layer(index, take)) for index in range(config.num_layers)]
         self.cos, self.sin = self.rotary_tables(config.rope_theta)
 
     @abstractmethod
@@ -181,7 +193,12 @@ class Transformer(ABC):
 
     @classmethod
     def load(
-        cls, folder: Path, config: TransformerConfig, dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
+        cls,
+        folder: Path,
+        config: TransformerConfig,
+        dtype: torch.dtype = torch.bfloat16,
+        device: str = "cpu",
+        keep: KeepLayer = as_read,
     ) -> Self:
         """Read `model.safetensors` of a converted base. Raises BrokenBase when a tensor is missing or cut short."""
         try:
@@ -190,7 +207,7 @@ class Transformer(ABC):
             raise BrokenBase(
                 f"The weights in {folder} cannot be read: {error}.", fix="Remove this base and pull it again."
             ) from error
-        return cls(config, tensors, dtype)
+        return cls(config, tensors, dtype, keep)
 
     def weight(self, layer: int, group: Group) -> Tensor:
         """The frozen matrix of a group, [out, in]."""

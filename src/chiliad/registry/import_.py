@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chiliad.adapters import Adapter, Ia3Adapter, as_lora, kind_of, load_adapter
+from chiliad.adapters import Adapter, Ia3Adapter, PrefixAdapter, as_lora, kind_of, load_adapter
 from chiliad.adapters.ia3 import FEEDFORWARD
 from chiliad.adapters.merge import Deltas, weight_name
 from chiliad.base import Base, ChatTemplate
@@ -68,6 +68,9 @@ def shapes_of(base: Base) -> dict[str, tuple[int, ...]]:
 
 def check_adapter(base: Base, adapter: Adapter, shapes: dict[str, tuple[int, ...]]) -> None:
     """Raises WrongBase unless the base has the matrices that an adapter of any kind changes, in their sizes."""
+    if isinstance(adapter, PrefixAdapter):
+        _check_prefix(base, adapter, shapes)
+        return
     if not isinstance(adapter, Ia3Adapter):
         check_fit(base, Deltas(as_lora(adapter)), shapes)
         return
@@ -76,6 +79,16 @@ def check_adapter(base: Base, adapter: Adapter, shapes: dict[str, tuple[int, ...
         if len(scale) != (width_in if site == FEEDFORWARD else out):
             raise WrongBase(
                 f"The adapter multiplies {len(scale)} numbers at {site} of layer {layer}; {base.id} has others there.",
+                fix="Name the base that this adapter was trained on with --base.",
+            )
+
+
+def _check_prefix(base: Base, adapter: PrefixAdapter, shapes: dict[str, tuple[int, ...]]) -> None:
+    for (layer, _), (keys, _) in adapter.layers.items():
+        out, _ = shapes.get(weight_name(layer, "k_proj"), (0, 0))
+        if keys[0].numel() != out:
+            raise WrongBase(
+                f"The adapter has keys of {keys[0].numel()} numbers in layer {layer}; {base.id} has {out} there.",
                 fix="Name the base that this adapter was trained on with --base.",
             )
 

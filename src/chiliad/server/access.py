@@ -100,6 +100,7 @@ ACCESS: Mapping[str, Need] = {
     "GET /v1/corrections/{expert}": Need.READ,
     "POST /v1/corrections/{expert}/dataset": Need.WORK,
     "POST /v1/corrections/{expert}/retrain": Need.WORK,
+    "POST /v1/corrections/{expert}/prefer": Need.WORK,
     "PUT /v1/corrections/{expert}/rule": Need.WORK,
     "DELETE /v1/corrections/{expert}/rule": Need.WORK,
     "GET /v1/suggestions": Need.READ,

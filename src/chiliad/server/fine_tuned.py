@@ -11,6 +11,7 @@ from chiliad.server.errors import HttpError
 from chiliad.server.job_ids import id_on_wire
 from chiliad.server.wire import fine_tuning as wire
 from chiliad.store import Job, JobEvent, Jobs, JobState
+from chiliad.training.recipe import BETA
 from chiliad.workspace import Workspace
 from chiliad.workspace.fine_tuning import best_step
 
@@ -49,7 +50,7 @@ def job_on_wire(jobs: Jobs, job: Job) -> wire.FineTuningJob:
         result_files=[result["result_file"]] if result else [],
         trained_tokens=result.get("trained_tokens"),
         hyperparameters=used,
-        method={"type": "supervised", "supervised": {"hyperparameters": used}},
+        method=_method(asked, result, used),
         seed=asked["seed"],
         integrations=[],
         metadata=asked["metadata"],
@@ -112,6 +113,13 @@ def _hyperparameters(asked: Mapping[str, Any], result: Mapping[str, Any]) -> wir
         batch_size=asked["batch_size"] or result.get("batch_size") or "auto",
         learning_rate_multiplier=asked["learning_rate_multiplier"] or (1.0 if result else "auto"),
     )
+
+
+def _method(asked: Mapping[str, Any], result: Mapping[str, Any], used: wire.HyperparametersUsed) -> wire.MethodUsed:
+    """Jobs that were queued before there was a choice are supervised."""
+    if asked.get("method") != "dpo":
+        return {"type": "supervised", "supervised": {"hyperparameters": used}}
+    return {"type": "dpo", "dpo": {"hyperparameters": {**used, "beta": asked["beta"] or (BETA if result else "auto")}}}
 
 
 def _estimated_finish(jobs: Jobs, job: Job) -> int | None:

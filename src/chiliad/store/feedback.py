@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, or_, select, update
 
 from chiliad.errors import FeedbackError
-from chiliad.store.answers import KeptAnswers
+from chiliad.store.answers import Decision, KeptAnswer, KeptAnswers, kept
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.tables import answers, feedback
@@ -58,6 +58,14 @@ class Feedback:
     said: Said
 
 
+@dataclass(frozen=True)
+class Rated:
+    """An answer that people call good, or do not."""
+
+    answer: KeptAnswer
+    good: bool
+
+
 class FeedbackLog:
     """Safe to share between threads and processes. `clock` gives seconds since 1970."""
 
@@ -93,6 +101,21 @@ class FeedbackLog:
             for row in connection.execute(query):
                 found[row.answer_id].append(_feedback(row))
         return found
+
+    def rated(self, expert: str, *, project: str | None) -> list[Rated]:
+        """Answers of an expert that more people called good than bad, or bad than good, oldest first.
+
+        What somebody dismissed is not among them.
+        """
+        chosen = (self._kept.seen_by(project), answers.c.expert == expert, feedback.c.boolean.is_not(None))
+        kept_in = or_(answers.c.decision.is_(None), answers.c.decision != Decision.DISMISS)
+        words = select(answers.c.id, feedback.c.boolean).join(feedback, feedback.c.answer_id == answers.c.id)
+        votes: Counter[str] = Counter()
+        with self._database.read() as connection:
+            for row in connection.execute(words.where(*chosen, kept_in)):
+                votes[row.id] += 1 if row.boolean else -1
+            rows = select(answers).where(answers.c.id.in_(votes)).order_by(answers.c.created_s, answers.c.id)
+            return [Rated(kept(row), votes[row.id] > 0) for row in connection.execute(rows) if votes[row.id]]
 
 
 def _disagreement(given: Sequence[Feedback], text: str) -> float:

@@ -24,8 +24,9 @@ class CoreState:
         self.lora = LoraState(config, LoraShape(rank, float(rank), False, sites), dtype, seed=0)
         self.master, self.grad = torch.zeros(shape.numbers), torch.zeros(shape.numbers)
         self._ups = {key: up.float() for key, (_, up) in shape.basis.pairs()}
+        pairs = self.lora.factors()
         for key, (down, _) in shape.basis.pairs():
-            self.lora.factors()[key][0].copy_(down)
+            pairs[key][0].copy_(down)
 
     @property
     def seen(self) -> LoraState:

@@ -103,7 +103,7 @@ class _Cohort:
         """One pass, and a step for every expert that had its rows in it."""
         runs = _together(self._seated)
         started, tokens = perf_counter(), {run.name: run.tokens for run in runs}
-        reports = self._trainer.forward_backward({run.name: run.rows for run in runs})
+        reports = self._trainer.forward_backward({run.name: run.lessons for run in runs})
         seconds_per_token = (perf_counter() - started) / sum(tokens.values())
         for run in runs:
             try:

@@ -55,14 +55,14 @@ class _LoraLinear(Function):
             if factors is not None:
                 lows.append(F.linear(x[rows], factors.down))
                 y[rows].addmm_(lows[-1], factors.up.t())
-        ctx.parts, ctx.layer, ctx.group, ctx.weight = parts, layer, group, model.weight(layer, group)
+        ctx.parts, ctx.model, ctx.layer, ctx.group = parts, model, layer, group
         ctx.save_for_backward(x, *lows)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         x, *lows = ctx.saved_tensors
-        grad_x = torch.mm(grad, ctx.weight)
+        grad_x = torch.mm(grad, ctx.model.weight(ctx.layer, ctx.group))
         low = iter(lows)
         for state, rows in ctx.parts:
             factors = state.group(ctx.layer, ctx.group)

@@ -5,6 +5,7 @@ The vocabulary is the widest matrix of a small model, so logits exist for answer
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,8 +27,17 @@ class LossTally:
     correct: Tensor
 
 
+@dataclass(frozen=True)
+class Learning:
+    """A pass halfway: its losses are known. `backward` may be called once, before the next pass: it adds the gradient of
+    the sum of weights * nll, both [answers] float32, to the experts'."""
+
+    tally: LossTally
+    backward: Callable[[Tensor], None]
+
+
 def answer_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, LossTally]:
-    """Sum of -log p(target) over [answers, hidden] rows, and the tally. Keeps a gradient for `hidden` if it needs one."""
+    """-log p(target) of [answers, hidden] rows, and the tally. Keeps a gradient for `hidden` if it needs one."""
     tally = LossTally(torch.empty(len(targets)), torch.empty(len(targets), dtype=torch.bool))
     return cast(Tensor, _AnswerLoss.apply(hidden, head, targets, tally)), tally  # type: ignore[no-untyped-call]
 
@@ -43,8 +53,8 @@ class _AnswerLoss(Function):
             if grad is not None and outcome.slope is not None:
                 torch.mm(outcome.slope, head, out=grad[part])
         ctx.grad = grad
-        return tally.nll.sum()
+        return tally.nll.clone()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        return ctx.grad * grad.to(ctx.grad.dtype), None, None, None
+        return (ctx.grad * grad.unsqueeze(1)).to(ctx.grad.dtype), None, None, None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from chiliad.models import SITES, Transformer
+from chiliad.models import SITES, Transformer, is_in_codes, matrix_bytes
+from chiliad.training.native_pass import NativePass
 from chiliad.training.trainer import PASS_TOKENS_MAX
 
 LOGITS_ROWS = 256
@@ -36,13 +37,14 @@ def release_freed_memory() -> None:
 def training_bytes(model: Transformer, rank: int, seats: int) -> int:
     """About what training `seats` experts at once takes, of LoRA on all linear layers or what a pass sees as such.
 
-    The base three times (as it is, and laid out for both ways of a pass), what a pass keeps of its tokens, and for each
-    expert its weights, gradient, moments, best weights and copies.
+    The base, for compiled passes three times (as it is, and laid out for both ways) as far as it is not in codes, what a
+    pass keeps of its tokens, and for each expert its weights, gradient, moments, best weights and copies.
     """
     config = model.config
-    base = sum(tensor.numel() for layer in model.layers for tensor in layer.weights.values()) + model.embedding.numel()
+    copies = 3 if NativePass.fits(model) else 1
+    base = matrix_bytes(model) * (1 if is_in_codes(model) else copies) + model.embedding.nbytes * copies
     widths = 2 * config.hidden_size + config.num_heads * config.head_dim + 2 * config.intermediate_size
     widths += (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
     kept = PASS_TOKENS_MAX * config.num_layers * widths + LOGITS_ROWS * config.vocab_size
     expert = rank * sum(sum(config.widths(site)) for site in SITES) * config.num_layers
-    return model.embedding.element_size() * (3 * base + kept) + seats * expert * EXPERT_BYTES_PER_NUMBER
+    return base + model.embedding.element_size() * kept + seats * expert * EXPERT_BYTES_PER_NUMBER

@@ -9,11 +9,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from chiliad.kernels import native_for, pack
+from chiliad.kernels import CompactWeight, native_for, pack
 from chiliad.models import Group, Llama, Transformer
+from chiliad.models.codes import CodedMatrices
 from chiliad.models.mistral import Mistral
 from chiliad.training.lora_state import LoraState
-from chiliad.training.loss import LossTally
+from chiliad.training.loss import Learning, LossTally
 from chiliad.training.packed import Packed
 
 
@@ -21,7 +22,8 @@ class NativePass:
     """`PlainPass` for bfloat16 in main memory. The same rows of an expert give the same bits, whatever other experts are in
     the pass and with any number of threads.
 
-    Holds two copies of the frozen matrices: laid out for the way there and, transposed, for the way back.
+    Holds two copies of the frozen matrices: laid out for the way there and, transposed, for the way back. Those in codes are
+    laid out for each product that reads them, one at a time.
     """
 
     def __init__(self, model: Transformer) -> None:
@@ -46,12 +48,17 @@ class NativePass:
         """The loss of every answer token."""
         return self._forward(self._batch(packed), packed, keep=False)
 
-    def learn(self, packed: Packed) -> LossTally:
-        """The same, and the gradient of their sum added to the experts'."""
+    def learn(self, packed: Packed) -> Learning:
+        """The same, and the way back."""
         native = self._batch(packed)
         tally = self._forward(native, packed, keep=True)
-        self._pass.backward(native, 1.0)
-        return tally
+
+        def backward(weights: Tensor) -> None:
+            assert weights.dtype is torch.float32
+            assert weights.shape == packed.targets.shape
+            self._pass.backward(native, weights.contiguous().data_ptr())
+
+        return Learning(tally, backward)
 
     def _forward(self, native: Any, packed: Packed, *, keep: bool) -> LossTally:
         answers = len(packed.targets)
@@ -110,12 +117,21 @@ class NativePass:
             [*ends, *self._both_ways(model.head)],
         )
         for i, layer in enumerate(model.layers):
-            packed = [address for group in Group for address in self._both_ways(model.weight(i, group))]
-            native.add_layer(self._keep(layer.attention_norm), self._keep(layer.mlp_norm), packed)
+            norms = self._keep(layer.attention_norm), self._keep(layer.mlp_norm)
+            if isinstance(layer.weights, CodedMatrices):
+                parts = [address for group in Group for address in self._parts(layer.weights.kept[group])]
+                native.add_coded_layer(*norms, parts)
+            else:
+                packed = [address for group in Group for address in self._both_ways(model.weight(i, group))]
+                native.add_layer(*norms, packed)
         return native
 
     def _both_ways(self, weight: Tensor) -> tuple[int, int]:
         return self._keep(pack(weight)), self._keep(pack(weight.t()))
+
+    def _parts(self, weight: CompactWeight) -> tuple[int, int, int]:
+        offset = 0 if weight.offset is None else self._keep(weight.offset)
+        return self._keep(weight.codes), self._keep(weight.scale), offset
 
     def _keep(self, tensor: Tensor) -> int:
         """The address of the numbers, which stay as long as this pass."""

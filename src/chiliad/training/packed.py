@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from chiliad.training.lora_state import LoraState
+from chiliad.training.prefix_state import PrefixState
 from chiliad.training.rows import Batch
 from chiliad.training.scale_state import ScaleState
 
@@ -17,7 +18,7 @@ from chiliad.training.scale_state import ScaleState
 class Segment:
     """One expert's part; `tokens` and `answers` say where it lies among all."""
 
-    state: LoraState | ScaleState
+    state: LoraState | ScaleState | PrefixState
     batch: Batch
     tokens: slice
     answers: slice
@@ -25,7 +26,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Packed:
-    """ids, positions: [tokens]; predicts, targets: [answers], all as in `Batch`, with places counted over all segments.
+    """ids, positions: [tokens]; predicts, targets: [answers], all as in `Batch`, with places counted over all segments, and
+    positions after an expert's virtual tokens.
 
     An expert has one segment at most: its gradient is one sum over the segment's rows.
     """
@@ -37,7 +39,7 @@ class Packed:
     segments: tuple[Segment, ...]
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[LoraState | ScaleState, Batch]]) -> Packed:
+    def of(cls, parts: Sequence[tuple[LoraState | ScaleState | PrefixState, Batch]]) -> Packed:
         segments: list[Segment] = []
         tokens = answers = 0
         for state, batch in parts:
@@ -47,8 +49,13 @@ class Packed:
         batches = [batch for _, batch in parts]
         return cls(
             ids=torch.cat([batch.ids for batch in batches]),
-            positions=torch.cat([batch.positions for batch in batches]),
+            positions=torch.cat([batch.positions + virtual_tokens(state) for state, batch in parts]),
             predicts=torch.cat([segment.batch.predicts + segment.tokens.start for segment in segments]),
             targets=torch.cat([batch.targets for batch in batches]),
             segments=tuple(segments),
         )
+
+
+def virtual_tokens(state: LoraState | ScaleState | PrefixState) -> int:
+    """How many positions an expert's rows leave to what stands before them."""
+    return state.shape.virtual_tokens if isinstance(state, PrefixState) else 0

@@ -7,7 +7,7 @@ import torch
 from chiliad.models import Transformer
 from chiliad.training.attention import PackedAttention
 from chiliad.training.grouped_lora import GroupedLora
-from chiliad.training.loss import LossTally, answer_loss
+from chiliad.training.loss import Learning, LossTally, answer_loss
 from chiliad.training.packed import Packed
 
 
@@ -22,11 +22,10 @@ class PlainPass:
         with torch.no_grad():
             return self._loss(packed, train=False)[1]
 
-    def learn(self, packed: Packed) -> LossTally:
-        """The same, and the gradient of their sum added to the experts'."""
-        loss, tally = self._loss(packed, train=True)
-        loss.backward()
-        return tally
+    def learn(self, packed: Packed) -> Learning:
+        """The same, and the way back."""
+        nll, tally = self._loss(packed, train=True)
+        return Learning(tally, nll.backward)
 
     def _loss(self, packed: Packed, *, train: bool) -> tuple[torch.Tensor, LossTally]:
         attend, project = PackedAttention(packed, self.model.config), GroupedLora(self.model, packed)

@@ -7,17 +7,58 @@ the same in every row.
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a pass says of a row. nll: -log p of its answer; exact: whether every answer token came first."""
+
+    nll: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On a lesson. slopes: of the loss by the nll of each row; right: whether it is as it should be."""
+
+    loss: float
+    slopes: tuple[float, ...]
+    right: bool
+
+
+class Lesson(Protocol):
+    """What is judged as one: a row by its own tokens, or an opinion about one or two (`training.opinion`).
+
+    rows: never divided between two passes; units: what it counts for in a mean loss.
+    """
+
+    @property
+    def rows(self) -> tuple[Row, ...]: ...
+
+    @property
+    def units(self) -> int: ...
+
+    @property
+    def identity(self) -> list[Any]:
+        """What JSON can hold, equal for equal lessons."""
+        ...
+
+    def judge(self, seen: Sequence[Seen]) -> Verdict:
+        """seen: of each of the rows"""
+        ...
+
+
+@dataclass(frozen=True)
 class Row:
-    """One example as tokens: prompt, then answer with its end-of-turn token."""
+    """One example as tokens: prompt, then answer with its end-of-turn token. Implements `Lesson`."""
 
     ids: tuple[int, ...]
     prompt_length: int
@@ -25,6 +66,23 @@ class Row:
     @property
     def answer_length(self) -> int:
         return len(self.ids) - self.prompt_length
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return (self,)
+
+    @property
+    def units(self) -> int:
+        """A mean loss is one of answer tokens."""
+        return self.answer_length
+
+    @property
+    def identity(self) -> list[Any]:
+        return [self.ids, self.prompt_length]
+
+    def judge(self, seen: Sequence[Seen]) -> Verdict:
+        (mine,) = seen
+        return Verdict(mine.nll, (1.0,), mine.exact)
 
 
 @dataclass(frozen=True)
@@ -89,46 +147,70 @@ def make_batch(rows: Sequence[Row]) -> Batch:
     )
 
 
-def epoch_batches(rows: Sequence[Row], *, rows_per_batch: int, tokens_max: int, seed: int) -> list[list[Row]]:
+def flat(lessons: Iterable[Lesson]) -> list[Row]:
+    """The rows of lessons, one after another."""
+    return [row for lesson in lessons for row in lesson.rows]
+
+
+def epoch_batches(lessons: Sequence[Lesson], *, rows_per_batch: int, tokens_max: int, seed: int) -> list[list[Lesson]]:
     """One epoch: shuffled, grouped by length inside windows of sixteen batches, batches shuffled again.
 
-    A batch holds at most `rows_per_batch` rows and, unless a single row is longer, `tokens_max` tokens. The order is a
-    function of the rows and the seed alone, which is what lets a resumed run repeat an uninterrupted one.
+    A batch holds at most `rows_per_batch` lessons and, unless a single one is longer, `tokens_max` tokens. The order is a
+    function of the lessons and the seed alone, which is what lets a resumed run repeat an uninterrupted one.
     """
     rng = random.Random(seed)
-    order = list(rows)
+    order = list(lessons)
     rng.shuffle(order)
     window = rows_per_batch * 16
-    batches: list[list[Row]] = []
+    batches: list[list[Lesson]] = []
     for start in range(0, len(order), window):
-        by_length = sorted(order[start : start + window], key=lambda row: len(row.ids))
-        batches += cut(by_length, tokens_max=tokens_max, rows_max=rows_per_batch)
+        by_length = sorted(order[start : start + window], key=length_of)
+        batches += cut(by_length, tokens_max=tokens_max, lessons_max=rows_per_batch)
     rng.shuffle(batches)
     return batches
 
 
-def scoring_batches(rows: Sequence[Row], *, tokens_max: int) -> list[list[Row]]:
-    """All rows once, longest last, for dev loss."""
-    return cut(sorted(rows, key=lambda row: len(row.ids)), tokens_max=tokens_max)
+def scoring_batches(lessons: Sequence[Lesson], *, tokens_max: int) -> list[list[Lesson]]:
+    """All lessons once, longest last, for dev loss."""
+    return cut(sorted(lessons, key=length_of), tokens_max=tokens_max)
 
 
-def cut(rows: Sequence[Row], *, tokens_max: int, rows_max: int | None = None) -> list[list[Row]]:
-    """Rows in their order, in groups within both limits; a row that is longer than `tokens_max` is a group alone."""
-    groups: list[list[Row]] = []
+def cut(lessons: Sequence[Lesson], *, tokens_max: int, lessons_max: int | None = None) -> list[list[Lesson]]:
+    """Lessons in their order, in groups within both limits; one that is longer than `tokens_max` is a group alone."""
+    groups: list[list[Lesson]] = []
     tokens = 0
-    for row in rows:
-        length = len(row.ids)
-        if not groups or len(groups[-1]) == rows_max or tokens + length > tokens_max:
+    for lesson in lessons:
+        length = length_of(lesson)
+        if not groups or len(groups[-1]) == lessons_max or tokens + length > tokens_max:
             groups.append([])
             tokens = 0
-        groups[-1].append(row)
+        groups[-1].append(lesson)
         tokens += length
     return groups
 
 
-def computed_tokens(rows: Sequence[Row]) -> int:
-    """Tokens that a batch of these rows holds."""
+def length_of(lesson: Lesson) -> int:
+    """In tokens."""
+    return sum(len(row.ids) for row in lesson.rows)
+
+
+def computed_tokens(lessons: Sequence[Lesson]) -> int:
+    """Tokens that a batch of these lessons holds."""
+    rows = flat(lessons)
     return sum(len(row.ids) - 1 for row in rows) - _shared_beginning(rows) * (len(rows) - 1)
+
+
+def judged(lessons: Sequence[Lesson], batch: Batch, nll: Tensor, correct: Tensor) -> list[Verdict]:
+    """The lessons whose rows are the batch, by what a pass says of its answer tokens: nll, correct [answers]."""
+    return [lesson.judge(seen) for lesson, seen in zip(lessons, seen_of(lessons, batch, nll, correct), strict=True)]
+
+
+def seen_of(lessons: Sequence[Lesson], batch: Batch, nll: Tensor, correct: Tensor) -> list[tuple[Seen, ...]]:
+    """What a pass says of each lesson's rows."""
+    sums = torch.zeros(batch.rows, dtype=torch.float64).index_add_(0, batch.answer_row, nll.double())
+    wrong = torch.zeros(batch.rows).index_add_(0, batch.answer_row, (~correct).float())
+    rows = map(Seen, sums.tolist(), (wrong == 0).tolist())
+    return [tuple(itertools.islice(rows, len(lesson.rows))) for lesson in lessons]
 
 
 def _shared_beginning(rows: Sequence[Row]) -> int:

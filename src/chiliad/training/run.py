@@ -13,13 +13,13 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from chiliad.adapters import Basis, Factors
+from chiliad.adapters import AdapterKind, Basis, Factors
 from chiliad.errors import TrainingError
-from chiliad.models import TransformerConfig
 from chiliad.training.checkpoint import Checkpoint, Progress
 from chiliad.training.memory import release_freed_memory
+from chiliad.training.opinion import Agreement, Opinion, agreement, started
 from chiliad.training.recipe import Recipe
-from chiliad.training.rows import Row, computed_tokens, epoch_batches, scoring_batches
+from chiliad.training.rows import Lesson, Seen, computed_tokens, cut, epoch_batches, flat, length_of, scoring_batches
 from chiliad.training.trainer import PASS_TOKENS_MAX, Score, StepReport, Trainer
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -34,30 +34,39 @@ RUN_FORMAT = 5
 class Course:
     """What one expert is to be taught, and how.
 
+    train, dev: rows, or opinions.
     by_exact: choose the epoch by exact answers on dev rows (closed answer sets) rather than by dev loss: the latest one
         within a standard error of the best, because a few hundred rows say no more than that.
     folder: holds the checkpoint; a run with the same rows, recipe, start and base that died there is continued.
     start: factors (unscaled) to continue from; without them the expert starts as the base itself.
+    base: what tells the base, in the precision that it is trained on, from others.
     basis: what an expert of the kind shared-basis has its cores between.
+    test: opinions that training is to be judged by in the end.
     """
 
     name: str
-    train: Sequence[Row]
-    dev: Sequence[Row]
+    train: Sequence[Lesson]
+    dev: Sequence[Lesson]
     recipe: Recipe
     by_exact: bool
     folder: Path
     start: Factors | None = None
-    base_fingerprint: str = ""
+    base: str = ""
     basis: Basis | None = None
+    test: Sequence[Opinion] = ()
+
+    @property
+    def virtual_tokens(self) -> int:
+        """That stand before every row."""
+        return self.recipe.virtual_tokens if self.recipe.kind is AdapterKind.PREFIX else 0
 
     def identity(self) -> str:
         """Equal for equal rows, settings, start and base."""
-        about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base_fingerprint}
+        about = {"format": RUN_FORMAT, "recipe": asdict(self.recipe), "base": self.base}
         about["basis"] = self.basis.hash if self.basis else None
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-        for part in (self.train, self.dev):
-            digest.update(json.dumps([(row.ids, row.prompt_length) for row in part]).encode())
+        for part in (self.train, self.dev, *([self.test] if self.test else [])):
+            digest.update(json.dumps([lesson.identity for lesson in part]).encode())
         start = self.start or {}
         for key in sorted(start):
             for factor in start[key]:
@@ -67,7 +76,8 @@ class Course:
 
 @dataclass(frozen=True)
 class StepEvent:
-    """Progress of a run for people to look at. loss: mean over the last stretch; seconds_left: an estimate."""
+    """Progress of a run for people to look at. loss: mean over the last stretch; seconds_left: an estimate; right: what the
+    share `dev.exact` counts."""
 
     name: str
     epoch: int
@@ -78,17 +88,20 @@ class StepEvent:
     tokens_per_second: float
     seconds_left: float
     dev: Score | None = None
+    right: str = "exact"
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """factors: the best ones, unscaled, float32, and the course's basis if it has one; identity: the course's."""
+    """factors: the best ones, unscaled, float32, and the course's basis if it has one; identity: the course's; agreement:
+    with the course's test, if it has one."""
 
     factors: Factors
     progress: Progress
     identity: str
     resumed: bool
     basis: Basis | None = None
+    agreement: Agreement | None = None
 
 
 class Run:
@@ -96,19 +109,24 @@ class Run:
 
     def __init__(self, trainer: Trainer, course: Course, checkpoint_every_s: float) -> None:
         """Raises TrainingError for a damaged checkpoint and for a row that the base cannot read."""
-        _check(course, trainer.model.config)
+        _check(
+            course,
+            trainer.model.config.max_position_embeddings - course.virtual_tokens,
+            trainer.model.config.vocab_size,
+        )
         self.course, self.name = course, course.name
         self._trainer, self._recipe = trainer, course.recipe
-        self._dev_batches = scoring_batches(course.dev, tokens_max=PASS_TOKENS_MAX)
         self._checkpoint = Checkpoint(course.folder / CHECKPOINT_FILE, course.identity())
         self._checkpoint_every_s = checkpoint_every_s
         saved = self._checkpoint.load()
         self.resumed = saved is not None
         self._progress, tensors = saved or (Progress(), {})
         self._recent: list[float] = tensors.pop("recent").tolist() if saved else []
+        known = tensors.pop("start", None)
+        self._take_seat(tensors)
+        self._look_at_start(known)
         self._epoch_steps = [len(self._batches(epoch)) for epoch in range(self._recipe.epochs)]
         self._steps = sum(self._epoch_steps)
-        self._take_seat(tensors)
         self._saved_s, self._save_took_s = self._progress.seconds, 0.0
         self._queue = [] if self.is_over else self._batches_left()
 
@@ -117,29 +135,29 @@ class Run:
         return self._progress.epochs_done == self._recipe.epochs or self._progress.stopped_early
 
     @property
-    def rows(self) -> Sequence[Row]:
+    def lessons(self) -> Sequence[Lesson]:
         """Those of the next step."""
         return self._queue[0]
 
     @property
     def tokens(self) -> int:
         """That the next step computes."""
-        return computed_tokens(self.rows)
+        return computed_tokens(self.lessons)
 
     def advance(self, report: StepReport, seconds: float) -> StepEvent | None:
-        """Take a step with the gradient of `rows`, which took `seconds`, and what follows at the end of an epoch.
+        """Take a step with the gradient of `lessons`, which took `seconds`, and what follows at the end of an epoch.
 
         Returns an event when there is something to tell. Raises TrainingError when a number is not finite.
         """
         progress, epoch = self._progress, self._progress.epochs_done
-        if not math.isfinite(report.nll):
+        if not math.isfinite(report.loss):
             raise self._diverged()
         self._trainer.optim_step(self.name, learning_rate=self._recipe.learning_rate_at(progress.step, self._steps))
         self._queue.pop(0)
         progress.step += 1
         progress.tokens += report.tokens
         progress.seconds += seconds
-        self._recent.append(report.nll / report.answers)
+        self._recent.append(report.loss / report.units)
         event, pause_s = self._noted(epoch), self._checkpoint_every_s
         if not self._queue:
             event = self._judge(epoch) or event
@@ -153,8 +171,10 @@ class Run:
         """What came of it, once it is over."""
         assert self.is_over
         self._state.master.copy_(self._best)
+        self._state.refresh()
         factors = {key: tuple(t.clone() for t in tensors) for key, tensors in self._state.factors().items()}
-        return FitResult(factors, self._progress, self._checkpoint.identity, self.resumed, self.course.basis)
+        agreed = agreement(self._test, self._read(self._test)) if self._test else None
+        return FitResult(factors, self._progress, self._checkpoint.identity, self.resumed, self.course.basis, agreed)
 
     def leave(self) -> None:
         """Give up the seat."""
@@ -170,14 +190,40 @@ class Run:
         if tensors:
             self._trainer.restore(self.name, tensors)
 
-    def _batches(self, epoch: int) -> list[list[Row]]:
+    def _look_at_start(self, known: Tensor | None) -> None:
+        """Set what is learned and judged; opinions with what the expert makes of them before its first step.
+
+        known: that, if an earlier process looked.
+        """
+        course = self.course
+        opinions = [one for one in (*course.train, *course.dev, *course.test) if isinstance(one, Opinion)]
+        self._right = "preferred" if opinions else "exact"
+        if known is None:
+            seen = self._read(opinions)
+            known = torch.tensor([row.nll for rows in seen for row in rows], dtype=torch.float64)
+        self._start, numbers = known, iter(known.tolist())
+        self._train, dev = (
+            [started(one, numbers) if isinstance(one, Opinion) else one for one in part]
+            for part in (course.train, course.dev)
+        )
+        self._test = [started(one, numbers) for one in course.test]
+        self._dev_batches = scoring_batches(dev, tokens_max=PASS_TOKENS_MAX)
+
+    def _read(self, lessons: Sequence[Lesson]) -> list[tuple[Seen, ...]]:
+        """What the expert makes of each lesson's rows now, in the order of the lessons."""
+        order = sorted(range(len(lessons)), key=lambda i: length_of(lessons[i]))
+        batches = cut([lessons[i] for i in order], tokens_max=PASS_TOKENS_MAX)
+        seen = dict(zip(order, self._trainer.read(self.name, batches), strict=True))
+        return [seen[i] for i in range(len(lessons))]
+
+    def _batches(self, epoch: int) -> list[list[Lesson]]:
         recipe = self._recipe
         seed = recipe.seed * 1_000_003 + epoch
         return epoch_batches(
-            self.course.train, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=seed
+            self._train, rows_per_batch=recipe.rows_per_batch, tokens_max=recipe.batch_tokens_max, seed=seed
         )
 
-    def _batches_left(self) -> list[list[Row]]:
+    def _batches_left(self) -> list[list[Lesson]]:
         epoch = self._progress.epochs_done
         return self._batches(epoch)[self._progress.step - sum(self._epoch_steps[:epoch]) :]
 
@@ -217,13 +263,16 @@ class Run:
         rate = progress.tokens / max(progress.seconds, 1e-9)
         left = (self._steps - progress.step) * progress.seconds / max(progress.step, 1)
         loss = progress.losses[-1][1] if progress.losses else float("nan")
-        return StepEvent(self.name, epoch, self._recipe.epochs, progress.step, self._steps, loss, rate, left, dev)
+        return StepEvent(
+            self.name, epoch, self._recipe.epochs, progress.step, self._steps, loss, rate, left, dev, self._right
+        )
 
     def _save(self) -> None:
         """What the next step needs; at the end only the best weights."""
         started = perf_counter()
         release_freed_memory()
-        tensors = {"best": self._best, "recent": torch.tensor(self._recent, dtype=torch.float64)}
+        recent = torch.tensor(self._recent, dtype=torch.float64)
+        tensors = {"best": self._best, "recent": recent, "start": self._start}
         if not self.is_over:
             tensors |= self._trainer.snapshot(self.name)
         self._checkpoint.save(self._progress, tensors)
@@ -236,10 +285,9 @@ class Run:
         )
 
 
-def _check(course: Course, config: TransformerConfig) -> None:
+def _check(course: Course, positions: int, words: int) -> None:
     """A row that the base cannot read would take the other experts' passes with it."""
-    for row in (*course.train, *course.dev):
-        positions, words = config.max_position_embeddings, config.vocab_size
+    for row in flat((*course.train, *course.dev, *course.test)):
         if not (1 <= row.prompt_length < len(row.ids) <= positions + 1 and 0 <= min(row.ids) <= max(row.ids) < words):
             raise TrainingError(
                 f"A row of {len(row.ids)} tokens, {row.prompt_length} of them its prompt, cannot be trained on.",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from chiliad.adapters import AdapterShape, CoreShape, Factors, Ia3Shape
-from chiliad.models import TransformerConfig
+from chiliad.adapters import AdapterShape, CoreShape, Factors, Ia3Shape, PrefixShape
+from chiliad.models import Transformer
 from chiliad.training.core_state import CoreState
 from chiliad.training.lora_state import LoraState
+from chiliad.training.prefix_state import PrefixState
 from chiliad.training.scale_state import ScaleState
 
 
@@ -21,7 +21,7 @@ class ExpertState(Protocol):
     grad: Tensor
 
     @property
-    def seen(self) -> LoraState | ScaleState:
+    def seen(self) -> LoraState | ScaleState | PrefixState:
         """What passes compute with."""
         ...
 
@@ -42,12 +42,12 @@ class ExpertState(Protocol):
         ...
 
 
-def new_state(
-    config: TransformerConfig, shape: AdapterShape, dtype: torch.dtype, seed: int
-) -> LoraState | CoreState | ScaleState:
-    """An expert at its start: it computes what the base does."""
+def new_state(model: Transformer, shape: AdapterShape, seed: int) -> LoraState | CoreState | ScaleState | PrefixState:
+    """An expert at its start: it computes what the base does, unless it is a prefix."""
     if isinstance(shape, CoreShape):
-        return CoreState(config, shape, dtype)
+        return CoreState(model.config, shape, model.dtype)
     if isinstance(shape, Ia3Shape):
-        return ScaleState(config, shape, dtype)
-    return LoraState(config, shape, dtype, seed)
+        return ScaleState(model.config, shape, model.dtype)
+    if isinstance(shape, PrefixShape):
+        return PrefixState(model, shape, seed)
+    return LoraState(model.config, shape, model.dtype, seed)

@@ -16,7 +16,8 @@ from chiliad.models import Transformer
 from chiliad.training.native_pass import NativePass
 from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
-from chiliad.training.rows import Batch, Row, cut, make_batch
+from chiliad.training.prefix_state import PrefixState
+from chiliad.training.rows import Batch, Lesson, Seen, Verdict, cut, flat, judged, make_batch, seen_of
 from chiliad.training.scale_state import ScaleState
 from chiliad.training.state import ExpertState, new_state
 
@@ -27,37 +28,44 @@ PASS_TOKENS_MAX = 1024
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
-Part = tuple[str, Batch]
-"""some rows of the expert of that name"""
-
 
 @dataclass(frozen=True)
 class StepReport:
-    """nll: summed over answer tokens; tokens: of the rows, also where rows share some of them."""
+    """loss: summed over units, which are answer tokens or opinions; tokens: of the rows, also where they share some."""
 
-    nll: float = 0.0
-    answers: int = 0
+    loss: float = 0.0
+    units: int = 0
     tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Score:
-    """Teacher-forced scores: mean -log p per answer token, and the share of rows whose every answer token came first.
+    """Teacher-forced scores: the mean loss of a unit, and the share of lessons that are right.
 
-    Greedy decoding gives a row's answer exactly when every answer token comes first, so `exact` needs no decoding.
+    A row is right when every answer token came first. Greedy decoding gives its answer exactly then, so `exact` needs no
+    decoding. An opinion is right when training has moved the way that it points.
     """
 
     loss: float
     exact: float
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some lessons of an expert, their rows laid end to end."""
+
+    name: str
+    lessons: Sequence[Lesson]
+    batch: Batch
+
+
 @dataclass
 class _Expert:
-    """answers: tokens whose gradients have been summed since the last step."""
+    """units: those whose gradients have been summed since the last step."""
 
     state: ExpertState
     optimizer: torch.optim.AdamW
-    answers: int = 0
+    units: int = 0
 
 
 class Trainer:
@@ -75,9 +83,9 @@ class Trainer:
         self._experts: dict[str, _Expert] = {}
 
     def add(self, name: str, shape: AdapterShape, *, seed: int, weight_decay: float = 0.0) -> ExpertState:
-        """Start an expert at the base model: it computes the same."""
+        """Start an expert: at the base model, so that it computes the same, or before some words."""
         assert name not in self._experts, "two experts of one name would share their numbers"
-        state = new_state(self.model.config, shape, self.model.dtype, seed)
+        state = new_state(self.model, shape, seed)
         state.master.grad = state.grad
         optimizer = torch.optim.AdamW([state.master], lr=0.0, weight_decay=weight_decay, fused=True)
         self._experts[name] = _Expert(state, optimizer)
@@ -86,35 +94,48 @@ class Trainer:
     def remove(self, name: str) -> None:
         del self._experts[name]
 
-    def forward_backward(self, work: Mapping[str, Sequence[Row]]) -> dict[str, StepReport]:
-        """Add to each expert's gradient that of the summed loss of its rows' answer tokens.
+    def forward_backward(self, work: Mapping[str, Sequence[Lesson]]) -> dict[str, StepReport]:
+        """Add to each expert's gradient that of the summed loss of its lessons.
 
         Rows of several experts go through the base together, up to PASS_TOKENS_MAX tokens at a time. An expert whose
         loss is not finite shows it in its own report; the others' numbers are what they would be without it.
         """
         reports = dict.fromkeys(work, StepReport())
-        parts = [(name, rows) for name, all_rows in work.items() for rows in cut(all_rows, tokens_max=PASS_TOKENS_MAX)]
-        parts.sort(key=lambda part: self._is_plain(part[0]))
-        for together in _passes(((name, make_batch(rows)) for name, rows in parts), self._is_plain):
-            packed = Packed.of([(self._experts[name].state.seen, batch) for name, batch in together])
-            tally = self._pass_of(together[0][0]).learn(packed)
-            for (name, batch), segment in zip(together, packed.segments, strict=True):
-                nll, known = float(tally.nll[segment.answers].sum()), reports[name]
-                reports[name] = StepReport(
-                    known.nll + nll, known.answers + len(batch.targets), known.tokens + batch.tokens
+        cuts = [(name, some) for name, lessons in work.items() for some in cut(lessons, tokens_max=PASS_TOKENS_MAX)]
+        cuts.sort(key=lambda one: self._is_plain(one[0]))
+        for together in _passes((Part(name, some, make_batch(flat(some))) for name, some in cuts), self._is_plain):
+            for part, verdicts in zip(together, self._learn(together), strict=True):
+                known, loss = reports[part.name], sum(verdict.loss for verdict in verdicts)
+                units = sum(lesson.units for lesson in part.lessons)
+                reports[part.name] = StepReport(
+                    known.loss + loss, known.units + units, known.tokens + part.batch.tokens
                 )
         for name, report in reports.items():
-            self._experts[name].answers += report.answers
+            self._experts[name].units += report.units
         return reports
 
+    def _learn(self, together: Sequence[Part]) -> list[list[Verdict]]:
+        """One pass. How far each row's nll is to fall or rise is known when the losses are."""
+        packed = Packed.of([(self._experts[part.name].state.seen, part.batch) for part in together])
+        learning = self._pass_of(together[0].name).learn(packed)
+        tally = learning.tally
+        verdicts = [
+            judged(part.lessons, part.batch, tally.nll[segment.answers], tally.correct[segment.answers])
+            for part, segment in zip(together, packed.segments, strict=True)
+        ]
+        learning.backward(
+            torch.cat([_weights(part.batch, some) for part, some in zip(together, verdicts, strict=True)])
+        )
+        return verdicts
+
     def optim_step(self, name: str, *, learning_rate: float, clip: float = 1.0) -> float:
-        """Apply the mean of the gradients of the answer tokens seen since the last step; returns its norm before clipping.
+        """Apply the mean of the gradients of the units seen since the last step; returns its norm before clipping.
 
         Raises TrainingError for a gradient that is not finite, and then the expert stays as it was.
         """
         expert = self._experts[name]
         expert.state.collect()
-        gradient = expert.state.grad.div_(expert.answers)
+        gradient = expert.state.grad.div_(expert.units)
         norm = float(gradient.norm())
         if not math.isfinite(norm):
             raise _no_number(learning_rate)
@@ -123,25 +144,29 @@ class Trainer:
         expert.optimizer.param_groups[0]["lr"] = learning_rate
         expert.optimizer.step()
         gradient.zero_()
-        expert.answers = 0
+        expert.units = 0
         expert.state.refresh()
         return norm
 
-    def score(self, name: str, batches: Sequence[Sequence[Row]]) -> Score:
-        """Loss and exact answers over batches of rows."""
-        state = self._experts[name].state
-        nll, answers, exact, rows = 0.0, 0, 0, 0
-        for part in batches:
-            batch = make_batch(part)
+    def score(self, name: str, batches: Sequence[Sequence[Lesson]]) -> Score:
+        """Loss and right lessons over batches of them."""
+        lessons = [lesson for batch in batches for lesson in batch]
+        verdicts = [lesson.judge(seen) for lesson, seen in zip(lessons, self.read(name, batches), strict=True)]
+        loss, right = sum(verdict.loss for verdict in verdicts), sum(verdict.right for verdict in verdicts)
+        return Score(loss / max(sum(lesson.units for lesson in lessons), 1), right / max(len(lessons), 1))
+
+    def read(self, name: str, batches: Sequence[Sequence[Lesson]]) -> list[tuple[Seen, ...]]:
+        """What the expert makes of each lesson's rows."""
+        state, seen = self._experts[name].state, []
+        for lessons in batches:
+            batch = make_batch(flat(lessons))
             tally = self._pass_of(name).score(Packed.of([(state.seen, batch)]))
-            wrong = torch.zeros(batch.rows).index_add_(0, batch.answer_row, (~tally.correct).float())
-            nll, answers = nll + float(tally.nll.sum()), answers + len(batch.targets)
-            exact, rows = exact + int((wrong == 0).sum()), rows + batch.rows
-        return Score(nll / max(answers, 1), exact / max(rows, 1))
+            seen += seen_of(lessons, batch, tally.nll, tally.correct)
+        return seen
 
     def _is_plain(self, name: str) -> bool:
         """Whether compiled passes do not know what this expert trains."""
-        return isinstance(self._experts[name].state, ScaleState)
+        return isinstance(self._experts[name].state, ScaleState | PrefixState)
 
     def _pass_of(self, name: str) -> NativePass | PlainPass:
         return PlainPass(self.model) if self._is_plain(name) else self._pass
@@ -165,15 +190,21 @@ def _passes(parts: Iterator[Part], is_plain: Callable[[str], bool]) -> Iterator[
     """Neighbours go together as far as they fit and take the same kind of pass, but an expert's own parts one after
     another: each is a sum of its own."""
     group: list[Part] = []
-    for name, batch in parts:
-        tokens = sum(len(other.ids) for _, other in group) + len(batch.ids)
-        apart = any(name == other or is_plain(name) != is_plain(other) for other, _ in group)
+    for part in parts:
+        tokens = sum(len(other.batch.ids) for other in (*group, part))
+        apart = any(part.name == other.name or is_plain(part.name) != is_plain(other.name) for other in group)
         if group and (tokens > PASS_TOKENS_MAX or apart):
             yield group
             group = []
-        group.append((name, batch))
+        group.append(part)
     if group:
         yield group
+
+
+def _weights(batch: Batch, verdicts: Sequence[Verdict]) -> Tensor:
+    """By how much each answer token's nll counts: [answers] float32."""
+    slopes = torch.tensor([slope for verdict in verdicts for slope in verdict.slopes])
+    return slopes[batch.answer_row]
 
 
 def _no_number(learning_rate: float) -> TrainingError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chiliad.config import Precision
 from chiliad.data import Amended, Columns, Dataset
 from chiliad.registry import ExpertVersion
 from chiliad.workspace.options import TrainOptions
@@ -23,6 +24,17 @@ class Assignment:
     """what was corrected: those examples weigh more than others"""
     fine_tuned_model: str | None = None
     """a name that the version has besides its own, see `registry.fine_tuned`"""
+
+    @property
+    def base_precision(self) -> Precision:
+        """What the base's linear layers are kept in while this is trained."""
+        before = base_precision_of(self.parent) if self.parent else Precision.BF16
+        return self.options.base_precision or before
+
+
+def base_precision_of(version: ExpertVersion) -> Precision:
+    """What a version was trained on. The first ones were all trained on bf16 and do not say so."""
+    return Precision(version.training.get("base_precision", Precision.BF16))
 
 
 def columns_of(version: ExpertVersion) -> Columns | None:

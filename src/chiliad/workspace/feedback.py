@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from chiliad.data import Amended
 from chiliad.errors import ChiliadError, FeedbackError, UnusableData
-from chiliad.feedback import example_of
+from chiliad.feedback import example_of, preference_of
 from chiliad.store import (
     Corrections,
     Decision,
+    Document,
     Feedback,
     FeedbackLog,
     Gathered,
@@ -23,8 +24,11 @@ from chiliad.store import (
     scope_of,
 )
 from chiliad.store.jobs import OPEN, new_job_id
+from chiliad.training import Method
 from chiliad.workspace.assignment import Assignment
-from chiliad.workspace.jobs import CORRECT, to_document
+from chiliad.workspace.jobs import CORRECT, TRAIN, to_document
+from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.preferring import assign_preferences
 from chiliad.workspace.suggestions import Suggestion, latest, submit
 
 if TYPE_CHECKING:
@@ -158,11 +162,33 @@ class WorkspaceFeedback:
         UnusableData.
         """
         document, job_id = to_document(self._assignment(name, project)), new_job_id()
-        queued = self._latest(name)
-        if queued is not None and queued.state in OPEN and queued.document["dataset"] == document["dataset"]:
+        queued = self._waiting(name, CORRECT, document)
+        if queued is not None:
             return queued
         self._corrections.take(name, job_id, project=project)
         return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
+
+    def prefer(self, name: str, *, project: str | None) -> Job:
+        """Queue a training that continues from the live version, towards answers that people called good and away from
+        those that they called bad.
+
+        A second time without a word in between it is the same job, until that has ended. Raises ExpertNotFound,
+        UnusableData.
+        """
+        live, rated = self._workspace.expert(name).version, self._log.rated(name, project=project)
+        stated = [preference_of(one.answer, good=one.good) for one in rated if one.answer.text.strip()]
+        assigned = assign_preferences(
+            self._workspace,
+            live.name,
+            stated,
+            source=f"{len(stated)} rated answers",
+            base=live.base_id,
+            options=TrainOptions(method=Method.KTO),
+            start=live,
+        )
+        document = to_document(assigned)
+        jobs = self._workspace.jobs.of(scope_of(project))
+        return self._waiting(name, TRAIN, document) or jobs.submit(TRAIN, document)
 
     def set_rule(self, name: str, *, project: str, after: int | None) -> None:
         """Retrain an expert by itself after so many corrections of a project; None ends that. Raises ExpertNotFound."""
@@ -206,8 +232,15 @@ class WorkspaceFeedback:
             return None
         return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
 
-    def _latest(self, name: str) -> Job | None:
-        return next(iter(self._workspace.jobs.page(kind=CORRECT, holding={("name",): name}, limit=1)), None)
+    def _latest(self, name: str, kind: str = CORRECT) -> Job | None:
+        return next(iter(self._workspace.jobs.page(kind=kind, holding={("name",): name}, limit=1)), None)
+
+    def _waiting(self, name: str, kind: str, document: Document) -> Job | None:
+        """The newest job of that kind, if it is not over and learns from the same dataset."""
+        queued = self._latest(name, kind)
+        if queued is None or queued.state not in OPEN or queued.document["dataset"] != document["dataset"]:
+            return None
+        return queued
 
     def _choices(self, answer: KeptAnswer) -> tuple[str, ...]:
         try:

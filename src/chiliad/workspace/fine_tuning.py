@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from chiliad.data import Table, learned_turns, read_table
+from chiliad.data import Table, learned_turns, read_table, to_preferences
 from chiliad.errors import FileRefused
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import PREFIX, FineTunedName
 from chiliad.store import EVERYTHING, Document, Job, Purpose, Scope, Uploads, scope_of
 from chiliad.store.jobs import key_conflict, new_job_id
+from chiliad.training import Method
+from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.jobs import to_document, train
 from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.preferring import assign_preferences
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
@@ -29,6 +32,8 @@ RESULT_COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_m
 @dataclass(frozen=True)
 class FineTuning:
     """What a client asks for. Files are ids of uploads; hyperparameters that are None are chosen from the data.
+
+    With the method DPO the files hold preferences, and what is tested are their preferred answers.
 
     `model` is a base, the name of a hosted model, or a fine-tuned model (`ft:...`), whose training is continued then.
     The rows of `validation_file` are the expert's test: its card is measured on them, and rows that the training file has
@@ -43,6 +48,8 @@ class FineTuning:
     n_epochs: int | None = None
     batch_size: int | None = None
     learning_rate_multiplier: float | None = None
+    method: Method = Method.SUPERVISED
+    beta: float | None = None
     metadata: Mapping[str, str] | None = None
 
     @property
@@ -52,6 +59,8 @@ class FineTuning:
             rows_per_batch=self.batch_size,
             learning_rate_multiplier=self.learning_rate_multiplier or 1.0,
             seed=self.seed,
+            method=self.method,
+            beta=self.beta,
         )
 
 
@@ -66,17 +75,15 @@ def submit(workspace: Workspace, asked: FineTuning, *, scope: Scope = EVERYTHING
     jobs, files = workspace.jobs.of(scope), workspace.files.of(scope)
     known = jobs.by_key(key) if key else None
     if known is not None:
-        if known.document.get("asked") != asdict(asked):
+        before = known.document.get("asked")
+        if before is None or FineTuning(**before) != asked:
             raise key_conflict(known)
         return known
     job_id = new_job_id()
     parent = workspace.registry.get(asked.model) if asked.model.startswith(PREFIX) else None
     name = _name(workspace, asked, parent.base_id if parent else workspace.base_called(asked.model), job_id)
-    rows, group = _rows(files, asked.training_file)
-    tests = _rows(files, asked.validation_file)[0] if asked.validation_file else None
-    assignment = workspace.assign(
-        name.expert, rows, test=tests, group=group, base=name.base, options=asked.options, parent=parent
-    )
+    assign = _examples if asked.method is Method.SUPERVISED else _preferences
+    assignment = assign(workspace, files, asked, name, parent)
     document = {**to_document(assignment), "fine_tuned_model": str(name), "asked": asdict(asked)}
     return jobs.submit(KIND, document, key=key, job_id=job_id)
 
@@ -117,13 +124,40 @@ def _name(workspace: Workspace, asked: FineTuning, base: str, job_id: str) -> Fi
     )
 
 
-def _rows(files: Uploads, file_id: str) -> tuple[Table, str | None]:
+def _examples(
+    workspace: Workspace, files: Uploads, asked: FineTuning, name: FineTunedName, parent: ExpertVersion | None
+) -> Assignment:
+    rows, group = learned_turns(_table(files, asked.training_file))
+    tests = learned_turns(_table(files, asked.validation_file))[0] if asked.validation_file else None
+    return workspace.assign(
+        name.expert, rows, test=tests, group=group, base=name.base, options=asked.options, parent=parent
+    )
+
+
+def _preferences(
+    workspace: Workspace, files: Uploads, asked: FineTuning, name: FineTunedName, parent: ExpertVersion | None
+) -> Assignment:
+    table = _table(files, asked.training_file)
+    tests = to_preferences(_table(files, asked.validation_file)) if asked.validation_file else None
+    return assign_preferences(
+        workspace,
+        name.expert,
+        to_preferences(table),
+        tests=tests,
+        source=table.source,
+        base=name.base,
+        options=asked.options,
+        start=parent,
+    )
+
+
+def _table(files: Uploads, file_id: str) -> Table:
     file = files.get(file_id)
     if file.purpose is not Purpose.FINE_TUNE:
         raise FileRefused(
             f"The file {file_id} was uploaded for {file.purpose}.", fix="Upload it with the purpose fine-tune."
         )
-    return learned_turns(read_table(files.path(file)))
+    return read_table(files.path(file))
 
 
 def _metrics(version: ExpertVersion) -> str:

@@ -32,11 +32,11 @@ def frozen(
     """
     live, root = live_version(workspace.registry, name), workspace.folder / "datasets"
     before = workspace.dataset(live.dataset_hash) if live and live.dataset_hash else None
-    learned = _learned(workspace, parent)
+    learned = learned_by(workspace, parent)
     if tests is not None:
         tests = _unlearned(tests, learned, parent)
     elif before is not None:
-        _refuse_learned(before, learned, name)
+        refuse_learned(before, learned, name)
     elif parent is not None:
         tests = _new_tests(rows, learned, parent)
     if before is None:
@@ -48,7 +48,7 @@ def frozen(
     return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
 
-def _learned(workspace: Workspace, version: ExpertVersion | None) -> frozenset[str]:
+def learned_by(workspace: Workspace, version: ExpertVersion | None) -> frozenset[str]:
     """The inputs that a version and those before it were trained on, or chosen by.
 
     Raises UnusableData where that is not known.
@@ -57,6 +57,8 @@ def _learned(workspace: Workspace, version: ExpertVersion | None) -> frozenset[s
     while version is not None:
         dataset = workspace.own_dataset(workspace.expert(version.ref))
         learned.update(example.key for example in (*dataset.train, *dataset.dev))
+        if dataset.preferences is not None:
+            learned.update(one.key for one in (*dataset.preferences.train, *dataset.preferences.dev))
         version = _before(workspace, version)
     return frozenset(learned)
 
@@ -93,7 +95,8 @@ def _unlearned(tests: list[Example], learned: frozenset[str], parent: ExpertVers
     return left
 
 
-def _refuse_learned(before: Dataset, learned: frozenset[str], name: str) -> None:
+def refuse_learned(before: Dataset, learned: frozenset[str], name: str) -> None:
+    """Raises UnusableData if what was learned is among the tests of `name`."""
     known = sum(example.key in learned for example in before.test)
     if known:
         raise UnusableData(

@@ -12,9 +12,11 @@ from chiliad.data import (
     Table,
     find_columns,
     read_table,
+    states_preferences,
     table_from_frame,
     table_from_rows,
     to_examples,
+    to_preferences,
 )
 
 Data = str | Path | Any
@@ -37,9 +39,14 @@ def examples_of(
     input: str | Sequence[str] | None,  # noqa: A002 - the word for it everywhere
     output: str | None,
     group: str | None,
-) -> tuple[Columns, list[Example]]:
-    """The examples, and the columns that they were found in. Raises DataError."""
+) -> tuple[Columns | None, list[Example]]:
+    """The examples, and the columns that they were found in. Raises DataError.
+
+    Of preferences, unless columns are named, they are the answers that were chosen or called good.
+    """
     table = table_of(data)
+    if not input and not output and states_preferences(table):
+        return None, [one.example for one in to_preferences(table, group=group) if one.example]
     columns = find_columns(table, input=input, output=output, group=group)
     return columns, to_examples(table, columns)
 

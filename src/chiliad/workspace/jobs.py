@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.adapters import AdapterKind
 from chiliad.base import DEFAULT_BASE
+from chiliad.config import Precision
 from chiliad.data import Amended, Columns, Dataset
 from chiliad.evals import EvalOptions
 from chiliad.store import Document, Job, Jobs
 from chiliad.store.jobs import key_conflict
+from chiliad.training import Method
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.options import TrainOptions
 
@@ -114,13 +116,13 @@ def _told(amended: Amended) -> Document:
 
 
 def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
-    options, columns, parent = document["options"], document["columns"], document.get("parent")
+    columns, parent = document["columns"], document.get("parent")
     dataset, corrected = workspace.dataset(document["dataset"]), document.get("corrections")
     return Assignment(
         name=document["name"],
         dataset=dataset,
         base=document["base"],
-        options=TrainOptions(**{**options, "kind": _kind(options), "evaluation": EvalOptions(**options["evaluation"])}),
+        options=_options(document["options"]),
         columns=Columns(tuple(columns["inputs"]), columns["output"]) if columns else None,
         parent=workspace.registry.get(parent) if parent else None,
         corrections=_amended(dataset, corrected) if corrected else None,
@@ -133,6 +135,13 @@ def _amended(dataset: Dataset, told: Mapping[str, Any]) -> Amended:
     return Amended(dataset, tuple(one for one in dataset.train if one.id in used), told["of_test_rows"], told["blank"])
 
 
-def _kind(options: Mapping[str, Any]) -> AdapterKind:
-    """Jobs that were queued before there were kinds are LoRA's."""
-    return AdapterKind(options.get("kind", AdapterKind.LORA))
+def _options(told: Mapping[str, Any]) -> TrainOptions:
+    """Jobs that were queued before there were kinds are LoRA's, and those before there were methods say nothing of them."""
+    method, precision = told.get("method"), told.get("base_precision")
+    meant = {
+        "kind": AdapterKind(told.get("kind", AdapterKind.LORA)),
+        "method": Method(method) if method else None,
+        "base_precision": Precision(precision) if precision else None,
+        "evaluation": EvalOptions(**told["evaluation"]),
+    }
+    return TrainOptions(**{**told, **meant})

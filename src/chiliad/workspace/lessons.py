@@ -12,18 +12,21 @@ from chiliad.adapters import (
     AdapterKind,
     Basis,
     CoreAdapter,
-    Ia3Adapter,
     LoraAdapter,
+    PrefixAdapter,
     kind_of,
     save_adapter,
 )
 from chiliad.base import ChatTemplate
+from chiliad.config import Precision
 from chiliad.data import Dataset, Example, TaskKind
 from chiliad.errors import UnusableData
+from chiliad.evals.wording import AGREED
 from chiliad.ledger import MachinePrice
 from chiliad.registry import DatasetHash, ExpertFacts
 from chiliad.registry.fine_tuned import RECORDED_AS
-from chiliad.training import Course, FitResult, Recipe, Row, choose_recipe
+from chiliad.training import Agreement, Course, FitResult, Lesson, Method, Opinion, Recipe, Row, choose_recipe
+from chiliad.training.recipe import BETA
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.machine import machine
 from chiliad.workspace.options import TrainOptions
@@ -40,13 +43,16 @@ CONTINUED_EPOCHS = 3
 
 @dataclass(frozen=True)
 class Lessons:
-    """The rows that fit into the base's context. rows: different training rows; skipped: those that don't fit."""
+    """Rows or opinions that fit into the base's context. rows: different ones to learn; skipped: those that don't fit."""
 
-    train: list[Row]
+    train: Sequence[Lesson]
     """a correction stands in it as often as it weighs"""
-    dev: list[Row]
+    dev: Sequence[Lesson]
     rows: int
     skipped: int
+    method: Method = Method.SUPERVISED
+    test: Sequence[Opinion] = ()
+    """opinions that are held out"""
 
 
 def make_lessons(
@@ -81,16 +87,18 @@ def course_of(
     parent: Adapter | None = None,
 ) -> Course:
     """What the trainer is given; a run with the same rows and settings that was killed in `folder` is continued."""
+    whole = assignment.base_precision is Precision.BF16
     return Course(
         assignment.name,
         lessons.train,
         lessons.dev,
         recipe,
-        by_exact=assignment.dataset.kind is TaskKind.LABELS,
+        by_exact=lessons.method is Method.SUPERVISED and assignment.dataset.kind is TaskKind.LABELS,
         folder=folder,
         start=parent.unscaled() if parent else None,
-        base_fingerprint=served.base.fingerprint,
+        base=served.base.fingerprint + ("" if whole else f" in {assignment.base_precision}"),
         basis=basis_for(recipe, served, parent),
+        test=lessons.test,
     )
 
 
@@ -106,11 +114,13 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
     recipe = choose_recipe(
         len(lessons.train),
         kind=kind_of(parent) if parent else options.kind,
-        rank=options.rank if parent is None else None if isinstance(parent, Ia3Adapter) else parent.rank,
+        rank=options.rank if parent is None else parent.rank if isinstance(parent, LoraAdapter | CoreAdapter) else None,
+        virtual_tokens=parent.shape.virtual_tokens if isinstance(parent, PrefixAdapter) else options.virtual_tokens,
         epochs=options.epochs or (CONTINUED_EPOCHS if parent else None),
         learning_rate=options.learning_rate,
         rslora=parent.shape.rslora if isinstance(parent, LoraAdapter) else options.rslora,
         seed=options.seed,
+        opinions=lessons.method is not Method.SUPERVISED,
     )
     return replace(
         recipe,
@@ -120,7 +130,14 @@ def recipe_for(lessons: Lessons, options: TrainOptions, parent: Adapter | None =
     )
 
 
-def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe: Recipe, result: FitResult) -> None:
+def write_files(
+    folder: Path,
+    served: ServedBase,
+    template: ChatTemplate,
+    recipe: Recipe,
+    result: FitResult,
+    precision: Precision,
+) -> None:
     """Put the adapter and its prompt template into a version's folder."""
     save_adapter(
         folder,
@@ -128,6 +145,7 @@ def write_files(folder: Path, served: ServedBase, template: ChatTemplate, recipe
         result.factors,
         base_id=served.base.id,
         base_fingerprint=served.base.fingerprint,
+        base_precision=precision,
     )
     (folder / TEMPLATE_FILE).write_bytes(template.source.encode("utf-8"))
 
@@ -150,6 +168,7 @@ def facts_of(
         "steps": progress.step,
         "best_epoch": None if progress.best_epoch is None else progress.best_epoch + 1,
         **_adapter_facts(recipe),
+        "base_precision": assignment.base_precision.value,
         "learning_rate": recipe.learning_rate,
         "rows_per_batch": recipe.rows_per_batch,
         "seed": recipe.seed,
@@ -165,6 +184,7 @@ def facts_of(
         "dev_loss": progress.dev_losses,
         "dev_exact": progress.dev_exact,
     }
+    training |= _opinion_facts(lessons, assignment.options, result.agreement)
     learned_before = _learned_before(assignment)
     if learned_before:
         training[CONTINUED_FROM] = learned_before
@@ -191,17 +211,33 @@ def facts_of(
 def _adapter_facts(recipe: Recipe) -> dict[str, Any]:
     """What says something about an adapter of this kind."""
     told: dict[str, Any] = {"adapter": recipe.kind.value}
-    if recipe.kind is not AdapterKind.IA3:
+    if recipe.kind is AdapterKind.PREFIX:
+        told["virtual_tokens"] = recipe.virtual_tokens
+    if recipe.kind in (AdapterKind.LORA, AdapterKind.SHARED_BASIS):
         told["rank"] = recipe.rank
     if recipe.kind is AdapterKind.LORA:
         told |= {"alpha": recipe.alpha, "rslora": recipe.rslora}
     return told
 
 
+def _opinion_facts(lessons: Lessons, options: TrainOptions, agreement: Agreement | None) -> dict[str, Any]:
+    """Nothing for what learned from examples."""
+    if lessons.method is Method.SUPERVISED:
+        return {}
+    told: dict[str, Any] = {"method": lessons.method.value, "beta": options.beta or BETA}
+    if agreement is not None:
+        told |= {"preferences_held_out": agreement.opinions, "preference_loss": agreement.loss}
+        told |= {AGREED: agreement.agreed}
+        if agreement.likelier is not None:
+            told |= {"chosen_likelier": agreement.likelier, "chosen_likelier_before": agreement.likelier_before}
+    return told
+
+
 def _learned_before(assignment: Assignment) -> str | None:
-    """The version whose rows are not in the dataset. Corrections are among those of the version that they correct."""
+    """The version whose rows are not in the dataset. Corrections are among the examples of the version that they correct,
+    but the preferences that it has learned are not."""
     parent = assignment.parent
-    if parent is None or assignment.corrections is None:
+    if parent is None or assignment.corrections is None or "method" in parent.training:
         return str(parent.ref) if parent else None
     earlier: str | None = parent.training.get(CONTINUED_FROM)
     return earlier

@@ -52,7 +52,7 @@ class NotebookReporter:
         detail = f"epoch {event.epoch + 1}/{event.epochs} · {loss}{event.tokens_per_second:.0f} tokens/s · {left}"
         self._put("training", f"{_bar(event.step, event.steps)} {detail}")
         if event.dev is not None:
-            line = f"dev loss {event.dev.loss:.3f}, {event.dev.exact:.1%} exact"
+            line = f"dev loss {event.dev.loss:.3f}, {event.dev.exact:.1%} {event.right}"
             self._put(f"  epoch {event.epoch + 1}", line)
 
     def stage(self, doing: str, done: int, total: int) -> None:

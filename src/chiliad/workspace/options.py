@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from chiliad.adapters import AdapterKind
+from chiliad.config import Precision
 from chiliad.evals import EvalOptions
+from chiliad.training import Method
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
+    method: Method | None = None
+    """None: what the data is for"""
+    beta: float | None = None
+    """of preferences: the larger, the nearer the expert stays to where it started"""
     kind: AdapterKind = AdapterKind.LORA
+    base_precision: Precision | None = None
+    """what the frozen base's linear layers are kept in; None: bf16, or as for the version that is continued"""
     rank: int | None = None
     epochs: int | None = None
     learning_rate: float | None = None
@@ -18,6 +26,8 @@ class TrainOptions:
     """times the learning rate that is given or chosen"""
     rows_per_batch: int | None = None
     rslora: bool = False
+    virtual_tokens: int | None = None
+    """of the kind prefix"""
     seed: int = 0
     baselines: bool = True
     """False skips the baselines: the gate still compares with the live version, but there is no card"""

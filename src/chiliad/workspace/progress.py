@@ -64,7 +64,7 @@ class RichReporter:
         detail = f"epoch {event.epoch + 1}/{event.epochs} · {loss}{event.tokens_per_second:.0f} tokens/s · {left}"
         self._show("training", event.step, event.steps, detail)
         if event.dev is not None:
-            line = f"  epoch {event.epoch + 1}: dev loss {event.dev.loss:.3f}, {event.dev.exact:.1%} exact"
+            line = f"  epoch {event.epoch + 1}: dev loss {event.dev.loss:.3f}, {event.dev.exact:.1%} {event.right}"
             self.console.print(line, highlight=False)
 
     def stage(self, doing: str, done: int, total: int) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from weakref import ref
+from weakref import WeakValueDictionary
 
 from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, load_adapter
 from chiliad.adapters.basis import BASIS_FOLDER
 from chiliad.base import Base, ChatTemplate, compact_template
-from chiliad.config import Settings
+from chiliad.config import Precision, Settings
 from chiliad.data import Message
 from chiliad.engine import Engine, Grammar, Request, RequestId, SamplingParams
+from chiliad.engine.native_runner import NativeRunner
+from chiliad.engine.prefixes import prefix_not_served, require_positions
 from chiliad.errors import BadRequest, BrokenAdapter, TrainingError
 from chiliad.evals import Answer
-from chiliad.models import SITES, Transformer, load_model
+from chiliad.kernels import BLOCK_INPUTS, native_for
+from chiliad.models import ARCHITECTURES, SITES, Transformer, config_of, in_codes, load_model, takes_codes
 from chiliad.registry import ExpertVersion
 from chiliad.store.files import write_atomic
 from chiliad.training.memory import release_freed_memory
@@ -29,21 +32,35 @@ class ServedBase:
     def __init__(self, base: Base, settings: Settings) -> None:
         self.base = base
         self.tokenizer = base.tokenizer()
-        self.chat_template = base.chat_template()
+        self.chat_template = base.chat_template(self.tokenizer)
         self.expert_template = compact_template(self.chat_template)
         self._settings = settings
         self.basis_folder = BasisFolder(settings.workspace / BASIS_FOLDER)
         self._folders: dict[AdapterHash, Path] = {}
-        self._model: Callable[[], Transformer | None] = lambda: None
+        self._models: WeakValueDictionary[Precision, Transformer] = WeakValueDictionary()
 
     @property
     def model(self) -> Transformer:
         """Read when somebody wants it and nobody has it: an engine of compiled code keeps only its own copy."""
-        model = self._model()
+        return self.model_in(Precision.BF16)
+
+    def model_in(self, precision: Precision) -> Transformer:
+        """The model with its linear layers' matrices in that precision, for training. Raises TrainingError."""
+        model = self._models.get(precision)
         if model is None:
-            model = load_model(self.base.path, self.base.config)
-            self._model = ref(model)
+            model = self._models[precision] = self._read(precision)
         return model
+
+    def _read(self, precision: Precision) -> Transformer:
+        path, config = self.base.path, self.base.config
+        if precision is Precision.BF16:
+            return load_model(path, config)
+        if not takes_codes(config_of(config)):
+            raise TrainingError(
+                f"{self.base.id} has matrices whose inputs are no multiple of {BLOCK_INPUTS}: they cannot be kept in codes.",
+                fix="Train with the base in bf16.",
+            )
+        return load_model(path, config, keep=in_codes(precision, self.base.quantised()))
 
     @cached_property
     def engine(self) -> Engine:
@@ -57,6 +74,13 @@ class ServedBase:
         )
         release_freed_memory()
         return engine
+
+    def require_prefix_served(self, virtual_tokens: int) -> None:
+        """Raises NotServed where a prefix is not computed, before somebody trains one."""
+        model, config = ARCHITECTURES[self.base.config["model_type"]].model, config_of(self.base.config)
+        if native_for() and NativeRunner.is_built_for(model, config, self._settings.engine):
+            raise prefix_not_served()
+        require_positions(virtual_tokens, self.context_max, config.max_position_embeddings)
 
     @property
     def context_max(self) -> int:
@@ -96,9 +120,7 @@ class ServedBase:
 
     def adapter_in(self, folder: Path) -> Adapter:
         """The adapter in a version's folder. Raises BrokenAdapter, WrongBase."""
-        return load_adapter(
-            folder, base_fingerprint=self.base.fingerprint, dtype=self.model.dtype, basis=self.basis_folder
-        )
+        return load_adapter(folder, base_fingerprint=self.base.fingerprint, basis=self.basis_folder)
 
     def shared_basis(self, rank: int) -> Basis:
         """The basis of this rank that new experts of the kind shared-basis get: made once for this base, kept beside it and

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chiliad.adapters import AdapterKind
+from chiliad.config import Precision
 from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
 from chiliad.ledger import MachinePrice
 from chiliad.registry import ExpertVersion
@@ -18,7 +20,8 @@ from chiliad.training.run import CHECKPOINT_FILE
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import gated
-from chiliad.workspace.lessons import Lessons, course_of, facts_of, make_lessons, recipe_for, write_files
+from chiliad.workspace.lessons import Lessons, course_of, facts_of, recipe_for, write_files
+from chiliad.workspace.opinions import lessons_for
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.proof import prove_and_keep
 
@@ -46,11 +49,11 @@ class _Pupil:
 
 
 class Teaching:
-    """Trains experts of one base. What goes wrong with one of them ends that one alone."""
+    """Trains experts of one base, all in one precision of it. What goes wrong with one of them ends that one alone."""
 
-    def __init__(self, workspace: Workspace, base: str, reporter: Reporter) -> None:
+    def __init__(self, workspace: Workspace, base: str, precision: Precision, reporter: Reporter) -> None:
         """Raises BaseNotFound."""
-        self._workspace, self._reporter = workspace, reporter
+        self._workspace, self._precision, self._reporter = workspace, precision, reporter
         self._served = workspace.served(base)
         self._pupils: dict[str, _Pupil] = {}
         self._refused: list[Taught] = []
@@ -59,13 +62,12 @@ class Teaching:
         """Yield each assignment as it ends; the next one is asked for when there is room.
 
         Until the next is asked for, what would repeat the end of the last one stays on disk: what is noted by then is
-        never done again, and what is not is found again. Raises StoreError and BaseModelError, which nobody can train
-        on; the same assignments continue later.
+        never done again, and what is not is found again. Raises StoreError, BaseModelError and TrainingError for a base
+        that nobody can train on; the same assignments continue later.
         """
+        trainer = Trainer(self._served.model_in(self._precision))
         try:
-            for ended in fit_many(
-                Trainer(self._served.model), self._courses(assignments), on_event=self._reporter.step
-            ):
+            for ended in fit_many(trainer, self._courses(assignments), on_event=self._reporter.step):
                 yield from self._refusals()
                 yield from self._finish(ended.course.name, ended.outcome)
             yield from self._refusals()
@@ -89,13 +91,17 @@ class Teaching:
         with ExitStack() as held:
             run = self._workspace.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
             held.enter_context(folder_lock(run, wait=False))
+            assert assignment.base_precision is self._precision
             served, amended, parent = self._served, assignment.corrections, assignment.parent
             earlier = served.adapter_in(self._workspace.registry.folder(parent.ref)) if parent else None
             room = self._workspace.settings.engine.context_max
-            lessons = make_lessons(
-                assignment.dataset, served, served.expert_template, room, amended.used if amended else ()
+            corrected = amended.used if amended else ()
+            lessons = lessons_for(
+                assignment.dataset, served, served.expert_template, room, assignment.options, corrected
             )
             recipe = recipe_for(lessons, assignment.options, earlier)
+            if recipe.kind is AdapterKind.PREFIX:
+                served.require_prefix_served(recipe.virtual_tokens)
             self._pupils[assignment.name] = _Pupil(assignment, lessons, recipe, run, held.pop_all())
         return course_of(assignment, served, lessons, recipe, run, earlier)
 
@@ -130,7 +136,7 @@ class Teaching:
         price = MachinePrice.of(self._workspace.settings.prices)
         facts = facts_of(pupil.assignment, served, pupil.lessons, pupil.recipe, result, price)
         with self._workspace.registry.write_version(name, facts) as draft:
-            write_files(draft.folder, served, served.expert_template, pupil.recipe, result)
+            write_files(draft.folder, served, served.expert_template, pupil.recipe, result, self._precision)
         return self._workspace.expert(draft.ref)
 
     def _written_by(self, assignment: Assignment, identity: str) -> ExpertVersion | None:

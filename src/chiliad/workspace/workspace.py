@@ -31,13 +31,14 @@ from chiliad.workspace.feedback import WorkspaceFeedback
 from chiliad.workspace.forecast import Forecast, forecast
 from chiliad.workspace.freezing import frozen
 from chiliad.workspace.gating import compared
-from chiliad.workspace.given import Data, examples_of, source_of
+from chiliad.workspace.given import Data, examples_of, source_of, table_of
 from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
 from chiliad.workspace.many import Many, ManyReport
 from chiliad.workspace.many.plan import Named
 from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.preferring import preferred, to_prefer
 from chiliad.workspace.progress import Reporter, SilentReporter
 from chiliad.workspace.proof import prove_and_keep, scores_on, template_of
 from chiliad.workspace.served_base import ServedBase
@@ -120,8 +121,9 @@ class Workspace:
         instruction: str | None = None,
         base: str = DEFAULT_BASE,
         options: TrainOptions | None = None,
+        parent: ExpertVersion | None = None,
     ) -> Expert:
-        """From a table of examples to a new version of an expert: frozen, trained, saved, evaluated and gated.
+        """From a table of examples or preferences to a new version of an expert: frozen, trained, saved, evaluated, gated.
 
         Raises DataError, BaseModelError, RegistryError, StoreError; nothing half-written stays, and what served before
         still serves. A run that was killed continues when it is started again. `refusal` of the returned expert says
@@ -138,6 +140,7 @@ class Workspace:
                 instruction=instruction,
                 base=base,
                 options=options,
+                parent=parent,
             )
         )
 
@@ -158,13 +161,17 @@ class Workspace:
         """Read, check and freeze what `train` is given, so that `run` can train on it at any later time.
 
         Training continues from `parent`, a version of any expert on the same base; no row that it has learned is a test.
+        Preferences are learned from there too, or from the live version of `name`: see `preferred`.
         """
         self.registry.check_name(name)
-        columns, rows = examples_of(data, input, output, group)
+        chosen, table = options or TrainOptions(), table_of(data)
+        if to_prefer(table, chosen, columns_named=bool(input or output)):
+            return preferred(self, name, table, test, group, instruction, base, chosen, parent)
+        columns, rows = examples_of(table, input, output, group)
         tests = None if test is None else self.examples(test, input=input, output=output, group=group)
         self.served(base)  # an unknown base is told before anything is written
         dataset = frozen(self, name, rows, tests, source=source_of(data), instruction=instruction, parent=parent)
-        return Assignment(name, dataset, base, options or TrainOptions(), columns, parent)
+        return Assignment(name, dataset, base, chosen, columns, parent)
 
     def many(
         self,
@@ -385,7 +392,7 @@ class Workspace:
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate."""
         with self.reporter as reporter:
-            (taught,) = Teaching(self, assignment.base, reporter).ended([assignment])
+            (taught,) = Teaching(self, assignment.base, assignment.base_precision, reporter).ended([assignment])
         if isinstance(taught.outcome, ChiliadError):
             raise taught.outcome
         return taught.outcome

@@ -152,6 +152,9 @@ def test_what_is_in_a_file_is_never_markup(admin):
         (("a.exe", "MZ"), 400, "no ending that Chiliad knows"),
         (("a.csv", "text,label\nx,y\n"), 200, "different rows"),
         (("a.csv", "a,b,c\n1,2,3\n"), 200, "Which column is which"),
+        (("a.csv", "prompt,chosen,rejected\na,b,c\nd,e,f\n"), 200, "Preferences: 2 pairs of answers"),
+        (("a.csv", "prompt,completion,label\na,b,true\nd,e,0\n"), 200, "Preferences: 2 answers that are good or bad"),
+        (("a.csv", "prompt,chosen,rejected\na,b,b\n"), 400, "row 1: chosen and rejected are the same answer"),
         (("a.csv", b"\xff\xfe\x00"), 400, 'role="alert"'),
     ],
 )

@@ -13,6 +13,13 @@ long rows_of_piece(long width) { return 1 + PIECE / width; }
 
 }  // namespace
 
+void multiply(const bf16 *x, float factor, bf16 *y, long size) {
+    for (long i = 0; i < size; i += 16) {
+        const Mask mask = lanes(size - i);
+        store(y + i, load(x + i, mask) * splat(factor), mask);
+    }
+}
+
 void rms_norm(const bf16 *x, const bf16 *weight, float eps, bf16 *y, float *scale, long rows, long width) {
     parallel_for(rows, rows_of_piece(width), [=](long begin, long end) {
         for (long row = begin; row < end; row++) {

@@ -15,6 +15,9 @@ constexpr int fitting(int wanted) { return CHILIAD_LANES == 16 ? wanted : wanted
 
 constexpr int TILE_ROWS = fitting(8);  // rows of x whose sums are in registers at once: 8 * 48 / 16 = 24 of 32
 
+// y = x * factor, of so many numbers.
+void multiply(const bf16 *x, float factor, bf16 *y, long size);
+
 // y = x * scale * weight with scale = 1 / sqrt(mean(x^2) + eps), kept for the way back.
 void rms_norm(const bf16 *x, const bf16 *weight, float eps, bf16 *y, float *scale, long rows, long width);
 void rms_norm_backward(const bf16 *grad, const bf16 *x, const bf16 *weight, const float *scale, bf16 *out, long rows,

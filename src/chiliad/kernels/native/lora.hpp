@@ -24,7 +24,8 @@ struct GroupFactors {
 // A copy of one adapter. Ranks are padded to even numbers, nothing else is.
 class Lora {
   public:
-    explicit Lora(const std::vector<GroupFactors> &groups);
+    // scale: what b is multiplied by, each product rounded
+    Lora(const std::vector<GroupFactors> &groups, float scale);
     Lora(const Lora &) = delete;
     Lora &operator=(const Lora &) = delete;
 

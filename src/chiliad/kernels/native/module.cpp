@@ -67,15 +67,15 @@ void linear(Address x, const Matrix &matrix, Address y, long rows, long outputs,
 using Site = std::tuple<long, long, Address, Address>;
 using Group = std::tuple<long, std::vector<Site>>;
 
-void make_lora(chiliad::Lora *self, const std::vector<Group> &groups) {
+void make_lora(chiliad::Lora *self, const std::vector<Group> &groups, Address begin, float scale) {
     std::vector<chiliad::GroupFactors> factors;
     for (const auto &[inputs, sites] : groups) {
         factors.push_back({inputs, {}});
         for (const auto &[outputs, rank, a, b] : sites)
-            factors.back().sites.push_back({outputs, rank, numbers(a), numbers(b)});
+            factors.back().sites.push_back({outputs, rank, numbers(begin + a), numbers(begin + b)});
     }
     const nb::gil_scoped_release released;
-    new (self) chiliad::Lora(factors);
+    new (self) chiliad::Lora(factors, scale);
 }
 
 using Chunk = std::tuple<std::vector<long>, long, std::vector<Address>, const chiliad::Lora *, Address, Address, long>;

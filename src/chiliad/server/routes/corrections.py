@@ -55,6 +55,13 @@ async def retrain(expert: InPath, workspace: Opened, caller: From) -> wire.Retra
     return wire.retraining_on_wire(job)
 
 
+@router.post("/{expert}/prefer", status_code=202)
+async def prefer(expert: InPath, workspace: Opened, caller: From) -> wire.Retraining:
+    """Queue a training towards answers that people called good, away from those that they called bad."""
+    job = await asyncio.to_thread(_usable, lambda: workspace.feedback.prefer(expert, project=caller.sees))
+    return wire.retraining_on_wire(job)
+
+
 @router.put("/{expert}/rule")
 async def set_rule(expert: InPath, body: wire.RuleBody, workspace: Opened, caller: From) -> wire.StandingOnWire:
     """Retrain by itself as soon as so many corrections of the caller's project wait."""

@@ -17,7 +17,17 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse, Response
 
 from chiliad.base import DEFAULT_BASE
-from chiliad.data import Columns, Report, Table, check, find_columns, read_table, to_examples
+from chiliad.data import (
+    Columns,
+    Report,
+    Table,
+    check,
+    find_columns,
+    read_table,
+    states_preferences,
+    to_examples,
+    to_preferences,
+)
 from chiliad.data.read import READERS
 from chiliad.errors import BaseModelError, ColumnsNotFound, DataError, RegistryError
 from chiliad.server.caller import From
@@ -76,6 +86,10 @@ async def form(request: Request, workspace: Opened) -> HTMLResponse:
 async def look(request: Request, workspace: Opened, given: Filled) -> HTMLResponse:
     """What is in the file, and which columns it would be learned from; nothing is kept."""
     table = await asyncio.to_thread(_explained, lambda: _table(given.file))
+    if not given.input and not given.output and states_preferences(table):
+        stated = await asyncio.to_thread(_explained, lambda: to_preferences(table))
+        pairs = sum(one.is_pair for one in stated)
+        return page(request, "_preferences.html", table=table, pairs=pairs, single=len(stated) - pairs)
     try:
         columns, report = await asyncio.to_thread(_explained, lambda: _checked(workspace, given, table))
     except ColumnsNotFound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
 from pydantic import BaseModel, Field, StrictInt
 from typing_extensions import TypedDict
@@ -12,11 +12,13 @@ from chiliad.server.errors import HttpError
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import SEED_MAX, Missing, RequestBody
 from chiliad.server.wire.text import Text
+from chiliad.training import Method as TrainingMethod
 from chiliad.workspace.fine_tuning import FineTuning
 
 EPOCHS_MAX = 50
 BATCH_MAX = 256
 MULTIPLIER_MAX = 100.0
+BETA_MAX = 2.0
 
 Auto = Literal["auto"]
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
@@ -32,9 +34,18 @@ class Supervised(BaseModel):
     hyperparameters: Hyperparameters | None = None
 
 
+class PreferenceHyperparameters(Hyperparameters):
+    beta: Auto | Annotated[float, Field(gt=0, le=BETA_MAX)] | None = None
+
+
+class Dpo(BaseModel):
+    hyperparameters: PreferenceHyperparameters | None = None
+
+
 class Method(BaseModel):
     type: Text
     supervised: Supervised | None = None
+    dpo: Dpo | None = None
 
 
 class FineTuningBody(RequestBody):
@@ -52,10 +63,11 @@ class FineTuningBody(RequestBody):
 
     def asked(self) -> FineTuning:
         """Raises HttpError (400) for a kind of training that this server does not have."""
-        if self.method is not None and self.method.type != "supervised":
-            raise HttpError.unsupported("method.type", f"Training by the method {self.method.type[:40]!r}")
-        newer = self.method.supervised.hyperparameters if self.method and self.method.supervised else None
-        chosen = newer or self.hyperparameters or Hyperparameters()
+        method = self.method or Method(type="supervised")
+        if method.type not in ("supervised", "dpo"):
+            raise HttpError.unsupported("method.type", f"Training by the method {method.type[:40]!r}")
+        own = method.dpo if method.type == "dpo" else method.supervised
+        chosen = (own.hyperparameters if own else None) or self.hyperparameters or Hyperparameters()
         return FineTuning(
             model=self.model,
             training_file=self.training_file,
@@ -65,6 +77,8 @@ class FineTuningBody(RequestBody):
             n_epochs=_number(chosen.n_epochs),
             batch_size=_number(chosen.batch_size),
             learning_rate_multiplier=_number(chosen.learning_rate_multiplier),
+            method=TrainingMethod(method.type),
+            beta=_number(chosen.beta) if isinstance(chosen, PreferenceHyperparameters) else None,
             metadata=self.metadata,
         )
 
@@ -79,13 +93,22 @@ class HyperparametersUsed(TypedDict):
     learning_rate_multiplier: float | Auto
 
 
+class PreferenceHyperparametersUsed(HyperparametersUsed):
+    beta: float | Auto
+
+
 class SupervisedUsed(TypedDict):
     hyperparameters: HyperparametersUsed
 
 
+class DpoUsed(TypedDict):
+    hyperparameters: PreferenceHyperparametersUsed
+
+
 class MethodUsed(TypedDict):
-    type: Literal["supervised"]
-    supervised: SupervisedUsed
+    type: Literal["supervised", "dpo"]
+    supervised: NotRequired[SupervisedUsed]
+    dpo: NotRequired[DpoUsed]
 
 
 class JobError(TypedDict):

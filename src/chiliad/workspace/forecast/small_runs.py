@@ -11,7 +11,7 @@ from chiliad.adapters import AdapterKind
 from chiliad.data import thinned
 from chiliad.errors import ChiliadError, UnusableData
 from chiliad.store.files import folder_lock, remove_folder
-from chiliad.workspace.assignment import Assignment
+from chiliad.workspace.assignment import Assignment, base_precision_of
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import live_version
 from chiliad.workspace.options import TrainOptions
@@ -55,7 +55,7 @@ def small_runs(workspace: Workspace, expert: Expert, reporter: Reporter) -> Iter
 
 
 def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
-    """With the rank of the expert, and otherwise the settings that so many rows would be given."""
+    """With the kind and rank of the expert, and otherwise the settings that so many rows would be given."""
     dataset, version = workspace.own_dataset(expert), expert.version
     if len(dataset.train) < ROWS_MIN:
         raise UnusableData(
@@ -64,7 +64,14 @@ def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
         )
     told = version.training
     kind = AdapterKind(told.get("adapter", AdapterKind.LORA))
-    options = TrainOptions(kind=kind, rank=told.get("rank"), rslora=bool(told.get("rslora")), baselines=False)
+    options = TrainOptions(
+        kind=kind,
+        base_precision=base_precision_of(version),
+        rank=told.get("rank"),
+        rslora=bool(told.get("rslora")),
+        virtual_tokens=told.get("virtual_tokens"),
+        baselines=False,
+    )
     return [
         Assignment(f"part-{part}-{draw}", thinned(dataset, rows, draw=draw), version.base_id, options, None)
         for part, draws in DRAWS
@@ -76,7 +83,9 @@ def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
 def _trained(scratch: Workspace, assignments: Sequence[Assignment], reporter: Reporter) -> list[SmallRun]:
     """Those that an earlier process finished are there already."""
     left = [one for one in assignments if live_version(scratch.registry, one.name) is None]
-    for done, taught in enumerate(Teaching(scratch, assignments[0].base, reporter).ended(left), start=1):
+    first = assignments[0]
+    teaching = Teaching(scratch, first.base, first.base_precision, reporter)
+    for done, taught in enumerate(teaching.ended(left), start=1):
         if isinstance(taught.outcome, ChiliadError):
             raise taught.outcome
         reporter.stage("small trainings", done, len(left))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.adapters import LoraAdapter, LoraShape, as_lora
 from chiliad.adapters.spectrum import Factors, pruned
-from chiliad.training import Row, Score, Trainer
+from chiliad.training import Lesson, Row, Score, Trainer
 from chiliad.training.rows import scoring_batches
 from chiliad.training.trainer import PASS_TOKENS_MAX
 from chiliad.workspace.expert import Expert
@@ -133,7 +133,7 @@ def _costs(trainer: Trainer, adapter: LoraAdapter, rows: Sequence[Row], reporter
         yield RankCost(rank, BYTES_PER_NUMBER * numbers, score.loss, score.exact)
 
 
-def _score(trainer: Trainer, shape: LoraShape, factors: Factors, batches: Sequence[Sequence[Row]]) -> Score:
+def _score(trainer: Trainer, shape: LoraShape, factors: Factors, batches: Sequence[Sequence[Lesson]]) -> Score:
     """Without factors it is the base that is scored: an adapter starts at zero."""
     name = "inspected"
     state = trainer.add(name, shape, seed=0)

@@ -150,7 +150,7 @@ class RichBoard:
         for name, event in tuple(self._steps.items()):
             filled = round(BAR_WIDTH * event.step / event.steps)
             loss = "" if math.isnan(event.loss) else f"loss {event.loss:.3f}"
-            dev = f"dev loss {event.dev.loss:.3f}, {event.dev.exact:.0%} exact" if event.dev else ""
+            dev = f"dev loss {event.dev.loss:.3f}, {event.dev.exact:.0%} {event.right}" if event.dev else ""
             bar = "━" * filled + "─" * (BAR_WIDTH - filled)
             table.add_row(name, bar, f"epoch {event.epoch + 1}/{event.epochs}", loss, dev)
         return table

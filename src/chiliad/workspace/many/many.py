@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chiliad.config import Precision
 from chiliad.data import Member, members_of, read_collection
 from chiliad.errors import BaseModelError, ChiliadError, StoreError
 from chiliad.registry import name_like
@@ -74,7 +75,8 @@ class Many:
     def _trained(self, entries: tuple[Entry, ...], board: Board) -> Iterator[Outcome]:
         by_name = {entry.name: entry for entry in entries}
         failed: list[Outcome] = []
-        for taught in Teaching(self._workspace, self._base, board).ended(self._assignments(entries, failed)):
+        teaching = Teaching(self._workspace, self._base, self._options.base_precision or Precision.BF16, board)
+        for taught in teaching.ended(self._assignments(entries, failed)):
             yield from _taken(failed)
             yield self._outcome(by_name[taught.assignment.name], taught, board)
         yield from _taken(failed)

@@ -8,17 +8,21 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from chiliad.data import Member, assemble
+from chiliad.config import Precision
+from chiliad.data import Member
 from chiliad.errors import BaseModelError, ChiliadError, RegistryError
 from chiliad.evals.runner import choose_rows
 from chiliad.registry import ExpertName, name_like
-from chiliad.training import Recipe, Row
+from chiliad.training import Lesson, Recipe
 from chiliad.training.fit import SEATS
 from chiliad.training.memory import training_bytes
-from chiliad.workspace.lessons import make_lessons, recipe_for
+from chiliad.training.rows import flat
+from chiliad.workspace.lessons import recipe_for
 from chiliad.workspace.many.outcome import Outcome
+from chiliad.workspace.opinions import lessons_for
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.plan import training_speed
+from chiliad.workspace.preferring import drafted
 from chiliad.workspace.progress import Reporter, duration_text
 from chiliad.workspace.served_base import ServedBase
 
@@ -105,7 +109,8 @@ class Planner:
         """Raises BaseNotFound."""
         self._workspace, self._options, self._named = workspace, options, named
         self._served: ServedBase = workspace.served(base)
-        self._probe: dict[str, tuple[Recipe, list[Row]]] = {}
+        self._precision = options.base_precision or Precision.BF16
+        self._probe: dict[str, tuple[Recipe, Sequence[Lesson]]] = {}
 
     def plan(self, members: Sequence[Member], known: dict[str, Outcome], reporter: Reporter) -> ManyPlan:
         """`known`: outcomes of earlier commands by name. Nothing is written. Raises BaseModelError."""
@@ -129,24 +134,20 @@ class Planner:
             else:
                 to_do.append(entry)
         reporter.stage("tables", len(members), len(members))
-        speed = training_speed(self._served, self._probe) if to_do else 0.0
+        speed = training_speed(self._served, self._precision, self._probe) if to_do else 0.0
         return ManyPlan(tuple(to_do), tuple(done), tuple(left_out), speed, self._bytes(to_do))
 
     def _entry(self, member: Member, names: Counter[str]) -> Entry:
         name = self._name(member, names)
-        lot, named, served = member.read(), self._named, self._served
-        train, test = (
-            None if table is None else self._workspace.examples(table, **asdict(named))
-            for table in (lot.train, lot.test)
-        )
-        assert train is not None
-        dataset = assemble(train, test=test, source="", instruction=lot.instruction)
-        lessons = make_lessons(dataset, served, served.expert_template, self._workspace.settings.engine.context_max)
+        lot, served, room = member.read(), self._served, self._workspace.settings.engine.context_max
+        said = {**asdict(self._named), "instruction": lot.instruction, "base": served.base.id, "options": self._options}
+        dataset = drafted(self._workspace, name, lot.train, test=lot.test, **said).dataset
+        lessons = lessons_for(dataset, served, served.expert_template, room, self._options)
         recipe = recipe_for(lessons, self._options)
         if len(self._probe) < SEATS:
             self._probe[name] = (recipe, lessons.train)
         key = sha256(f"{dataset.hash} {served.base.fingerprint} {self._options}".encode()).hexdigest()
-        tokens = sum(len(row.ids) for row in lessons.train)
+        tokens = sum(len(row.ids) for row in flat(lessons.train))
         answers = len(dataset.test)
         if self._options.baselines:
             most, seed = self._options.evaluation.base_rows_max, self._options.evaluation.seed
@@ -169,7 +170,7 @@ class Planner:
 
     def _bytes(self, entries: Sequence[Entry]) -> int:
         rank = max((entry.recipe.rank for entry in entries), default=0)
-        return training_bytes(self._served.model, rank, min(SEATS, len(entries))) if entries else 0
+        return training_bytes(self._served.model_in(self._precision), rank, min(SEATS, len(entries))) if entries else 0
 
 
 def _is_there(outcome: Outcome, versions: Mapping[ExpertName, Sequence[int]]) -> bool:

@@ -244,21 +244,10 @@ void for_rows(const Heads &heads, const std::vector<Row> &rows, const F &f) {
 }  // namespace
 
 void rotate(const Heads &heads, bf16 *qkv, const bf16 *cos, const bf16 *sin, float turn, long begin, long end) {
-    const long half = heads.dim / 2;
-    const Floats sign = splat(turn);
-    for (long token = begin; token < end; token++)
-        for (long i = 0; i < half; i += LANES) {
-            const Mask mask = lanes(half - i);
-            const bf16 *c = cos + token * heads.dim + i, *s = sin + token * heads.dim + i;
-            const Floats cos1 = load(c, mask), cos2 = load(c + half, mask);
-            const Floats sin1 = load(s, mask) * sign, sin2 = load(s + half, mask) * sign;
-            for (long head = 0; head < heads.heads + heads.kv_heads; head++) {
-                bf16 *at = qkv + token * heads.width() + head * heads.dim + i;
-                const Floats first = load(at, mask), second = load(at + half, mask);
-                store(at, fnma(second, sin1, first * cos1), mask);
-                store(at + half, fma(first, sin2, second * cos2), mask);
-            }
-        }
+    for (long token = begin; token < end; token++) {
+        bf16 *const at = qkv + token * heads.width();
+        rotate_heads(at, cos + token * heads.dim, sin + token * heads.dim, turn, at, heads.heads + heads.kv_heads, heads.dim);
+    }
 }
 
 void attend(const Heads &heads, const bf16 *qkv, const std::vector<Row> &rows, bf16 *seen) {

@@ -17,9 +17,16 @@ T *at(Address address) {
     return reinterpret_cast<T *>(address);
 }
 
-// The two packings of a matrix [outputs, inputs].
+// Of a matrix [outputs, inputs] the two packings.
 Frozen frozen(Address forward, Address backward, long outputs, long inputs) {
     return {{at<const bf16>(forward), outputs, inputs}, {at<const bf16>(backward), inputs, outputs}};
+}
+
+// Its codes, scales and offsets, 0 for none.
+Frozen coded(const Address *parts, long outputs, long inputs) {
+    const Codes codes{at<const std::uint8_t>(parts[0]), at<const std::uint16_t>(parts[1]),
+                      at<const std::uint16_t>(parts[2]), outputs, inputs};
+    return {{}, {}, codes};
 }
 
 void make_pass(Pass *self, long hidden, long intermediate, long vocab, long heads, long kv_heads, long dim, float eps,
@@ -36,6 +43,16 @@ void add_layer(Pass &pass, Address attention_norm, Address mlp_norm, const std::
     layer.groups[O] = frozen(packed[2], packed[3], s.hidden, s.heads.queries());
     layer.groups[GATE_UP] = frozen(packed[4], packed[5], 2 * s.intermediate, s.hidden);
     layer.groups[DOWN] = frozen(packed[6], packed[7], s.hidden, s.intermediate);
+    pass.add(layer);
+}
+
+void add_coded_layer(Pass &pass, Address attention_norm, Address mlp_norm, const std::vector<Address> &parts) {
+    const Shape &s = pass.shape();
+    Layer layer{at<const bf16>(attention_norm), at<const bf16>(mlp_norm), {}};
+    layer.groups[QKV] = coded(&parts[0], s.heads.width(), s.hidden);
+    layer.groups[O] = coded(&parts[3], s.hidden, s.heads.queries());
+    layer.groups[GATE_UP] = coded(&parts[6], 2 * s.intermediate, s.hidden);
+    layer.groups[DOWN] = coded(&parts[9], s.hidden, s.intermediate);
     pass.add(layer);
 }
 
@@ -61,6 +78,8 @@ void forward(Pass &pass, const Batch &batch, bool keep, Address nll, Address cor
     pass.forward(batch, keep, at<float>(nll), at<bool>(correct));
 }
 
+void backward(Pass &pass, const Batch &batch, Address weights) { pass.backward(batch, at<const float>(weights)); }
+
 }  // namespace
 
 void offer(nb::module_ &m) {
@@ -78,8 +97,9 @@ void offer(nb::module_ &m) {
     nb::class_<Pass>(m, "TrainingPass")
         .def("__init__", make_pass)
         .def("add_layer", add_layer)
+        .def("add_coded_layer", add_coded_layer)
         .def("forward", forward, released)
-        .def("backward", &Pass::backward, released);
+        .def("backward", backward, released);
 }
 
 }  // namespace chiliad::training

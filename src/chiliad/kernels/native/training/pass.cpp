@@ -103,16 +103,28 @@ void Pass::forward(const Batch &batch, bool keep, float *nll, bool *correct) {
     losses(batch, keep, nll, correct);
 }
 
-void Pass::backward(const Batch &batch, float scale) {
+void Pass::backward(const Batch &batch, const float *weights) {
     if (!batch.answers) return;
     const Tokens all(batch.segments), answers = all.among(batch.predicts, batch.answers);
     make_room_back(batch, all);
-    losses_backward(answers, scale);
+    losses_backward(answers, weights);
     for (long layer = last(); layer >= 0; layer--) {
         mlp_backward(layer == last() ? answers : all, layer);
         output_backward(layer == last() ? answers : all, layer);
         attention_backward(batch, all, layer);
     }
+}
+
+Matrix Pass::there(const Frozen &frozen) {
+    if (!frozen.codes.codes) return frozen.forward;
+    decoded_.reserve(room_of(frozen.codes));
+    return lay_out(frozen.codes, decoded_.data());
+}
+
+Matrix Pass::back(const Frozen &frozen) {
+    if (!frozen.codes.codes) return frozen.backward;
+    decoded_.reserve(room_of(frozen.codes));
+    return lay_out_transposed(frozen.codes, decoded_.data());
 }
 
 void Pass::begin(const Batch &batch, const Tokens &all) {
@@ -132,7 +144,7 @@ void Pass::attention(const Batch &batch, const Tokens &all, long layer) {
         norm(mine.x, weights.attention_norm, begin, end);
         thin_product(normed_.data(), run, pair, begin, end, mine.inner[QKV]);
     });
-    product(normed_.data(), weights.groups[QKV].forward, runs(all, layer, QKV, false), mine.inner[QKV], {mine.qkv});
+    product(normed_.data(), there(weights.groups[QKV]), runs(all, layer, QKV, false), mine.inner[QKV], {mine.qkv});
     for_blocks(all, layer, QKV, false, [&](const Run &, long, long begin, long end) {
         rotate(shape_.heads, mine.qkv, cos_.data(), sin_.data(), 1.f, begin, end);
     });
@@ -148,7 +160,7 @@ void Pass::output(const Tokens &tokens, long layer) {
     for_blocks(tokens, layer, O, false, [&](const Run &run, long pair, long begin, long end) {
         thin_product(mine.seen, run, pair, begin, end, mine.inner[O]);
     });
-    product(mine.seen, frozen(layer).groups[O].forward, runs(tokens, layer, O, false), mine.inner[O],
+    product(mine.seen, there(frozen(layer).groups[O]), runs(tokens, layer, O, false), mine.inner[O],
             {mine.middle, layer == last() ? mine.middle : mine.x});
 }
 
@@ -160,13 +172,13 @@ void Pass::mlp(const Tokens &tokens, long layer) {
         norm(mine.middle, weights.mlp_norm, begin, end);
         thin_product(normed_.data(), run, pair, begin, end, mine.inner[GATE_UP]);
     });
-    product(normed_.data(), weights.groups[GATE_UP].forward, runs(tokens, layer, GATE_UP, false), mine.inner[GATE_UP],
+    product(normed_.data(), there(weights.groups[GATE_UP]), runs(tokens, layer, GATE_UP, false), mine.inner[GATE_UP],
             {mine.gate_up});
     for_blocks(tokens, layer, DOWN, false, [&](const Run &run, long pair, long begin, long end) {
         swiglu(mine.gate_up + begin * 2 * width, act_.data() + begin * width, end - begin, width);
         thin_product(act_.data(), run, pair, begin, end, mine.inner[DOWN]);
     });
-    product(act_.data(), weights.groups[DOWN].forward, runs(tokens, layer, DOWN, false), mine.inner[DOWN],
+    product(act_.data(), there(weights.groups[DOWN]), runs(tokens, layer, DOWN, false), mine.inner[DOWN],
             {layer == last() ? end_.data() : kept(layer + 1).x, mine.middle});
 }
 
@@ -182,13 +194,13 @@ void Pass::losses(const Batch &batch, bool keep, float *nll, bool *correct) {
     }
 }
 
-void Pass::losses_backward(const Tokens &answers, float scale) {
+void Pass::losses_backward(const Tokens &answers, const float *weights) {
     const long hidden = shape_.hidden;
     for_blocks(answers, last(), DOWN, true, [&](const Run &, long, long begin, long end) {
-        const long size = (end - begin) * hidden;
-        round_scaled(end_grad_.data() + begin * hidden, scale, grad_normed_.data() + begin * hidden, size);
+        for (long i = begin; i < end; i++)
+            round_scaled(end_grad_.data() + i * hidden, weights[i], grad_normed_.data() + i * hidden, hidden);
         norm(end_.data(), ends_.final_norm, begin, end);
-        std::fill_n(grad_residual_.data() + begin * hidden, size, bf16{0});
+        std::fill_n(grad_residual_.data() + begin * hidden, (end - begin) * hidden, bf16{0});
         norm_backward(end_.data(), ends_.final_norm, begin, end);
     });
 }
@@ -200,7 +212,7 @@ void Pass::mlp_backward(const Tokens &tokens, long layer) {
     for_blocks(tokens, layer, DOWN, true, [&](const Run &run, long pair, long begin, long end) {
         thin_product(grad_residual_.data(), run, pair, begin, end, grad_inner_[DOWN]);
     });
-    product(grad_residual_.data(), weights.groups[DOWN].backward, runs(tokens, layer, DOWN, true), grad_inner_[DOWN],
+    product(grad_residual_.data(), back(weights.groups[DOWN]), runs(tokens, layer, DOWN, true), grad_inner_[DOWN],
             {grad_act_.data()});
     for_blocks(tokens, layer, GATE_UP, true, [&](const Run &run, long pair, long begin, long end) {
         const bf16 *gate_up = mine.gate_up + begin * 2 * width;
@@ -213,7 +225,7 @@ void Pass::mlp_backward(const Tokens &tokens, long layer) {
     std::vector<Gradient> to;
     gradients(tokens, layer, DOWN, act_.data(), grad_residual_.data(), to);
     gradients(tokens, layer, GATE_UP, normed_.data(), grad_gate_up_.data(), to);
-    product(grad_gate_up_.data(), weights.groups[GATE_UP].backward, runs(tokens, layer, GATE_UP, true),
+    product(grad_gate_up_.data(), back(weights.groups[GATE_UP]), runs(tokens, layer, GATE_UP, true),
             grad_inner_[GATE_UP], {grad_normed_.data()}, to);
     for_blocks(tokens, layer, O, true, [&](const Run &run, long pair, long begin, long end) {
         norm_backward(mine.middle, weights.mlp_norm, begin, end);
@@ -224,7 +236,7 @@ void Pass::mlp_backward(const Tokens &tokens, long layer) {
 void Pass::output_backward(const Tokens &tokens, long layer) {
     std::vector<Gradient> to;
     gradients(tokens, layer, O, kept(layer).seen, grad_residual_.data(), to);
-    product(grad_residual_.data(), frozen(layer).groups[O].backward, runs(tokens, layer, O, true), grad_inner_[O],
+    product(grad_residual_.data(), back(frozen(layer).groups[O]), runs(tokens, layer, O, true), grad_inner_[O],
             {grad_seen_.data()}, to);
 }
 
@@ -246,7 +258,7 @@ void Pass::attention_backward(const Batch &batch, const Tokens &all, long layer)
     std::vector<Gradient> to;
     gradients(all, layer, QKV, normed_.data(), grad_qkv_.data(), to);
     if (layer == 0) return add_gradients(to);  // what the layer reads is frozen
-    product(grad_qkv_.data(), weights.groups[QKV].backward, runs(all, layer, QKV, true), grad_inner_[QKV],
+    product(grad_qkv_.data(), back(weights.groups[QKV]), runs(all, layer, QKV, true), grad_inner_[QKV],
             {grad_normed_.data()}, to);
     for_blocks(all, layer, QKV, true, [&](const Run &, long, long begin, long end) {
         norm_backward(mine.x, weights.attention_norm, begin, end);

@@ -4,6 +4,7 @@
 
 #include "../buffer.hpp"
 #include "attention.hpp"
+#include "codes.hpp"
 #include "product.hpp"
 
 namespace chiliad::training {
@@ -14,9 +15,10 @@ struct Shape {
     float eps;
 };
 
-// A frozen matrix for the way there and, transposed, for the way back.
+// A frozen matrix for the way there and, transposed, for the way back; or, where there are codes, only these.
 struct Frozen {
     Matrix forward, backward;
+    Codes codes = {};
 };
 
 enum GroupIndex { QKV, O, GATE_UP, DOWN, GROUPS };
@@ -74,8 +76,8 @@ class Pass {
     // nll, correct: [answers], as `cross_entropy` has them. With `keep`, `backward` may follow once, for the same batch.
     void forward(const Batch &batch, bool keep, float *nll, bool *correct);
 
-    // Add scale * the gradient of the summed nll to the experts' gradients.
-    void backward(const Batch &batch, float scale);
+    // Add the gradient of the sum of weights * nll, both [answers], to the experts' gradients.
+    void backward(const Batch &batch, const float *weights);
 
   private:
     // What a layer keeps. x, middle: the residual stream before the layer and between its halves.
@@ -90,13 +92,17 @@ class Pass {
     const Layer &frozen(long layer) const { return layers_[static_cast<std::size_t>(layer)]; }
     long last() const { return static_cast<long>(layers_.size()) - 1; }
 
+    // A matrix as a product takes it. That of codes is there until the next one is asked for.
+    Matrix there(const Frozen &frozen);
+    Matrix back(const Frozen &frozen);
+
     void begin(const Batch &batch, const Tokens &all);
     void attention(const Batch &batch, const Tokens &all, long layer);
     void output(const Tokens &tokens, long layer);
     void mlp(const Tokens &tokens, long layer);
     void losses(const Batch &batch, bool keep, float *nll, bool *correct);
 
-    void losses_backward(const Tokens &answers, float scale);
+    void losses_backward(const Tokens &answers, const float *weights);
     void mlp_backward(const Tokens &tokens, long layer);
     void output_backward(const Tokens &tokens, long layer);
     void attention_backward(const Batch &batch, const Tokens &all, long layer);
@@ -119,7 +125,7 @@ class Pass {
     std::vector<Kept> kept_;
     Buffer<bf16> arena_, cos_, sin_, end_;
     // Scratch, [tokens, ...]
-    Buffer<bf16> normed_, inner_, act_, logits_;
+    Buffer<bf16> normed_, inner_, act_, logits_, decoded_;
     Buffer<float> scale_, end_grad_;
     // and on the way back
     Buffer<bf16> grad_residual_, grad_normed_, grad_act_, grad_gate_up_, grad_qkv_, grad_seen_, grad_pairs_[GROUPS];

@@ -1,0 +1,95 @@
+"""What experts are worth: rows drawn anew, which no training has seen, and answers that are wholly right or wrong."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+
+from rich.progress import Progress
+from tasks.task import Pair, Task, rows_of
+
+from chiliad.engine import Engine, Request, SamplingParams
+from chiliad.metrics import Scores, exact_match
+from chiliad.workspace import Expert, Workspace
+from chiliad.workspace.many.outcome import Outcome, Proof
+
+ROWS = 16
+SEED = 77
+"""not the one that the tables are drawn from"""
+ROOM = 8
+"""tokens that an answer may be longer than the longest right one"""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Shares of exactly right answers. base: of the untrained base, given the same prompts and sets of answers."""
+
+    expert: Scores
+    base: Scores
+
+
+def on_fresh_rows(workspace: Workspace, outcomes: Sequence[Outcome], tasks: Sequence[Task]) -> dict[str, Fresh]:
+    """By the experts' names; those that were not made have none. All are asked in mixed batches of one engine."""
+    known = {task.name: task for task in tasks}
+    rows = {one.name: _rows(known[one.name]) for one in outcomes if one.name is not None and one.made is not None}
+    requests = [request for name, pairs in rows.items() for request in _requests(workspace.expert(name), pairs)]
+    if not requests:
+        return {}
+    engine = workspace.expert(next(iter(rows))).served.engine
+    by_expert = _answers(engine, requests, "experts")
+    by_base = _answers(engine, [replace(request, adapter=None) for request in requests], "the base alone")
+    found, begin = {}, 0
+    for name, pairs in rows.items():
+        wanted, own = [answer for _, answer in pairs], slice(begin, begin + len(pairs))
+        found[name] = Fresh(exact_match(by_expert[own], wanted), exact_match(by_base[own], wanted))
+        begin += len(pairs)
+    return found
+
+
+def with_proofs(outcomes: Sequence[Outcome], found: Mapping[str, Fresh]) -> list[Outcome]:
+    """The outcomes, their scores those on fresh rows."""
+    return [
+        replace(one, proof=Proof.of_scores(found[one.name].expert, one.proof.seconds))
+        if one.name in found and one.proof is not None
+        else one
+        for one in outcomes
+    ]
+
+
+def write(found: Mapping[str, Fresh], tasks: Sequence[Task], path: Path) -> None:
+    """A table: family, expert, rows, and both shares."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("family", "expert", "rows", "exact", "exact_base"))
+        for task in sorted(tasks, key=lambda task: (task.family, task.name)):
+            if (fresh := found.get(task.name)) is not None:
+                shares = f"{fresh.expert.value:.4f}", f"{fresh.base.value:.4f}"
+                writer.writerow((task.family, task.name, len(fresh.expert.per_example), *shares))
+
+
+def told(found: Mapping[str, Fresh]) -> str:
+    experts, base = (fmean(getattr(fresh, side).value for fresh in found.values()) for side in ("expert", "base"))
+    return f"on fresh rows {experts:.1%} exactly right, the base alone {base:.1%}"
+
+
+def _rows(task: Task) -> tuple[Pair, ...]:
+    return rows_of(task, train=0, test=ROWS, seed=SEED).test
+
+
+def _requests(expert: Expert, pairs: Sequence[Pair]) -> list[Request]:
+    encode = expert.served.tokenizer.encode
+    sampling = SamplingParams(max_tokens=ROOM + max((len(encode(answer)) for _, answer in pairs), default=0))
+    return [expert.request(text, sampling) for text, _ in pairs]
+
+
+def _answers(engine: Engine, requests: Sequence[Request], what: str) -> list[str]:
+    started = perf_counter()
+    with Progress(transient=True) as bar:
+        shown = bar.add_task(what, total=len(requests))
+        completions = engine.generate(requests, lambda done, _: bar.update(shown, completed=done))
+    print(f"{len(requests)} answers of {what} in {perf_counter() - started:.0f} s", flush=True)
+    return [completion.text for completion in completions]

@@ -1,0 +1,141 @@
+"""From a table of preferences to a version that prefers what people prefer, on a tiny base."""
+
+import csv
+import json
+import math
+
+import pytest
+
+from chiliad.errors import UnusableData, WrongBase
+from chiliad.training import Method
+from chiliad.workspace import TrainOptions
+from chiliad.workspace.plan import plan
+from chiliad.workspace.preferring import drafted
+from tests.tiny import QUICK, write_table
+from tests.workspace.test_worker import work_until_done
+
+EAGER = TrainOptions(rank=4, epochs=12, learning_rate=1e-2, baselines=False)
+
+
+def pairs(count=60):
+    """The answer that is asked for against the other one."""
+    kinds = [("where is box", "it is on its way"), ("money back for", "it will be paid")]
+    return [
+        {"prompt": f"{kinds[n % 2][0]} {n}", "chosen": kinds[n % 2][1], "rejected": kinds[1 - n % 2][1]}
+        for n in range(count)
+    ]
+
+
+def thumbs(count=60):
+    return [
+        {"prompt": pair["prompt"], "completion": pair[side], "label": side == "chosen"}
+        for pair in pairs(count)
+        for side in ("chosen", "rejected")
+    ]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "pairs.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["prompt", "chosen", "rejected"])
+        writer.writeheader()
+        writer.writerows(pairs())
+    return path
+
+
+def test_pairs_teach_a_new_expert_what_is_preferred(workspace, table):
+    expert = workspace.train("replies", table, base="tiny", options=EAGER)
+    told = expert.version.training
+    assert (told["method"], told["beta"], told["rows"]) == (
+        "dpo",
+        0.1,
+        len(workspace.own_dataset(expert).preferences.train),
+    )
+    assert told["preferences_held_out"] == len(workspace.own_dataset(expert).preferences.test)
+    assert told["preferences_agreed"] > 0.9
+    assert told["chosen_likelier"] > 0.9 > told["chosen_likelier_before"]
+    assert told["loss"][0][1] == pytest.approx(math.log(2), rel=0.1)
+    assert expert.refusal is None
+    assert expert("where is box 7")
+
+
+def test_preferences_continue_the_live_version_and_the_card_tells_what_came_of_it(workspace, table, tmp_path):
+    rows = [(pair["prompt"], pair["chosen"]) for pair in pairs(48)]
+    before = workspace.train("replies", write_table(tmp_path / "rows.csv", rows), base="tiny", options=QUICK)
+    options = TrainOptions(epochs=1, learning_rate=1e-4)
+    after = workspace.train("replies", [*pairs(48), *pairs(120)[48:]], base="tiny", options=options)
+    assert (after.version.parent, after.version.training["continued_from"]) == (1, "replies@1")
+    assert after.version.training["rank"] == before.version.training["rank"]
+    old, new = workspace.own_dataset(before), workspace.own_dataset(after)
+    assert new.test == old.test
+    assert after.comparison.n == len(old.test)
+    learned = {one.key for one in (*new.preferences.train, *new.preferences.dev)}
+    assert not learned & {example.key for example in old.test}
+    assert any("preferences held out" in note for note in after.card.notes)
+    assert "preferences held out" in after.card.to_markdown()
+    corrected = workspace.correct("replies", [{"text": "where is box 999", "label": "no"}], options=QUICK)
+    assert "method" not in corrected.version.training
+    assert corrected.version.training["continued_from"] == "replies@2"
+
+
+def test_thumbs_are_learned_and_pairs_may_be_taken_as_thumbs(workspace, table):
+    single = workspace.train("single", thumbs(), base="tiny", options=EAGER)
+    told = single.version.training
+    assert told["method"] == "kto"
+    assert told["preferences_agreed"] > 0.9
+    assert "chosen_likelier" not in told
+    both = workspace.train(
+        "both", table, base="tiny", options=TrainOptions(method=Method.KTO, epochs=1, rank=2, baselines=False, beta=0.5)
+    )
+    assert (both.version.training["method"], both.version.training["beta"]) == ("kto", 0.5)
+    assert both.version.training["rows"] == 2 * len(workspace.own_dataset(both).preferences.train)
+    with pytest.raises(UnusableData, match="DPO compares two answers"):
+        workspace.train("third", thumbs(), base="tiny", options=TrainOptions(method=Method.DPO))
+
+
+def test_pairs_may_be_learned_as_examples(workspace, table):
+    options = TrainOptions(method=Method.SUPERVISED, rank=2, epochs=1, baselines=False)
+    expert = workspace.train("plain", table, base="tiny", options=options)
+    dataset = workspace.own_dataset(expert)
+    assert dataset.preferences is None
+    assert {example.answer for example in dataset.train} == {"it is on its way", "it will be paid"}
+    named = workspace.assign("named", table, input="prompt", output="rejected", base="tiny")
+    assert named.dataset.preferences is None
+
+
+def test_an_expert_of_another_name_is_where_training_may_start(workspace, table, tmp_path):
+    rows = [(pair["prompt"], pair["chosen"]) for pair in pairs(48)]
+    first = workspace.train("replies", write_table(tmp_path / "rows.csv", rows), base="tiny", options=QUICK)
+    assigned = workspace.assign("polite", pairs(120), base="tiny", parent=first.version)
+    assert (assigned.parent.ref, assigned.base) == (first.ref, "tiny")
+    assert assigned.dataset.test == workspace.own_dataset(first).test
+    with pytest.raises(WrongBase, match="replies@1"):
+        workspace.assign("replies", pairs(120), base="other")
+
+
+def test_as_a_job_it_is_the_same_expert(workspace, table):
+    here = workspace.train("here", table, base="tiny", options=EAGER)
+    job = workspace.jobs.train("there", table, base="tiny", options=EAGER)
+    assert work_until_done(workspace, job).error is None
+    assert workspace.expert("there").version.adapter_hash == here.version.adapter_hash
+
+
+def test_experts_of_a_folder_may_learn_of_either_kind_together(workspace, table, tmp_path):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    table.rename(folder / "pairs.csv")
+    write_table(folder / "rows.csv", [(pair["prompt"], pair["chosen"]) for pair in pairs()])
+    (folder / "thumbs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in thumbs()))
+    many = workspace.many(folder, base="tiny", options=QUICK)
+    planned = many.plan()
+    assert {entry.name: entry.rows for entry in planned.to_do}["thumbs"] > 60
+    report = many.train(planned)
+    assert all(outcome.made for outcome in report.outcomes)
+    methods = {name: workspace.expert(name).version.training.get("method") for name in ("pairs", "rows", "thumbs")}
+    assert methods == {"pairs": "dpo", "rows": None, "thumbs": "kto"}
+
+
+def test_a_plan_says_what_would_be_learned(workspace, table):
+    text = plan(workspace, drafted(workspace, "replies", table, base="tiny", options=QUICK))
+    assert text.startswith("DPO       33 for training")
