@@ -39,6 +39,14 @@ class Training:
     cells: int
     seconds: float
 
+    @classmethod
+    def of(cls, epochs: Sequence[Sequence[Sequence[Row]]], seconds: float) -> Training:
+        """epochs: the batches of each that was trained."""
+        batches = [batch for epoch in epochs for batch in epoch]
+        tokens = sum(len(row.ids) - 1 for batch in batches for row in batch)
+        cells = sum(len(batch) * (max(len(row.ids) for row in batch) - 1) for batch in batches)
+        return cls(len(epochs), tokens, cells, seconds)
+
 
 def read_base(folder: Path) -> Any:
     """The base as transformers has it."""
@@ -59,21 +67,18 @@ def train(
     dev = scoring_batches(lessons.dev, tokens_max=PASS_TOKENS_MAX)
     epochs = [_batches(lessons.train, recipe, epoch) for epoch in range(recipe.epochs)]
     steps, taken = sum(map(len, epochs)), 0
-    done: list[list[Row]] = []
-    best = pupil.weights()
+    best, trained = pupil.weights(), []
     for batches in epochs:
         for rows in batches:
             pupil.step(rows, recipe.learning_rate_at(taken, steps))
             taken += 1
-        done += batches
+        trained.append(batches)
         if not dev or rule.keeps(pupil.score(dev)):
             best = pupil.weights()
         if rule.waited == recipe.patience:
             break
     pupil.leave(best, folder)
-    tokens = sum(len(row.ids) - 1 for rows in done for row in rows)
-    cells = sum(len(rows) * (max(len(row.ids) for row in rows) - 1) for rows in done)
-    return Training(epochs.index(batches) + 1, tokens, cells, time.perf_counter() - started)
+    return Training.of(trained, time.perf_counter() - started)
 
 
 class Pupil:
