@@ -15,7 +15,7 @@ from chiliad.cli.train_many import train_many
 from chiliad.config import Precision, Settings
 
 if TYPE_CHECKING:
-    from chiliad.workspace import Expert, Workspace
+    from chiliad.workspace import Expert, TrainOptions, Workspace
 
 Name = Annotated[str, typer.Argument(help="The expert's name, for example tickets.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder (default: ws).")]
@@ -106,50 +106,25 @@ def train(
     `instruction` and `family`, where all rows of an expert agree, and `split` (train or test) are understood.
     A run that was stopped or killed continues when the same command is given again.
     """
-    from chiliad.adapters import AdapterKind
-    from chiliad.base import DEFAULT_BASE
-    from chiliad.training import Method as TrainingMethod
-    from chiliad.workspace import RichReporter, TrainOptions, Workspace
-    from chiliad.workspace.plan import plan
-    from chiliad.workspace.preferring import drafted
-
-    shape: dict[str, Any] = {
-        "kind": AdapterKind(kind),
-        "rank": rank,
-        "rslora": rslora,
-        "virtual_tokens": virtual_tokens,
-    }
+    shape: dict[str, Any] = {"rank": rank, "rslora": rslora, "virtual_tokens": virtual_tokens}
     course: dict[str, Any] = {
-        "method": None if method is None else TrainingMethod(method),
         "beta": beta,
         "base_precision": base_precision,
         "epochs": epochs,
         "learning_rate": learning_rate,
     }
-    options = TrainOptions(**shape, **course, seed=seed, baselines=baselines)
-    columns: dict[str, Any] = {"input": input, "output": output, "group": group}
-    settings = Settings.load(workspace=workspace)
+    options = _options(kind, method, **shape, **course, seed=seed, baselines=baselines)
+    columns: dict[str, Any] = {"input": input, "output": output, "group": group, "options": options}
+    settings, told = Settings.load(workspace=workspace), {"dry_run": dry_run, "as_json": as_json}
     if many is not None:
-        _refuse_beside_many(
-            {"NAME": name, "--data": data, "--test": test, "--instruction": instruction, "--from": start}
-        )
-        opened: AbstractContextManager[Workspace]
-        opened = looked_at(settings) if dry_run else Workspace.open(settings, RichReporter())
-        with opened as ws:
-            train_many(
-                ws.many(many, **columns, base=base or DEFAULT_BASE, options=options), dry_run=dry_run, as_json=as_json
-            )
-        return
-    if name is None or data is None:
+        one = {"NAME": name, "--data": data, "--test": test, "--instruction": instruction, "--from": start}
+        _refuse_beside_many(one)
+        _train_many(settings, many, base, columns, **told)
+    elif name is None or data is None:
         raise typer.BadParameter("Give NAME and --data FILE, or --many with a folder or a file.")
-    columns |= {"test": test, "instruction": instruction, "options": options}
-    if dry_run:
-        with looked_at(settings) as ws:
-            ws.registry.check_name(name)
-            typer.echo(plan(ws, drafted(ws, name, data, **columns, **_beginning(ws, start, base))))
     else:
-        with Workspace.open(settings, RichReporter()) as ws:
-            _report(ws.train(name, data, **columns, **_beginning(ws, start, base)), as_json=as_json)
+        columns |= {"test": test, "instruction": instruction}
+        _train_one(settings, name, data, start, base, columns, **told)
 
 
 def correct(
@@ -164,6 +139,50 @@ def correct(
 
     with Workspace.open(existing(workspace), RichReporter()) as ws:
         _report(ws.correct(name, data, options=TrainOptions(seed=seed)), as_json=as_json)
+
+
+def _options(kind: Kind, method: Method | None, **chosen: Any) -> TrainOptions:
+    from chiliad.adapters import AdapterKind
+    from chiliad.training import Method as TrainingMethod
+    from chiliad.workspace import TrainOptions
+
+    return TrainOptions(kind=AdapterKind(kind), method=TrainingMethod(method) if method else None, **chosen)
+
+
+def _train_many(
+    settings: Settings, many: Path, base: str | None, chosen: dict[str, Any], *, dry_run: bool, as_json: bool
+) -> None:
+    from chiliad.base import DEFAULT_BASE
+    from chiliad.workspace import RichReporter, Workspace
+
+    opened: AbstractContextManager[Workspace]
+    opened = looked_at(settings) if dry_run else Workspace.open(settings, RichReporter())
+    with opened as ws:
+        train_many(ws.many(many, **chosen, base=base or DEFAULT_BASE), dry_run=dry_run, as_json=as_json)
+
+
+def _train_one(
+    settings: Settings,
+    name: str,
+    data: Path,
+    start: str | None,
+    base: str | None,
+    chosen: dict[str, Any],
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from chiliad.workspace import RichReporter, Workspace
+    from chiliad.workspace.plan import plan
+    from chiliad.workspace.preferring import drafted
+
+    if dry_run:
+        with looked_at(settings) as ws:
+            ws.registry.check_name(name)
+            typer.echo(plan(ws, drafted(ws, name, data, **chosen, **_beginning(ws, start, base))))
+    else:
+        with Workspace.open(settings, RichReporter()) as ws:
+            _report(ws.train(name, data, **chosen, **_beginning(ws, start, base)), as_json=as_json)
 
 
 def _beginning(workspace: Workspace, start: str | None, base: str | None) -> dict[str, Any]:
