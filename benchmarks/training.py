@@ -2,8 +2,9 @@
 
 Both sides train rank 8 on all linear layers of the default base, on the same batches of the example tables in this
 repository, each in a process of its own, in turns, so that a noisy machine hurts both. Tokens are counted without padding.
-PEFT gets its best setting of two, bf16 weights or bf16 autocast, and batches of rows of like length. Rows of a batch that
-begin alike share those tokens on our side: `computed_tokens_per_second` counts them once, all other rates in every row.
+PEFT gets the better of two settings on a base in bf16, adapters in float32 or in bf16, and all that `peft_training.py` does
+for it. Rows of a batch that begin alike share those tokens on our side: `computed_tokens_per_second` counts them once, all
+other rates in every row.
 """
 
 from __future__ import annotations
@@ -126,37 +127,11 @@ def _ours(served: ServedBase, precision: Precision = Precision.BF16) -> Callable
     return step
 
 
-def _peft(served: ServedBase, *, autocast: bool) -> Callable[[Sequence[Row]], None]:
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+def _peft(served: ServedBase, dtype: torch.dtype) -> Callable[[Sequence[Row]], None]:
+    from peft_training import Pupil, read_base
 
-    dtype = torch.float32 if autocast else torch.bfloat16
-    base = AutoModelForCausalLM.from_pretrained(served.base.path, dtype=dtype)
-    config = LoraConfig(r=RECIPE.rank, lora_alpha=int(RECIPE.alpha), target_modules=list(SITES), task_type="CAUSAL_LM")
-    model = get_peft_model(base, config).train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RECIPE.learning_rate)
-
-    def step(rows: Sequence[Row]) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            loss = model(**_padded(rows)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def _padded(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-    """PEFT's usual input: a padded rectangle, with labels on answer tokens only."""
-    width = max(len(row.ids) for row in rows)
-    ids, labels, mask = (torch.full((len(rows), width), fill) for fill in (0, -100, 0))
-    for i, row in enumerate(rows):
-        length = len(row.ids)
-        ids[i, :length] = torch.tensor(row.ids)
-        labels[i, row.prompt_length : length] = ids[i, row.prompt_length : length]
-        mask[i, :length] = 1
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+    pupil = Pupil(read_base(served.base.path), RECIPE, dtype)
+    return lambda rows: pupil.step(rows, RECIPE.learning_rate)
 
 
 def _summary(runs: dict[str, list[dict[str, float]]], threads: int) -> dict[str, Any]:
@@ -219,8 +194,8 @@ SIDES: dict[str, Callable[[ServedBase], Callable[[Sequence[Row]], None]]] = {
     "ours": _ours,
     "ours_int8": lambda served: _ours(served, Precision.INT8),
     "ours_int4": lambda served: _ours(served, Precision.INT4),
-    "peft_bf16": lambda served: _peft(served, autocast=False),
-    "peft_autocast": lambda served: _peft(served, autocast=True),
+    "peft_float32": lambda served: _peft(served, torch.float32),
+    "peft_bf16": lambda served: _peft(served, torch.bfloat16),
 }
 
 if __name__ == "__main__":
