@@ -28,7 +28,7 @@ class TorchRunner:
         self._context_max = settings.context_max
         longest = settings.context_max + VIRTUAL_TOKENS_MAX
         self._cache = KVCache(model.config, model.dtype, self._device, longest)
-        self._tokens_max = max(longest, settings.kv_cache_bytes // self._cache.token_bytes)
+        self._tokens_max = max(settings.context_max, settings.kv_cache_bytes // self._cache.token_bytes)
         self._reserved: dict[SequenceId, int] = {}
         self._virtual: dict[SequenceId, int] = {}
         self._lora = MixedLora(model)
@@ -70,9 +70,10 @@ class TorchRunner:
         return 0
 
     def reserve(self, sequence: SequenceId, length: int) -> bool:
-        """Counts the whole rows that the tokens lie in."""
+        """Counts the whole rows that the tokens lie in. A sequence alone always fits, whatever stands before its tokens."""
         capacity = self._cache.capacity(self._virtual.get(sequence, 0) + length)
-        if capacity - self._reserved.get(sequence, 0) > self.tokens_free:
+        others = self._reserved.keys() - {sequence}
+        if others and capacity - self._reserved.get(sequence, 0) > self.tokens_free:
             return False
         self._reserved[sequence] = capacity
         return True
