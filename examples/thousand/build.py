@@ -35,7 +35,7 @@ from chiliad.workspace.progress import duration_text
 EXPERTS = 1050
 SHARD = 50
 EPOCHS, ROWS_PER_BATCH, LEARNING_RATE = 2, 4, 0.012
-"""the best of eight settings on the first 24 tasks: many small steps, and a rate that a core of so few numbers stands"""
+"""the best of six settings on the first 24 tasks: many small steps, and a rate that a core of so few numbers stands"""
 HARD = ("number-words", "words-number", "ordinal-words", "romanise", "script-read", "script-write", "bits")
 """families that so small an adapter and so few rows do not teach this base: left out unless they are named"""
 BASE_ROWS = 16

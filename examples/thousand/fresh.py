@@ -18,8 +18,8 @@ from chiliad.workspace import Expert, Workspace
 from chiliad.workspace.many.outcome import Outcome, Proof
 
 ROWS = 16
-SEED = 77
-"""not the one that the tables are drawn from"""
+SEED = 2026
+"""neither that of the tables nor the one by whose rows the settings were chosen"""
 ROOM = 8
 """tokens that an answer may be longer than the longest right one"""
 
