@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -65,11 +65,7 @@ def retrain(
     name: Annotated[str, typer.Argument(help="The expert.")], workspace: WorkspaceOption = None, as_json: AsJson = False
 ) -> None:
     """Queue a training of the next version with all that was decided; it goes live if it is not worse."""
-    from chiliad.workspace import Workspace
-
-    with Workspace.open(existing(workspace)) as ws:
-        job = ws.feedback.retrain(name, project=None)
-    typer.echo(json.dumps(asdict(job), ensure_ascii=False) if as_json else f"Queued: chiliad jobs show {job.id}")
+    _queue("retrain", name, workspace, as_json=as_json)
 
 
 @app.command()
@@ -77,11 +73,7 @@ def prefer(
     name: Annotated[str, typer.Argument(help="The expert.")], workspace: WorkspaceOption = None, as_json: AsJson = False
 ) -> None:
     """Queue a training towards answers that people called good, away from those that they called bad."""
-    from chiliad.workspace import Workspace
-
-    with Workspace.open(existing(workspace)) as ws:
-        job = ws.feedback.prefer(name, project=None)
-    typer.echo(json.dumps(asdict(job), ensure_ascii=False) if as_json else f"Queued: chiliad jobs show {job.id}")
+    _queue("prefer", name, workspace, as_json=as_json)
 
 
 @app.command()
@@ -109,6 +101,15 @@ def _answers(workspace: Path | None) -> Iterator[KeptAnswers]:
         yield KeptAnswers(store.database, settings.answers.retention_days)
     finally:
         store.close()
+
+
+def _queue(training: Literal["retrain", "prefer"], name: str, workspace: Path | None, *, as_json: bool) -> None:
+    from chiliad.workspace import Workspace
+
+    with Workspace.open(existing(workspace)) as ws:
+        learn = ws.feedback.retrain if training == "retrain" else ws.feedback.prefer
+        job = learn(name, project=None)
+    typer.echo(json.dumps(asdict(job), ensure_ascii=False) if as_json else f"Queued: chiliad jobs show {job.id}")
 
 
 def _line(answer: KeptAnswer) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from chiliad.data.columns import Columns
 from chiliad.data.conversation import split_conversation
 from chiliad.data.example import Example, Message
 from chiliad.data.table import ROW_CHARS_MAX, Table, cell_text
 from chiliad.errors import UnreadableFile
+
+Read = TypeVar("Read")
 
 
 def to_examples(table: Table, columns: Columns) -> list[Example]:
@@ -18,14 +20,19 @@ def to_examples(table: Table, columns: Columns) -> list[Example]:
     White space around inputs and answers goes. Nested values become compact JSON with sorted keys. Raises
     UnreadableFile with the number of the row that cannot be an example.
     """
-    return [_numbered(row, columns, f"{table.source}, row {number}") for number, row in enumerate(table.rows, start=1)]
+    return row_by_row(table, lambda row: _example(row, columns))
 
 
-def _numbered(row: Mapping[str, Any], columns: Columns, place: str) -> Example:
-    try:
-        return _example(row, columns)
-    except (ValueError, RecursionError) as error:  # nested hundreds deep
-        raise UnreadableFile(f"{place}: {error}.", fix="Mend that row or leave it out.") from error
+def row_by_row(table: Table, read: Callable[[Mapping[str, Any]], Read]) -> list[Read]:
+    """What `read` makes of every row. Its ValueError becomes an UnreadableFile with the number of the row."""
+    made = []
+    for number, row in enumerate(table.rows, start=1):
+        try:
+            made.append(read(row))
+        except (ValueError, RecursionError) as error:  # nested hundreds deep
+            place = f"{table.source}, row {number}"
+            raise UnreadableFile(f"{place}: {error}.", fix="Mend that row or leave it out.") from error
+    return made
 
 
 def _example(row: Mapping[str, Any], columns: Columns) -> Example:

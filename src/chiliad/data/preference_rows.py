@@ -8,10 +8,11 @@ from typing import Any
 
 from chiliad.data.columns import called, existing
 from chiliad.data.conversation import split_conversation
+from chiliad.data.convert import row_by_row
 from chiliad.data.example import Message
 from chiliad.data.preference import Preference
 from chiliad.data.table import ROW_CHARS_MAX, Table, cell_text
-from chiliad.errors import ColumnsNotFound, UnreadableFile
+from chiliad.errors import ColumnsNotFound
 
 PROMPTS = ("prompt", "question", "instruction", "input")
 PAIRS = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
@@ -44,7 +45,7 @@ def to_preferences(table: Table, *, group: str | None = None) -> list[Preference
     Raises ColumnsNotFound, and UnreadableFile with the number of the row that states none.
     """
     columns = _columns(table, group)
-    return [_numbered(row, columns, f"{table.source}, row {number}") for number, row in enumerate(table.rows, start=1)]
+    return row_by_row(table, lambda row: _preference(row, columns))
 
 
 def _columns(table: Table, group: str | None) -> _Columns:
@@ -67,13 +68,6 @@ def _columns(table: Table, group: str | None) -> _Columns:
             fix="Name the columns prompt, chosen and rejected; or prompt, completion and label, which is true or false.",
         )
     return _Columns(prompt, None, (completion, label), grouped)
-
-
-def _numbered(row: Mapping[str, Any], columns: _Columns, place: str) -> Preference:
-    try:
-        return _preference(row, columns)
-    except (ValueError, RecursionError) as error:  # nested hundreds deep
-        raise UnreadableFile(f"{place}: {error}.", fix="Mend that row or leave it out.") from error
 
 
 def _preference(row: Mapping[str, Any], columns: _Columns) -> Preference:
