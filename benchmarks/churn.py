@@ -22,7 +22,7 @@ import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
-from chiliad.adapters import AdapterHash, LoraAdapter, LoraShape, load_adapter, save_adapter
+from chiliad.adapters import AdapterHash, LoadedAdapter, LoraShape, begin_loading, save_adapter
 from chiliad.adapters.files import WEIGHTS_NAME
 from chiliad.base import Tokenizer
 from chiliad.config import EngineSettings
@@ -96,9 +96,9 @@ def churn(folder: Path, requests: int) -> Churned:
     adapters = sorted({adapter for adapter, _ in answers})
     loads: list[AdapterHash] = []
 
-    def load(adapter: AdapterHash) -> LoraAdapter:
+    def load(adapter: AdapterHash) -> LoadedAdapter:
         loads.append(adapter)
-        return load_adapter(files[adapter])
+        return begin_loading(files[adapter], adapter)
 
     cache = CACHED * (files[adapters[0]] / WEIGHTS_NAME).stat().st_size
     settings = EngineSettings(context_max=64, queue_max=4 * TOGETHER, adapter_cache_bytes=cache)
@@ -193,7 +193,9 @@ def _answers(model: Llama, tokenizer: Tokenizer, files: Mapping[AdapterHash, Pat
     answers: dict[tuple[AdapterHash, int], tuple[int, ...]] = {}
     taken: set[tuple[int, ...]] = set()
     for adapter, folder in files.items():
-        with Engine(model, tokenizer, lambda _, folder=folder: load_adapter(folder), EngineSettings()) as engine:
+        with Engine(
+            model, tokenizer, lambda name, folder=folder: begin_loading(folder, name), EngineSettings()
+        ) as engine:
             said = [engine.generate([_request(adapter, number)])[0].tokens for number in range(len(PROMPTS))]
         if taken.isdisjoint(said):
             taken.update(said)

@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from llama_cpp import LlamaCpp
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, CoreShape, LoraShape, load_adapter, save_adapter
+from chiliad.adapters import (
+    AdapterHash,
+    Basis,
+    BasisFolder,
+    CoreShape,
+    LoadedAdapter,
+    LoraShape,
+    begin_loading,
+    save_adapter,
+)
 from chiliad.adapters.files import CONFIG_NAME, WEIGHTS_NAME, content_hash
 from chiliad.base import Base
 from chiliad.config import EngineSettings, Precision
@@ -81,8 +90,8 @@ class Bench:
     def _bases(self) -> BasisFolder:
         return BasisFolder(self.folder / "basis")
 
-    def _loader(self, files: Files) -> Callable[[AdapterHash], Adapter]:
-        return lambda adapter: load_adapter(files[adapter], basis=self._bases)
+    def _loader(self, files: Files) -> Callable[[AdapterHash], LoadedAdapter]:
+        return lambda adapter: begin_loading(files[adapter], adapter, basis=self._bases)
 
     def prompt(self, tokens: int) -> tuple[int, ...]:
         """Random and new."""

@@ -9,7 +9,7 @@ import peft
 import pytest
 import torch
 
-from chiliad.adapters import load_adapter
+from chiliad.adapters import LoadedAdapter, load_adapter
 from chiliad.config import EngineSettings
 from chiliad.engine.native_runner import NativeRunner
 from chiliad.engine.request import Finished
@@ -70,7 +70,7 @@ def test_a_mixed_batch_cut_into_chunks_and_a_decoding_step(both):
 
 
 def test_prompts_of_one_step_and_greedy_tokens(both):
-    core = engine_core(both, TorchRunner(both.model, SETTINGS), SETTINGS, load=lambda _: both.adapter)
+    core = engine_core(both, TorchRunner(both.model, SETTINGS), SETTINGS, load=lambda _: LoadedAdapter(both.adapter))
     done = {}
     for i, length in enumerate(LENGTHS):
         asked = request(prompt(i, length), both.adapter.hash if i % 2 else None, max_tokens=12)

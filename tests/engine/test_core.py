@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chiliad.adapters import AdapterHash
+from chiliad.adapters import AdapterHash, LoadedAdapter
 from chiliad.config import EngineSettings
 from chiliad.engine import Aborted, AbortReason, Delta, Failed, Finished
 from chiliad.engine.core import EngineCore
@@ -88,7 +88,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def load(self, adapter):
         if adapter == BROKEN:
-            return broken(self.tiny.adapters[NAMES[1]])
+            return LoadedAdapter(broken(self.tiny.adapters[NAMES[1]]))
         return self.tiny.load(adapter)
 
     @rule(data=st.data())

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chiliad.adapters import AdapterHash
+from chiliad.adapters import AdapterHash, LoadedAdapter
 from chiliad.engine import Aborted, AbortReason, Delta, Engine, Failed, Finished, FinishReason
 from chiliad.errors import BadRequest, BrokenAdapter, DeadlinePassed, EngineError, Overloaded, PromptTooLong
 from tests.engine.tiny import END, NAMES, SETTINGS, broken, prompt, request
@@ -173,7 +173,7 @@ def test_a_broken_adapter_ends_only_its_own_request(tiny):
     def load(adapter):
         if adapter == "unreadable":
             raise OSError("the disk is gone")
-        return bad if adapter == bad.hash else tiny.load(adapter)
+        return LoadedAdapter(bad) if adapter == bad.hash else tiny.load(adapter)
 
     with Engine(tiny.model, tiny.tokenizer, load, SETTINGS) as engine:
         listeners = [Listener() for _ in range(4)]

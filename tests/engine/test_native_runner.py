@@ -46,6 +46,7 @@ SHAPES = {
         "intermediate_size": 70,
     },
 }
+REAL_SIZES = {"hidden_size": 576, "intermediate_size": 1536, "num_heads": 9, "num_kv_heads": 3, "head_dim": 64}
 ADAPTERS = (
     (8, SITES, None),
     (8, SITES, None),
@@ -294,9 +295,27 @@ def test_a_file_for_another_model_is_refused_by_name(one, other, tmp_path):
         smaller.native.prepare(stored)
 
 
+def test_memory_that_was_made_ready_holds_the_next_adapter_to_the_same_bits():
+    """Rank 33 is padded with zeros; with a megabyte in every layer it is large enough for memory of its own."""
+    real = Pair.make(config(**REAL_SIZES, num_layers=3))
+    factors = {
+        (layer, site): (torch.randn(33, widths[0]).bfloat16(), torch.randn(widths[1], 33).bfloat16() * 0.1)
+        for layer in range(3)
+        for site, widths in ((site, real.model.config.widths(site)) for site in SITES)
+    }
+    adapter = LoraAdapter(AdapterHash("odd"), LoraShape(33, 33, False, SITES), None, factors)
+    first = real.native.prepare(adapter)
+    first.packed.keep_spare()
+    ready, mapped = real.native.prepare(adapter), real.native.prepare(adapter)
+    wanted, *others = (
+        run(real.native, [Chunk(SequenceId(i), prompt(1, 20), 0, one, Logits.ALL)])
+        for i, one in enumerate((first, ready, mapped))
+    )
+    assert all(torch.equal(wanted, other) for other in others)
+
+
 def test_an_adapter_takes_hardly_more_than_its_factors():
-    sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_heads": 9, "num_kv_heads": 3, "head_dim": 64}
-    real = Pair.make(config(**sizes, num_layers=1))
+    real = Pair.make(config(**REAL_SIZES, num_layers=1))
     for adapter in (real.adapters[0], real.adapters[5], real.adapters[8]):  # a LoRA, cores, scales
         assert real.native.prepare(adapter).bytes < 1.05 * adapter.bytes
 

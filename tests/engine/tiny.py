@@ -22,6 +22,7 @@ from chiliad.adapters import (
     Basis,
     BasisFolder,
     CoreShape,
+    LoadedAdapter,
     LoraAdapter,
     load_adapter,
     save_adapter,
@@ -109,9 +110,9 @@ class Tiny:
         """The same weights, rounded: what the native runner takes."""
         return Llama(self.model.config, self.reference.state_dict(), torch.bfloat16)
 
-    def load(self, adapter: AdapterHash) -> Adapter:
+    def load(self, adapter: AdapterHash) -> LoadedAdapter:
         """What the engine is given to read adapters with."""
-        return next(known for known in self.adapters.values() if known.hash == adapter)
+        return LoadedAdapter(next(known for known in self.adapters.values() if known.hash == adapter))
 
     def hash(self, expert: str | None) -> AdapterHash | None:
         return None if expert is None else self.adapters[expert].hash

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 
 import torch
 
-from chiliad.adapters import AdapterHash, LoraAdapter, LoraShape
+from chiliad.adapters import AdapterHash, LoadedAdapter, LoraAdapter, LoraShape
 from chiliad.base import Base, ChatTemplate, Tokenizer
 from chiliad.config import EngineSettings
 from chiliad.engine import Delta, Engine, Event, Grammar, Handle, OnEvent, Request, RequestId, SamplingParams
@@ -145,7 +145,7 @@ class EngineService:
         )
         return {model.id: model for model in (base, one, two, *others)}
 
-    def _load_adapter(self, adapter: AdapterHash) -> LoraAdapter:
+    def _load_adapter(self, adapter: AdapterHash) -> LoadedAdapter:
         """A random adapter, strong enough to change what the base says."""
         if adapter == BROKEN:
             raise BrokenAdapter("The adapter's file is truncated.", fix="Import it again.")
@@ -156,4 +156,4 @@ class EngineService:
                 wide_in, wide_out = self._config.widths(site)
                 a, b = torch.randn(4, wide_in, generator=draw), torch.randn(wide_out, 4, generator=draw)
                 factors[layer, site] = (a.bfloat16() * 0.3, b.bfloat16() * 0.3)
-        return LoraAdapter(adapter, LoraShape(4, 4.0, False, SITES), self._base.fingerprint, factors)
+        return LoadedAdapter(LoraAdapter(adapter, LoraShape(4, 4.0, False, SITES), self._base.fingerprint, factors))

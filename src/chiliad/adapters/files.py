@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from chiliad.adapters.ia3 import Ia3Adapter, Ia3Shape
 from chiliad.adapters.kinds import AdapterKind
 from chiliad.adapters.lora import AdapterHash, LoraAdapter, LoraShape
 from chiliad.adapters.prefix import PrefixAdapter, PrefixShape
-from chiliad.adapters.weights_file import WeightsFile
+from chiliad.adapters.weights_file import Hashed, WeightsFile, size_before
 from chiliad.config import Precision
 from chiliad.errors import BrokenAdapter, WrongBase
 
@@ -71,7 +72,9 @@ def content_hash(folder: Path) -> AdapterHash:
 
     safetensors writes its header's metadata in any order, so the header counts in sorted form. Raises BrokenAdapter.
     """
-    return _hash(folder, _weights(folder))
+    digest = hashlib.sha256()
+    _Files.read(folder, digest.update)
+    return AdapterHash(digest.hexdigest())
 
 
 def load_adapter(
@@ -87,51 +90,94 @@ def load_adapter(
     pickled, not finite or of a kind that cannot be served, and WrongBase when the file names another base than
     `base_fingerprint`.
     """
-    config = read_config(folder)
-    kind = config.get("peft_type")
-    if kind not in [file.PEFT_TYPE for file in (lora_file, core_file, ia3_file, prefix_file)]:
+    digest = hashlib.sha256()
+    files = _Files.read(folder, digest.update)
+    files.require_base(base_fingerprint)
+    return files.adapter(AdapterHash(digest.hexdigest()), dtype, basis)
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """An adapter that may be made ready for use at once, and be used after `check`."""
+
+    adapter: Adapter
+    check: Callable[[], None] = lambda: None
+    """waits until its files are hashed; raises BrokenAdapter if they are not those of its name"""
+
+
+def begin_loading(
+    folder: Path,
+    name: AdapterHash,
+    *,
+    base_fingerprint: str | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    basis: BasisFolder | None = None,
+) -> LoadedAdapter:
+    """`load_adapter` for one whose hash is known: hashing, which takes longest, goes on beside what follows."""
+    digest, beside = hashlib.sha256(), ThreadPoolExecutor(1)
+    files = _Files.read(folder, lambda part: beside.submit(digest.update, part))
+    found = beside.submit(digest.hexdigest)
+    beside.shutdown(wait=False)
+    files.require_base(base_fingerprint)
+    return LoadedAdapter(files.adapter(name, dtype, basis), lambda: _require_same(found.result(), name, folder))
+
+
+def _require_same(found: str, name: AdapterHash, folder: Path) -> None:
+    if found != name:
+        raise BrokenAdapter(
+            f"The files in {folder} have changed since they were registered.",
+            fix="Bring them back from a backup, or delete this version and train it again.",
+        )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """An adapter's two files, read once."""
+
+    folder: Path
+    config_bytes: bytes
+    weights: WeightsFile
+
+    @classmethod
+    def read(cls, folder: Path, hashed: Hashed) -> _Files:
+        config = _existing(folder / CONFIG_NAME).read_bytes()
+        hashed(size_before(config) + config)
+        return cls(folder, config, WeightsFile.read(_existing(folder / WEIGHTS_NAME), hashed))
+
+    def require_base(self, fingerprint: str | None) -> None:
+        """Raises WrongBase when the file names another one. None: any will do."""
+        made_for = self._made_for
+        if fingerprint and made_for and made_for != fingerprint:
+            raise WrongBase(
+                f"The adapter in {self.folder} was trained on the base {made_for[:12]}, not on {fingerprint[:12]}.",
+                fix="Serve it with the base that it was trained on, or train it again on this one.",
+            )
+
+    def adapter(self, name: AdapterHash, dtype: torch.dtype, basis: BasisFolder | None) -> Adapter:
+        """Of whichever kind the files are."""
+        folder, config, made_for = self.folder, _parsed(self.config_bytes, self.folder), self._made_for
+        kind = config.get("peft_type")
+        if kind == lora_file.PEFT_TYPE:
+            shape = lora_file.shape_of(config, folder)
+            return LoraAdapter(name, shape, made_for, lora_file.factors(self.weights, shape, folder, dtype))
+        if kind == core_file.PEFT_TYPE:
+            found = core_file.basis_of(config, folder, basis)
+            return CoreAdapter(name, found, made_for, core_file.cores(self.weights.tensors(), found, folder, dtype))
+        if kind == ia3_file.PEFT_TYPE:
+            ia3 = ia3_file.shape_of(config, folder)
+            return Ia3Adapter(name, ia3, made_for, ia3_file.scales(self.weights.tensors(), folder, dtype))
+        if kind == prefix_file.PEFT_TYPE:
+            prefix = prefix_file.shape_of(config, folder)
+            layers = prefix_file.layers(self.weights.tensors(), config, folder, dtype)
+            return PrefixAdapter(name, prefix, made_for, layers)
         raise BrokenAdapter(
             f"{folder} holds an adapter of kind {kind!r}.",
             fix="LoRA, IA3, prefix tuning and shared-basis adapters can be served.",
         )
-    weights = _weights(folder)
-    made_for = weights.header.metadata.get(FINGERPRINT_KEY)
-    if base_fingerprint and made_for and made_for != base_fingerprint:
-        raise WrongBase(
-            f"The adapter in {folder} was trained on the base {made_for[:12]}, not on {base_fingerprint[:12]}.",
-            fix="Serve it with the base that it was trained on, or train it again on this one.",
-        )
-    with ThreadPoolExecutor(1) as beside:  # half of the time is the hash's, which needs nobody
-        name = beside.submit(_hash, folder, weights)
-        return _adapter(folder, config, weights, made_for, dtype, basis)(name.result())
 
-
-def _adapter(
-    folder: Path,
-    config: dict[str, Any],
-    weights: WeightsFile,
-    made_for: str | None,
-    dtype: torch.dtype,
-    basis: BasisFolder | None,
-) -> Callable[[AdapterHash], Adapter]:
-    """Of whichever kind; all that it lacks is its name."""
-    kind = config["peft_type"]
-    if kind == core_file.PEFT_TYPE:
-        found = core_file.basis_of(config, folder, basis)
-        cores = core_file.cores(weights.tensors(), found, folder, dtype)
-        return lambda name: CoreAdapter(name, found, made_for, cores)
-    if kind == ia3_file.PEFT_TYPE:
-        ia3, scales = ia3_file.shape_of(config, folder), ia3_file.scales(weights.tensors(), folder, dtype)
-        return lambda name: Ia3Adapter(name, ia3, made_for, scales)
-    if kind == prefix_file.PEFT_TYPE:
-        prefix, layers = (
-            prefix_file.shape_of(config, folder),
-            prefix_file.layers(weights.tensors(), config, folder, dtype),
-        )
-        return lambda name: PrefixAdapter(name, prefix, made_for, layers)
-    shape = lora_file.shape_of(config, folder)
-    factors = lora_file.factors(weights, shape, folder, dtype)
-    return lambda name: LoraAdapter(name, shape, made_for, factors)
+    @property
+    def _made_for(self) -> str | None:
+        return self.weights.header.metadata.get(FINGERPRINT_KEY)
 
 
 def kind_of(adapter: Adapter) -> AdapterKind:
@@ -155,8 +201,12 @@ def as_lora(adapter: Adapter) -> LoraAdapter:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """`adapter_config.json` as a dict. Raises BrokenAdapter."""
+    return _parsed(_existing(folder / CONFIG_NAME).read_bytes(), folder)
+
+
+def _parsed(config_bytes: bytes, folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads(_existing(folder / CONFIG_NAME).read_text("utf-8"))
+        config = json.loads(config_bytes.decode())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BrokenAdapter(f"{folder / CONFIG_NAME} is not JSON: {error}.", fix="Export the adapter again.") from error
     if not isinstance(config, dict):
@@ -173,18 +223,6 @@ def _contents(shape: AdapterShape, factors: Factors) -> tuple[dict[str, Any], di
     if isinstance(shape, PrefixShape):
         return prefix_file.config_of(shape, factors), prefix_file.tensors_of(factors)
     return lora_file.config_of(shape), lora_file.tensors_of(factors)
-
-
-def _weights(folder: Path) -> WeightsFile:
-    return WeightsFile.read(_existing(folder / WEIGHTS_NAME))
-
-
-def _hash(folder: Path, weights: WeightsFile) -> AdapterHash:
-    digest = hashlib.sha256()
-    for part in (_existing(folder / CONFIG_NAME).read_bytes(), weights.header.canonical, weights.bytes):
-        digest.update(f"{len(part)}\0".encode())
-        digest.update(part)
-    return AdapterHash(digest.hexdigest())
 
 
 def _existing(path: Path) -> Path:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,12 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from chiliad.errors import BrokenAdapter
 
+Hashed = Callable[[bytes | memoryview], object]
+"""is given what a content hash is over, a piece after the other"""
+
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
 HEADERS_KEPT = 16
+PIECE_BYTES = 1 << 20
+"""read, and hashed beside what is read next"""
 
 
 class Header:
@@ -75,20 +83,23 @@ class WeightsFile:
     """[bytes] of all tensors"""
 
     @classmethod
-    def read(cls, path: Path) -> WeightsFile:
+    def read(cls, path: Path, hashed: Hashed) -> WeightsFile:
         """Raises BrokenAdapter for a file without a header; what the header says is looked at by `tensors`."""
         try:
-            raw = np.fromfile(path, np.uint8)
-            length = int.from_bytes(raw[:8].tobytes(), "little")
-            header = _header(raw[8 : 8 + length].tobytes())
+            with path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                length = min(int.from_bytes(file.read(8), "little"), size)
+                header = _header(file.read(length))
+                hashed(size_before(header.canonical) + header.canonical)
+                data = np.empty(max(size - 8 - length, 0), np.uint8)
+                hashed(size_before(data))
+                for piece in _pieces(data):
+                    if file.readinto(piece) != len(piece):
+                        raise ValueError("it became shorter meanwhile")
+                    hashed(piece)
         except (OSError, ValueError, RecursionError) as error:
             raise _not_whole(path, error) from error
-        return cls(path, header, torch.from_numpy(raw[8 + length :]))
-
-    @property
-    def bytes(self) -> memoryview:
-        """All tensors', as they lie in the file."""
-        return self.data.numpy().data
+        return cls(path, header, torch.from_numpy(data))
 
     def numbers(self) -> Tensor | None:
         """All tensors' numbers in one, if they are bfloat16, side by side and finite; None otherwise."""
@@ -112,6 +123,15 @@ class WeightsFile:
         if not 0 <= start <= end <= len(self.data) or end - start != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"no numbers of the shape {shape} lie between bytes {start} and {end}")
         return self.data[start:end].view(dtype).view(shape)
+
+
+def size_before(part: Sized) -> bytes:
+    """What goes before each part of what is hashed, so that none can end in another place."""
+    return f"{len(part)}\0".encode()
+
+
+def _pieces(data: NDArray[np.uint8]) -> Iterator[memoryview]:
+    return (data[start : start + PIECE_BYTES].data for start in range(0, len(data), PIECE_BYTES))
 
 
 def _finite_bf16(data: Tensor) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
-from chiliad.adapters import Adapter, AdapterHash
+from chiliad.adapters import AdapterHash, LoadedAdapter
 from chiliad.engine.runner import PreparedAdapter
 
-LoadAdapter = Callable[[AdapterHash], Adapter]
+LoadAdapter = Callable[[AdapterHash], LoadedAdapter]
 """reads an adapter's files"""
 
 

@@ -174,7 +174,10 @@ class EngineCore:
 
     def _load_prepared(self, adapter: AdapterHash) -> PreparedAdapter:
         try:
-            return self._runner.prepare(self._load_adapter(adapter))
+            loaded = self._load_adapter(adapter)
+            prepared = self._runner.prepare(loaded.adapter)
+            loaded.check()
+            return prepared
         except ChiliadError:
             raise
         except Exception as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Thread
 from weakref import WeakValueDictionary
 
 import torch
@@ -68,6 +69,8 @@ class NativeRunner:
         self._cache = KVBlocks(tokens=BLOCK_TOKENS, numbers=numbers, blocks_max=running + idle, idle_max=idle)
         self._logits = torch.empty(0, model.config.vocab_size)
         self._bases: WeakValueDictionary[BasisHash, PackedLora] = WeakValueDictionary()
+        self._packed: PackedLora | None = None
+        """the last that has been packed since there was no sequence"""
 
     @staticmethod
     def fits(model: Transformer, settings: EngineSettings) -> bool:
@@ -112,7 +115,9 @@ class NativeRunner:
             return PackedScales(_scales(adapter, self._config))
         stored = adapter.factors
         if isinstance(stored, StoredPairs):
-            return PackedLora.stored(_placed_groups(stored.places, self._config), stored.numbers, stored.scale)
+            groups = _placed_groups(stored.places, self._config)
+            self._packed = PackedLora.stored(groups, stored.numbers, stored.scale)
+            return self._packed
         return PackedLora.of(_groups(adapter.factors, self._config))
 
     def _basis(self, basis: Basis) -> PackedLora:
@@ -138,6 +143,9 @@ class NativeRunner:
 
     def release(self, sequence: SequenceId) -> None:
         self._cache.release(sequence)
+        if self._packed is not None and not len(self._cache):
+            packed, self._packed = self._packed, None
+            Thread(target=packed.keep_spare, name="chiliad-spare", daemon=True).start()
 
     def _work(self, chunk: Chunk) -> DecoderWork:
         assert chunk.end <= self._config.max_position_embeddings

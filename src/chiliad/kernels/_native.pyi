@@ -25,6 +25,7 @@ class Lora:
     def __init__(
         self, groups: Sequence[tuple[int, Sequence[tuple[int, int, int, int]]]], address: int, scale: float, /
     ) -> None: ...
+    def keep_spare(self) -> None: ...
 
 class Decoder:
     def __init__(

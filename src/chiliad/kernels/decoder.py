@@ -103,6 +103,10 @@ class PackedLora:
         assert numbers.is_contiguous()
         return cls(groups, numbers.data_ptr(), scale)
 
+    def keep_spare(self) -> None:
+        """Have memory ready for the next one of this size, which then need not wait for the system to give it."""
+        self.native.keep_spare()
+
     @property
     def nbytes(self) -> int:
         return int(self.native.nbytes)

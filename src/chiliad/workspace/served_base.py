@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, load_adapter
+from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, LoadedAdapter, begin_loading, load_adapter
 from chiliad.adapters.basis import BASIS_FOLDER
 from chiliad.base import Base, ChatTemplate, compact_template
 from chiliad.config import Precision, Settings
@@ -182,16 +182,11 @@ class ServedBase:
         """An `Answerer` for evals: an expert, or with None the base itself."""
         return Answers(self, version.adapter_hash if version else None, template)
 
-    def _load_adapter(self, adapter: AdapterHash) -> Adapter:
+    def _load_adapter(self, adapter: AdapterHash) -> LoadedAdapter:
         if adapter not in self._folders:
             raise BrokenAdapter(f"The adapter {adapter[:12]} has been removed.", fix="Ask another version.")
-        loaded = self.adapter_in(self._folders[adapter])
-        if loaded.hash != adapter:
-            raise BrokenAdapter(
-                f"The files in {self._folders[adapter]} have changed since they were registered.",
-                fix="Bring them back from a backup, or delete this version and train it again.",
-            )
-        return loaded
+        folder, fingerprint = self._folders[adapter], self.base.fingerprint
+        return begin_loading(folder, adapter, base_fingerprint=fingerprint, basis=self.basis_folder)
 
 
 def _made(model: Transformer, rank: int) -> Basis:

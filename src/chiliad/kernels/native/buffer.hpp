@@ -2,8 +2,11 @@
 // pages half of its time would go into finding them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -28,6 +31,37 @@ inline void *map_large(std::size_t bytes) {
     return data;
 }
 
+// One mapping that is ready before it is asked for. What the system gives for the first time it has to find and to clear, and on a
+// virtual machine that takes milliseconds for each megabyte: longer than to fill it.
+class Spare {
+  public:
+    // Have one of this size ready, all zeros, in place of what was.
+    void keep(std::size_t bytes) {
+        if (bytes < LARGE_PAGE || bytes == bytes_) return;
+        void *const data = map_large(bytes);
+        std::memset(data, 0, bytes);
+        const std::lock_guard guard(lock_);
+        if (data_) munmap(data_, bytes_);
+        data_ = data;
+        bytes_ = bytes;
+    }
+
+    // It, if it has this size.
+    void *take(std::size_t bytes) {
+        const std::lock_guard guard(lock_);
+        if (bytes != bytes_) return nullptr;
+        bytes_ = 0;
+        return std::exchange(data_, nullptr);
+    }
+
+  private:
+    std::mutex lock_;
+    void *data_ = nullptr;
+    std::atomic<std::size_t> bytes_ = 0;
+};
+
+inline Spare spare;
+
 // Room for numbers, whatever they are: growing it does not keep them.
 template <class T>
 class Buffer {
@@ -39,14 +73,17 @@ class Buffer {
 
     // Room for at least `size` numbers. Throws std::bad_alloc, and then has no room.
     void reserve(long size) {
-        if (size <= size_) return;
-        release();
-        const std::size_t taken = taken_for(size);
-        void *const data = taken < LARGE_PAGE ? std::aligned_alloc(ALIGNMENT, taken) : map_large(taken);
-        if (!data) throw std::bad_alloc();
-        data_ = static_cast<T *>(data);
-        size_ = size;
+        if (size > size_) take(size);
     }
+
+    // Room for `size` zeros, where there was none. What is mapped is zero by itself.
+    void reserve_zeros(long size) {
+        take(size);
+        if (taken_for(size) < LARGE_PAGE) std::memset(data_, 0, taken_for(size));
+    }
+
+    // Have memory ready for another one like this.
+    void keep_spare() const { spare.keep(taken_for(size_)); }
 
     T *data() const { return data_; }
     long bytes() const { return size_ * static_cast<long>(sizeof(T)); }
@@ -58,6 +95,16 @@ class Buffer {
         const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
         const std::size_t unit = bytes < LARGE_PAGE - SMALL_PAGE ? ALIGNMENT : SMALL_PAGE;
         return (bytes + unit - 1) / unit * unit;
+    }
+
+    void take(long size) {
+        release();
+        const std::size_t taken = taken_for(size);
+        void *data = taken < LARGE_PAGE ? std::aligned_alloc(ALIGNMENT, taken) : spare.take(taken);
+        if (!data && taken >= LARGE_PAGE) data = map_large(taken);
+        if (!data) throw std::bad_alloc();
+        data_ = static_cast<T *>(data);
+        size_ = size;
     }
 
     void release() {

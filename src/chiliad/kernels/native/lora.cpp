@@ -97,8 +97,7 @@ Lora::Lora(const std::vector<GroupFactors> &groups, float scale) {
         size += size_of(parts_.back(), group.inputs);
         inner_max_ = std::max(inner_max_, parts_.back().inner);
     }
-    factors_.reserve(size);
-    if (size) std::memset(factors_.data(), 0, static_cast<std::size_t>(factors_.bytes()));
+    if (size) factors_.reserve_zeros(size);
     Buffer<bf16> room;
     bf16 *next = factors_.data();
     for (std::size_t i = 0; i < groups.size(); i++) next = fill(groups[i], scale, parts_[i], room, next);

@@ -32,6 +32,7 @@ class Lora {
     // One for each group.
     const LoraPart *parts() const { return parts_.data(); }
     long inner_max() const { return inner_max_; }
+    void keep_spare() const { factors_.keep_spare(); }
     long bytes() const { return factors_.bytes() + static_cast<long>(parts_.size() * sizeof(LoraPart)); }
 
   private:

@@ -93,6 +93,7 @@ void run(chiliad::Decoder &decoder, const std::vector<Chunk> &work, Address logi
 void offer_lora(nb::module_ &m) {
     nb::class_<chiliad::Lora>(m, "Lora")
         .def("__init__", make_lora)
+        .def("keep_spare", &chiliad::Lora::keep_spare, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("nbytes", &chiliad::Lora::bytes);
 }
 
