@@ -38,7 +38,8 @@ def packed_bytes(matrix: Matrix) -> int:
 def pack_to(matrix: Matrix, to: Tensor) -> None:
     """to: [packed_bytes(matrix)] uint8. The order is given in native/step.hpp."""
     if isinstance(matrix, Tensor):
-        to.copy_(pack(matrix).flatten().view(torch.uint8))
+        panels = _panels(matrix).view(torch.int32)  # two inputs move as one number
+        to.view(torch.int32).view(len(panels), -1, PANEL).copy_(panels.transpose(1, 2))
     else:
         _pack_codes(matrix, to.view(-1, matrix.shape[1] // BLOCK_INPUTS, _BLOCK_BYTES[matrix.format]))
 
