@@ -45,7 +45,7 @@ class EngineSettings:
     prefill_tokens_max: int = 2048
     """prompt tokens taken into one step"""
     queue_max: int = 1024
-    """requests waiting; one more is refused as Overloaded"""
+    """requests waiting; one more is refused as Overloaded. The last quarter is for keys of which nothing waits"""
     kv_cache_bytes: int = 2 << 30
     """keys and values of running sequences, enough for one of `context_max` tokens at least; when they are full, the
     sequence that can wait best gives its place up and is computed again later"""

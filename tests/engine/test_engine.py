@@ -272,6 +272,25 @@ def test_a_full_queue_refuses_and_says_so(tiny, slow):
         assert all(isinstance(listener.last(), Finished) for listener in listeners)
 
 
+def test_the_last_places_are_for_those_of_whom_nothing_waits(tiny, slow):
+    with Engine(tiny.model, tiny.tokenizer, slow.load, replace(SETTINGS, queue_max=8, batch_max=1)) as engine:
+        running, *listeners = [Listener() for _ in range(9)]
+        engine.submit(request(prompt(0, 4), slow.cold, max_tokens=1, share="greedy"), running)
+        assert slow.entered.wait(30)
+        for listener in listeners[:6]:
+            engine.submit(request(prompt(0, 4), slow.cold, max_tokens=1, share="greedy"), listener)
+        with pytest.raises(Overloaded, match="6 requests are waiting"):
+            engine.submit(request(prompt(0, 4), max_tokens=1, share="greedy"), Listener())
+        engine.submit(request(prompt(0, 4), max_tokens=1, share="one"), listeners[6])
+        with pytest.raises(Overloaded, match="7 requests are waiting"):
+            engine.submit(request(prompt(0, 4), max_tokens=1, share="one"), Listener())
+        engine.submit(request(prompt(0, 4), max_tokens=1, share="another"), listeners[7])
+        with pytest.raises(Overloaded, match="8 requests are waiting"):
+            engine.submit(request(prompt(0, 4), max_tokens=1, share="third"), Listener())
+        slow.hold.set()
+        assert all(isinstance(listener.last(), Finished) for listener in (running, *listeners))
+
+
 def test_generate_takes_more_than_the_queue_holds_and_reports_progress(tiny):
     with Engine(tiny.model, tiny.tokenizer, tiny.load, replace(SETTINGS, queue_max=4)) as engine:
         seen = []

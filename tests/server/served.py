@@ -20,7 +20,7 @@ from chiliad.server import Turns
 
 BROKEN = AdapterHash("b" * 64)
 LABELS = ("card", "refund", "hours")
-ENGINE = EngineSettings(batch_max=64, context_max=512, queue_max=300)
+ENGINE = EngineSettings(batch_max=64, context_max=512, queue_max=400)
 
 
 @dataclass(frozen=True)

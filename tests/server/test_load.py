@@ -154,7 +154,7 @@ def test_shutdown_lets_a_short_answer_finish(own):
 
 def test_shutdown_ends_a_long_answer_with_an_error(own):
     settings = ServerSettings(finish_seconds_max=0)  # however fast the engine is
-    body = {**LONG, "n": 8, "stream": True}
+    body = {**LONG, "n": 6, "stream": True}
     with running(own, settings) as server, server.http() as http, http.stream("POST", PATH, json=body) as reply:
         lines = reply.iter_lines()
         next(lines)
@@ -163,8 +163,8 @@ def test_shutdown_ends_a_long_answer_with_an_error(own):
 
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"
     assert done == "data: [DONE]"
-    wait_until(lambda: ended(own) == 8)
-    assert own.ended["Aborted"] == 8
+    wait_until(lambda: ended(own) == 6)
+    assert own.ended["Aborted"] == 6
 
 
 def test_a_request_that_comes_during_shutdown_is_refused(own):
@@ -188,6 +188,6 @@ def test_an_engine_that_closes_ends_every_answer(own):
         closing = threading.Timer(0.3, own.engine.close)
         closing.start()
         with pytest.raises(openai.APIStatusError) as caught:
-            client.chat.completions.create(**{**LONG, "n": 8})
+            client.chat.completions.create(**{**LONG, "n": 6})
         closing.join()
     assert caught.value.status_code in (429, 503)

@@ -77,6 +77,10 @@ class EngineCore:
         """Requests that are not in the batch yet."""
         return self._scheduler.waiting
 
+    def queues(self, share: str) -> bool:
+        """Whether one of this share waits in the queue. From any thread: then it may be a moment old."""
+        return self._scheduler.queues(share)
+
     def add(self, number: SequenceId, request: Request, on_event: OnEvent) -> None:
         """Take a request that `check_request` and `grammars` have passed; its events come from later calls."""
         constraint = constraint_of(request, self.grammars)

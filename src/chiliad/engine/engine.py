@@ -43,6 +43,10 @@ Progress = Callable[[int, int], None]
 """(requests done, requests in all)"""
 
 
+RESERVED = 4
+"""one place of so many in the queue is only for a share of which nothing waits"""
+
+
 @dataclass(frozen=True)
 class Handle:
     """A submitted request."""
@@ -181,19 +185,29 @@ class Engine:
             self.compile(request.grammar)
         with self._changed:
             if patient:
-                self._changed.wait_for(lambda: self._inbox.closing or not self._queue_full())
+                self._changed.wait_for(lambda: self._inbox.closing or self._has_place(request.share))
             if self._inbox.closing:
                 raise Overloaded("The engine is closed.", fix="Start it again.")
-            if self._queue_full():
-                limit = self._settings.queue_max
-                raise Overloaded(f"{limit} requests are waiting already.", fix="Try again in a moment.")
+            if not self._has_place(request.share):
+                raise Overloaded(f"{self._waiting} requests are waiting already.", fix="Try again in a moment.")
             number = SequenceId(next(self._numbers))
             self._inbox.arrivals.append((number, request, on_event))
             self._changed.notify_all()
         return Handle(request, partial(self._cancel, number))
 
-    def _queue_full(self) -> bool:
-        return len(self._inbox.arrivals) + self._core.waiting >= self._settings.queue_max
+    @property
+    def _waiting(self) -> int:
+        return len(self._inbox.arrivals) + self._core.waiting
+
+    def _has_place(self, share: str) -> bool:
+        """The last places are for shares of which nothing waits: so none can shut the others out."""
+        places = self._settings.queue_max
+        if self._waiting < places - places // RESERVED:
+            return True
+        return self._waiting < places and not self._waits(share)
+
+    def _waits(self, share: str) -> bool:
+        return self._core.queues(share) or any(request.share == share for _, request, _ in self._inbox.arrivals)
 
     def _cancel(self, number: SequenceId) -> None:
         with self._changed:

@@ -40,6 +40,10 @@ class FairQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, share: str) -> bool:
+        """Whether one of this share waits."""
+        return share in self._lines
+
     def add(self, sequence: Sequence) -> None:
         share = sequence.request.share
         if share not in self._members:

@@ -68,6 +68,9 @@ class Scheduler:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def queues(self, share: str) -> bool:
+        return share in self._queue
+
     @property
     def calling(self) -> bool:
         """Whether somebody has been called up and does not run yet."""
@@ -121,12 +124,12 @@ class Scheduler:
             if sequence is None:
                 return
             wanted = sequence.request.adapter
-            if wanted is not None:
-                if not self._pool.has_room(wanted):
-                    return
-                self._pool.hold(wanted)
+            if wanted is not None and not self._pool.has_room(wanted):
+                return
             self._queue.take(sequence)
             self._called[sequence.id] = sequence
+            if wanted is not None:
+                self._pool.hold(wanted)
             yield sequence
 
     def _start(self, sequence: Sequence, adapter: PreparedAdapter | None, now: float) -> bool:
