@@ -23,7 +23,7 @@ def begun(core, requests):
     """Each request's events, which more steps add to."""
     events = [[] for _ in requests]
     for number, (asked, heard) in enumerate(zip(requests, events, strict=True)):
-        core.add(SequenceId(number), asked, heard.append)
+        core.add(core.sequence(SequenceId(number), asked, heard.append))
     return events
 
 
