@@ -1,19 +1,22 @@
 """Kept answers, what is said and decided about them, who sees them and for how long, on both kinds of database."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from chiliad.errors import AnswerNotFound, FeedbackError
+from chiliad.errors import AnswerNotFound, FeedbackError, StoreError
 from chiliad.store import (
     AnswerToKeep,
     AuditLog,
     Corrections,
     Decision,
     FeedbackLog,
+    Jobs,
     KeptAnswers,
     ReviewOrder,
     Said,
+    Wish,
 )
 from chiliad.store.answers import DAY_S
 from chiliad.store.feedback import FEEDBACK_MAX
@@ -189,20 +192,79 @@ def test_a_purge_takes_what_is_from_before_of_whom_it_is_asked_for_and_is_in_the
     assert (entry.action, entry.details["answers"]) == ("answers.purge", 3)
 
 
-def test_a_training_takes_what_waits_once(answers, corrections):
+@pytest.fixture
+def jobs(database, clock):
+    return Jobs(database, clock)
+
+
+@pytest.fixture
+def submit(jobs):
+    """Queues a training in a transaction that is under way."""
+    return partial(jobs.submit_with, kind="correct", document={"name": "tickets"})
+
+
+def test_a_training_takes_what_waits_once(answers, corrections, submit):
     answers.keep([replace(ONE, id=name) for name in "abc"])
     for name in "ab":
         corrections.decide(name, Decision.CORRECT, "refund", by="x", project=None)
     corrections.decide("c", Decision.ACCEPT, "status", by="x", project=None)
     [gathered] = corrections.gathered(project="shop")
     assert (gathered.expert, gathered.accepted, gathered.corrected, gathered.waiting) == ("tickets", 1, 2, 2)
-    assert not corrections.take("tickets", "job-1", project="shop", at_least=3)
-    assert corrections.take("tickets", "job-1", project="shop", at_least=2)
-    assert not corrections.take("tickets", "job-2", project="shop", at_least=2)
+    given = corrections.learned("tickets", project="shop")
+    assert corrections.learn("tickets", given, submit, project="shop", at_least=3) is None
+    assert corrections.learn("tickets", given, submit, project="shop", at_least=2) is not None
+    assert corrections.learn("tickets", given, submit, project="shop", at_least=2) is None
     assert corrections.waiting("tickets", project=None) == 0
     corrections.decide("a", Decision.CORRECT, "damage", by="x", project=None)
     assert corrections.waiting("tickets", project=None) == 1, "a new decision is to be learned anew"
     assert corrections.gathered(project="desk") == []
+
+
+def test_a_training_takes_what_it_was_given_and_no_later_word(answers, corrections, clock, submit):
+    answers.keep([replace(ONE, id=name) for name in "abc"])
+    for name in "ab":
+        corrections.decide(name, Decision.CORRECT, "refund", by="x", project=None)
+    given = corrections.learned("tickets", project=None)
+    clock.now += 1
+    for name in "bc":
+        corrections.decide(name, Decision.CORRECT, "damage", by="x", project=None)
+    job = corrections.learn("tickets", given, submit, project=None)
+    assert {one.id: one.job_id for one in corrections.learned("tickets", project=None)} == {
+        "a": job.id,
+        "b": None,
+        "c": None,
+    }
+    assert corrections.waiting("tickets", project=None) == 2
+
+
+def test_what_a_training_did_not_learn_waits_again(answers, corrections, jobs, submit):
+    answers.keep([replace(ONE, id=name) for name in "ab"])
+    corrections.decide("a", Decision.CORRECT, "refund", by="x", project=None)
+    first = corrections.learn("tickets", corrections.learned("tickets", project=None), submit, project=None)
+    assert jobs.lease("worker").id == first.id
+    jobs.succeed(first.id, "worker", {})
+    corrections.decide("b", Decision.CORRECT, "damage", by="x", project=None)
+    failing = partial(jobs.fail, worker="worker", error={"cause": "no room"})
+    for end in (failing, partial(jobs.stop, worker="worker", wish=Wish.CANCEL)):
+        job = corrections.learn("tickets", corrections.learned("tickets", project=None), submit, project=None)
+        assert jobs.lease("worker").id == job.id
+        assert corrections.waiting("tickets", project=None) == 0
+        end(job.id)
+        assert corrections.waiting("tickets", project=None) == 1, "the first training's stay learned"
+        assert corrections.gathered(project=None)[0].waiting == 1
+
+
+def test_without_a_job_nothing_is_taken(answers, corrections, jobs):
+    def submit(connection):
+        jobs.submit_with(connection, "correct", {})
+        raise StoreError("The disk is full.", fix="Make room.")
+
+    answers.keep([ONE])
+    corrections.decide("a", Decision.CORRECT, "refund", by="x", project=None)
+    with pytest.raises(StoreError):
+        corrections.learn("tickets", corrections.learned("tickets", project=None), submit, project=None)
+    assert corrections.waiting("tickets", project=None) == 1
+    assert jobs.page() == []
 
 
 def test_a_rule_is_of_one_expert_and_project(corrections):
