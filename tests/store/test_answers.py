@@ -19,7 +19,9 @@ from chiliad.store import (
     Wish,
 )
 from chiliad.store.answers import DAY_S
+from chiliad.store.backend import Writers
 from chiliad.store.feedback import FEEDBACK_MAX
+from chiliad.store.tables import feedback
 from tests.store.conftest import NOON
 
 ONE = AnswerToKeep(
@@ -167,6 +169,18 @@ def test_keeping_an_answer_removes_those_whose_time_is_over(answers, clock):
     clock.now += 31 * DAY_S
     answers.keep([replace(ONE, id="b")])
     assert answers.sweep() == 0
+
+
+def test_ratings_have_no_number_at_which_they_are_too_many(answers, log, database):
+    number = 33_000  # SQLite takes 32,766 values in one query
+    answers.keep([replace(ONE, id=f"{n:05}") for n in range(number)])
+    good = [
+        {"id": f"f{n}", "answer_id": f"{n:05}", "at_s": NOON, "key_id": "x", "boolean": n > 0} for n in range(number)
+    ]
+    with database.write(Writers.FEEDBACK) as connection:
+        connection.execute(feedback.insert(), good)
+    rated = log.rated("tickets", project="shop")
+    assert [one.good for one in rated] == [False] + [True] * (number - 1)
 
 
 def test_a_deleted_answer_takes_its_feedback_along(answers, log):
