@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def plan(workspace: Workspace, assignment: Assignment) -> str:
     """Rows, tokens, settings and time; the speed is measured on one batch of these very rows. Writes nothing."""
     dataset, options, served = assignment.dataset, assignment.options, workspace.served(assignment.base)
-    room = workspace.settings.engine.context_max
-    lessons = lessons_for(dataset, served, served.expert_template, room, options)
+    lessons = lessons_for(dataset, served, served.expert_template, served.context_max, options)
     parent, precision = assignment.parent, assignment.base_precision
     recipe = recipe_for(lessons, options, served.adapter_in(workspace.registry.folder(parent.ref)) if parent else None)
     speed = training_speed(served, precision, {"probe": (recipe, lessons.train)})
