@@ -43,7 +43,9 @@ def test_rows_that_are_longer_than_the_base_has_positions_are_left_out(workspace
     table = write_table(tmp_path / "long.csv", rows)
     expert = workspace.train("tickets", table, base="tiny", options=QUICK)
     assert expert.version.training["rows_too_long"] > 0
-    assert expert.version.training["rows"] + expert.version.training["rows_too_long"] == len(workspace.own_dataset(expert).train)
+    assert expert.version.training["rows"] + expert.version.training["rows_too_long"] == len(
+        workspace.own_dataset(expert).train
+    )
 
 
 def test_an_expert_answers_within_its_closed_set(workspace, expert):
