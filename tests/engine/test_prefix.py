@@ -114,6 +114,15 @@ def test_the_engine_answers_as_peft_does(prefixed):
         assert len(engine.generate([longest])[0].tokens) == 4
 
 
+def test_a_prompt_that_is_scored_grows_with_its_prefix(prefixed):
+    """Through the end of a lane."""
+    p = prompt(50, 56)
+    asked = request(p, prefixed.hash("prefix of 9"), prompt_logprobs=0, max_tokens=40)
+    with Engine(prefixed.model, prefixed.tokenizer, prefixed.load, SETTINGS) as engine:
+        (done,) = engine.generate([asked])
+    assert done.tokens == prefixed.answer("prefix of 9", p, 40)
+
+
 def test_a_context_without_positions_for_it_is_refused_with_what_to_do(prefixed):
     runner = TorchRunner(prefixed.model, replace(SETTINGS, context_max=120))
     runner.prepare(prefixed.adapters["prefix of 4"])

@@ -128,7 +128,7 @@ class KVCache:
                 copy_row(lane, lane.slots[sequence], roomy, row, self._lengths[sequence])
                 self._leave(sequence)
             self._place[sequence] = number
-        self._lengths[sequence] = length
+        self._lengths[sequence] = max(length, self._lengths.get(sequence, 0))
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence, if it is known."""

@@ -119,6 +119,7 @@ class TorchRunner:
             if chunk.adapter is not None and chunk.sequence not in self._adapter_of:
                 self._lora.hold(chunk.adapter.hash)
                 self._adapter_of[chunk.sequence] = chunk.adapter.hash
+                self._virtual[chunk.sequence] = _virtual_tokens(chunk.adapter)
                 self._place_prefix(chunk.sequence, chunk.adapter)
             self._cache.extend(chunk.sequence, chunk.end)
         self._cache.close_gaps()
