@@ -274,7 +274,7 @@ def test_what_one_expert_lacks_does_not_keep_the_others_from_being_served(worksp
         (expert.folder / "card.json").write_text("no card")
         assert next(model for model in service.models() if model.id == "tickets").description == ""
         with pytest.raises(BaseNotFound):
-            service.resolve("elsewhere")
+            service.load("second")
 
 
 def test_an_expert_deleted_while_the_list_is_made_is_left_out(workspace, table, expert):

@@ -16,6 +16,7 @@ from chiliad.errors import (
     AccessError,
     AnswerNotFound,
     BaseNotFound,
+    BaseNotLoaded,
     ChiliadError,
     DeadlinePassed,
     EvalError,
@@ -160,7 +161,7 @@ def status_of(error: ChiliadError) -> int:
             return 504
         case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError() | QueryError():
             return 400
-        case StoreError():
+        case StoreError() | BaseNotLoaded():
             return 503
         case _:
             return 500
