@@ -70,6 +70,10 @@ class HttpError(RequestError):
         return cls(400, "unsupported_feature", cause, fix=f"Leave `{param}` out of the request.", param=param)
 
     @classmethod
+    def client_gone(cls) -> HttpError:
+        return cls(499, "client_gone", "The client left.", fix="Nothing is left to do.")
+
+    @classmethod
     def shutting_down(cls) -> HttpError:
         return cls(503, "shutting_down", "The server is shutting down.", fix="Send the request again in a moment.")
 

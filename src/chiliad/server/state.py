@@ -28,6 +28,8 @@ QUERIES_AT_ONCE_MAX = 2
 """so that slow queries leave worker threads to other requests"""
 GRAMMARS_AT_ONCE_MAX = 2
 """compiled, for the same reason"""
+EMBEDDINGS_AT_ONCE_MAX = 2
+"""likewise"""
 
 T = TypeVar("T")
 
@@ -52,6 +54,8 @@ class ServerState:
         self._told = told
         self.queries = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
         """taken by whoever runs one on a database of the workspace"""
+        self.embeddings = asyncio.Semaphore(EMBEDDINGS_AT_ONCE_MAX)
+        """taken by whoever makes some"""
         self._compiling = asyncio.Semaphore(GRAMMARS_AT_ONCE_MAX)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="chiliad-bases")
         self._machine = MachineTime()
