@@ -34,11 +34,11 @@ class ServedModel(Protocol):
 
     @property
     def description(self) -> str:
-        """One line for people: what it does and how well."""
+        """One line for people: what it does and how well. May read files."""
 
     @property
     def example(self) -> str | None:
-        """An input to try."""
+        """An input to try. May read files."""
 
     @property
     def context_max(self) -> int:

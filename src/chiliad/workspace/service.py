@@ -211,7 +211,7 @@ class WorkspaceService:
             return None
 
     def _about(self, expert: Expert) -> Told:
-        """The card's first line and a development input to try, where there are such. Read once per version."""
+        """The card's first line and a development input to try, where there are such."""
         try:
             return self._read_about(expert)
         except DataError as error:
@@ -219,13 +219,15 @@ class WorkspaceService:
             return Told("")
 
     def _read_about(self, expert: Expert) -> Told:
+        """Each version's files once; only whether it has a card by now is looked at until it has one."""
         key = (expert.ref, expert.version.adapter_hash)
         if key not in self._told:
-            card, dataset_hash = expert.card, expert.version.dataset_hash
-            dataset = self._workspace.dataset(dataset_hash) if dataset_hash else None
-            example = dataset.dev[0].input if dataset and dataset.dev else None
-            told = Told(card.verdict.line if card else "", example)
-            if card is None:
-                return told
-            self._told[key] = told
+            self._told[key] = Told("", self._example(expert))
+        if not self._told[key].description and (card := expert.card):
+            self._told[key] = replace(self._told[key], description=card.verdict.line)
         return self._told[key]
+
+    def _example(self, expert: Expert) -> str | None:
+        dataset_hash = expert.version.dataset_hash
+        dataset = self._workspace.dataset(dataset_hash) if dataset_hash else None
+        return dataset.dev[0].input if dataset and dataset.dev else None
