@@ -130,5 +130,6 @@ def test_several_results_are_told_in_one_turn():
 def test_what_is_not_a_call_is_read_as_none():
     assert read_call("hello") is None
     assert read_call('<tool_call>\n{"name": "f"') is None
+    assert read_call('<tool_call>\n{"name": "f", "arguments": {"tag": "</tool_call>') is None
     assert toolbox([], "auto") is None
     assert toolbox([Tool.model_validate(CLOCK)], None) == Toolbox((Tool.model_validate(CLOCK).function,), must=False)
