@@ -2,7 +2,8 @@
 
 import pytest
 
-from chiliad.store import Role
+from chiliad.store import AnswerToKeep, Role
+from chiliad.workspace import Workspace
 from tests.server.platform import chat, json_lines, serving, work
 
 ROWS = [chat(f"where is box {n}", ("status", "refund")[n % 2]) for n in range(30)]
@@ -126,3 +127,27 @@ def test_what_a_job_writes_belongs_to_the_project_that_asked_for_it(settings, cl
     output = ours.get(kept["batch"]).json()["output_file_id"]
     assert set(listed(ours, "/v1/files")) - before == {output}
     assert listed(theirs, "/v1/files") == []
+
+
+@pytest.fixture
+def asked(settings, clients):
+    """Six answers that nothing serves well, of one kind, that they got; a search has found it."""
+    with Workspace.open(settings) as workspace:
+        about = {"key_id": "k", "project": "theirs", "model": "tiny", "expert": None, "certainty": 0.1, "metadata": {}}
+        turns = [[{"role": "user", "content": f"where is parcel {n}"}] for n in range(6)]
+        kept = [AnswerToKeep(f"odd-{n}", turns=one, text="?", **about) for n, one in enumerate(turns)]
+        workspace.feedback.answers.keep(kept)
+        search = workspace.feedback.suggest(project="theirs")
+        workspace.jobs.lease("worker")
+        workspace.jobs.succeed(search.id, "worker", {"looked_at": 6, "kinds": [[one.id for one in kept]]})
+        yield workspace
+
+
+def test_an_expert_made_of_a_suggestion_is_the_projects_own_job(clients, asked):
+    ours, theirs, _ = clients
+    more = "\n".join(f"where is box {n}\t{('status', 'refund')[n % 2]}" for n in range(30))
+    form = {"name": "parcels", "asked": ["odd-0"], "wanted": ["status"], "base": "tiny", "more": more}
+    reply = theirs.post("/suggestions/odd-0", data=form, headers={"Origin": str(theirs.base_url).rstrip("/")})
+    assert reply.status_code == 303
+    assert theirs.get(reply.headers["location"]).status_code == 200
+    assert ours.get(reply.headers["location"]).status_code == 404
