@@ -107,7 +107,7 @@ class WorkspaceService:
                 log.warning("%s cannot answer: %s", version.ref, error)
 
     def is_ready(self) -> bool:
-        return True
+        return all(self._workspace.served(base_id).can_answer for base_id in self._loaded)
 
     def models(self) -> Sequence[Model]:
         experts = {version.name: version for version in self._live()}
