@@ -55,8 +55,8 @@ def suggest(workspace: Workspace, job: Job) -> Document:
 
 def latest(workspace: Workspace, project: str | None) -> list[Suggestion] | None:
     """What the newest search of the project found, as far as it is still kept; None before the first."""
-    jobs, asked = workspace.jobs.of(scope_of(project)), {("project",): project}
-    done = jobs.page(kind=SUGGEST, state=JobState.SUCCEEDED, holding=asked, limit=1)
+    jobs = workspace.jobs.of(scope_of(project))
+    done = jobs.page(kind=SUGGEST, state=JobState.SUCCEEDED, holding={("project",): project}, limit=1)
     if not done:
         return None
     result = done[0].result
