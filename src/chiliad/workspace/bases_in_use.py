@@ -36,8 +36,8 @@ class BasesInUse:
             served.close()
 
     def _open(self, base_id: str) -> ServedBase:
-        with self._opening:
+        base = self._store.pull(base_id) if base_id == DEFAULT_BASE else self._store.get(base_id)
+        with self._opening:  # not while one is fetched: others are opened meanwhile
             if base_id not in self._opened:
-                base = self._store.pull(base_id) if base_id == DEFAULT_BASE else self._store.get(base_id)
                 self._opened[base_id] = ServedBase(base, self._settings)
             return self._opened[base_id]
