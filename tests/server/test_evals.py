@@ -200,6 +200,27 @@ def test_an_eval_that_cannot_be_measured_here_is_refused(client, options, code, 
     assert (error.value.code, error.value.param) == (code, param)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_does_not_have_are_not_kept(client, http, number):
+    judge = {"type": "score_model", "name": "j", "model": "tiny", "input": [{"role": "user", "content": "x"}]}
+    alike = {"type": "text_similarity", "name": "s", "input": "a", "reference": "b", "evaluation_metric": "gleu"}
+    config = {"type": "custom", "item_schema": SCHEMA}
+    bodies = [
+        ("/v1/evals", {"data_source_config": config, "testing_criteria": [{**criterion, **figure}]})
+        for criterion, figure in (
+            (judge, {"range": [0, "N"]}),
+            (judge, {"pass_threshold": "N"}),
+            (alike, {"pass_threshold": "N"}),
+        )
+    ]
+    asked = sampled(CONTENT, type="responses", sampling_params={"temperature": "N"})
+    bodies.append((f"/v1/evals/{create(client).id}/runs", {"data_source": asked}))
+    for path, body in bodies:
+        text = json.dumps(body).replace('"N"', number)
+        reply = http.post(path, content=text, headers={"Content-Type": "application/json"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_value"), text
+
+
 @pytest.mark.parametrize(
     ("source", "error", "code"),
     [
