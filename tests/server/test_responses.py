@@ -126,6 +126,12 @@ def test_what_is_not_here_is_refused_by_name(client, fields, param):
     assert (error.value.code, error.value.param) == ("unsupported_feature", param)
 
 
+def test_a_format_without_its_schema_is_refused_in_this_routes_words(client):
+    with pytest.raises(openai.BadRequestError) as error:
+        respond(client, text={"format": {"type": "json_schema", "name": "x"}})
+    assert (error.value.code, error.value.param) == ("invalid_value", "text.format.schema")
+
+
 def test_a_stream_that_fails_tells_the_client(client):
     with pytest.raises(openai.APIError, match="truncated"):
         list(respond(client, model="broken", stream=True))
