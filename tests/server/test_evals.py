@@ -192,6 +192,17 @@ def test_a_waiting_run_is_cancelled_and_an_eval_goes_with_its_runs(client):
             "testing_criteria.1.type",
         ),
         ({"testing_criteria": []}, "invalid_value", "testing_criteria"),
+        (
+            {"testing_criteria": [EXACT, {**EXACT, "operation": "near"}]},
+            "invalid_value",
+            "testing_criteria.1.operation",
+        ),
+        (
+            {"testing_criteria": [{"type": "string_check", "name": "n"}]},
+            "missing_required_parameter",
+            "testing_criteria.0.input",
+        ),
+        ({"data_source_config": {"type": "custom"}}, "invalid_value", "data_source_config"),
     ],
 )
 def test_an_eval_that_cannot_be_measured_here_is_refused(client, options, code, param):
@@ -243,3 +254,8 @@ def test_a_run_that_cannot_be_done_is_refused(client, source, error, code):
     with pytest.raises(error) as caught:
         run(client, create(client), data_source=source)
     assert caught.value.code == code
+
+
+def test_a_bad_id_in_a_path_is_named_beside_a_good_body(http):
+    reply = http.post("/v1/evals/a!b", json={"name": "n"})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "eval_id")
