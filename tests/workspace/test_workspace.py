@@ -37,6 +37,17 @@ def expert(workspace, table):
     return workspace.train("tickets", table, base="tiny", options=QUICK)
 
 
+def test_rows_that_are_longer_than_the_base_has_positions_are_left_out(workspace, tmp_path):
+    """The tiny base has 512, fewer than engine.context_max."""
+    rows = [*ROWS, *((f"{n}: " + "where is the box " * 60, "status") for n in range(6))]
+    table = write_table(tmp_path / "long.csv", rows)
+    expert = workspace.train("tickets", table, base="tiny", options=QUICK)
+    assert expert.version.training["rows_too_long"] > 0
+    assert expert.version.training["rows"] + expert.version.training["rows_too_long"] == len(
+        workspace.own_dataset(expert).train
+    )
+
+
 def test_an_expert_answers_within_its_closed_set(workspace, expert):
     assert expert.ref.number == 1
     assert expert.refusal is None

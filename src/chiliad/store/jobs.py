@@ -106,6 +106,10 @@ class Jobs(Scoped):
             raise key_conflict(_job(row))
         return _job(row)
 
+    def submit_with(self, connection: Connection, kind: str, document: Mapping[str, Any]) -> Job:
+        """Queue a job in a transaction that is under way: it is there once that has ended well."""
+        return self._queued(connection, kind, document, None, new_job_id())
+
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
         with self._database.read() as connection:

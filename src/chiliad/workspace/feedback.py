@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chiliad.data import Amended
@@ -23,7 +25,7 @@ from chiliad.store import (
     Said,
     scope_of,
 )
-from chiliad.store.jobs import OPEN, new_job_id
+from chiliad.store.jobs import OPEN
 from chiliad.training import Method
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.jobs import CORRECT, TRAIN, to_document
@@ -151,7 +153,7 @@ class WorkspaceFeedback:
         Test rows stay what they are. The same decisions give the same dataset. Raises ExpertNotFound, and UnusableData
         if there is nothing to learn.
         """
-        assigned = self._assignment(name, project).corrections
+        assigned = self._assignment(name, self._corrections.learned(name, project=project)).corrections
         assert assigned is not None
         return assigned
 
@@ -161,12 +163,13 @@ class WorkspaceFeedback:
         A second time without a decision in between it is the same job, until that has ended. Raises ExpertNotFound,
         UnusableData.
         """
-        document, job_id = to_document(self._assignment(name, project)), new_job_id()
-        queued = self._waiting(name, project, CORRECT, document)
-        if queued is not None:
-            return queued
-        self._corrections.take(name, job_id, project=project)
-        return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
+        decided = self._corrections.learned(name, project=project)
+        document = to_document(self._assignment(name, decided))
+        queued = self._waiting(name, project, CORRECT, document) or self._queue(
+            name, decided, document, project=project
+        )
+        assert queued is not None, "no number of corrections was asked for"
+        return queued
 
     def prefer(self, name: str, *, project: str | None) -> Job:
         """Queue a training that continues from the live version, towards answers that people called good and away from
@@ -203,9 +206,8 @@ class WorkspaceFeedback:
         """What the newest such search found, as far as it is still kept; None before the first."""
         return latest(self._workspace, project)
 
-    def _assignment(self, name: str, project: str | None) -> Assignment:
+    def _assignment(self, name: str, decided: Sequence[KeptAnswer]) -> Assignment:
         live = self._workspace.expert(name)
-        decided = self._corrections.learned(name, project=project)
         if not decided:
             raise UnusableData(
                 f"Nobody has corrected or accepted an answer of {name} yet.", fix="Review some of its answers first."
@@ -224,13 +226,19 @@ class WorkspaceFeedback:
         if name is None or after is None or self._corrections.waiting(name, project=project) < after:
             return None
         try:
-            document, job_id = to_document(self._assignment(name, project)), new_job_id()
+            decided = self._corrections.learned(name, project=project)
+            document = to_document(self._assignment(name, decided))
+            return self._queue(name, decided, document, project=project, at_least=after)
         except ChiliadError as error:
             log.warning("%s is not retrained by its rule: %s", name, error)
             return None
-        if not self._corrections.take(name, job_id, project=project, at_least=after):
-            return None
-        return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
+
+    def _queue(
+        self, name: str, decided: Sequence[KeptAnswer], document: Document, *, project: str | None, at_least: int = 0
+    ) -> Job | None:
+        jobs = self._workspace.jobs.of(scope_of(project))
+        submit = partial(jobs.submit_with, kind=CORRECT, document=document)
+        return self._corrections.learn(name, decided, submit, project=project, at_least=at_least)
 
     def _latest(self, name: str, project: str | None, kind: str = CORRECT) -> Job | None:
         jobs = self._workspace.jobs.of(scope_of(project))
