@@ -136,6 +136,11 @@ class Engine:
         pool = self._core.pool
         return EngineMemory(self._runner.weight_bytes, self._runner.kv_bytes, pool.bytes_held + pool.bytes_idle)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether its thread is there: not after `close`, nor after a mistake that ended it. From any thread."""
+        return self._thread.is_alive()
+
     def compile(self, grammar: Grammar) -> None:
         """Understand a grammar ahead of requests with it, which may take a second. Raises BadRequest."""
         self._core.grammars.start(grammar)

@@ -137,7 +137,7 @@ class WorkspaceFeedback:
         gathered = {one.expert: one for one in self._corrections.gathered(project=project)}
         rules = self._corrections.rules(own_project)
         return [
-            Standing(gathered.get(name, Gathered(name, 0, 0, 0)), rules.get(name), self._latest(name))
+            Standing(gathered.get(name, Gathered(name, 0, 0, 0)), rules.get(name), self._latest(name, project))
             for name in sorted({*gathered, *rules})
         ]
 
@@ -145,7 +145,7 @@ class WorkspaceFeedback:
         """Raises ExpertNotFound."""
         self._workspace.registry.get(name)
         found = {one.gathered.expert: one for one in self.standings(project=project, own_project=own_project)}
-        return found.get(name) or Standing(Gathered(name, 0, 0, 0), None, self._latest(name))
+        return found.get(name) or Standing(Gathered(name, 0, 0, 0), None, self._latest(name, project))
 
     def freeze(self, name: str, *, project: str | None) -> Amended:
         """The dataset of an expert's next version: that of the live one, with all that was decided since.
@@ -165,7 +165,9 @@ class WorkspaceFeedback:
         """
         decided = self._corrections.learned(name, project=project)
         document = to_document(self._assignment(name, decided))
-        queued = self._waiting(name, CORRECT, document) or self._queue(name, decided, document, project=project)
+        queued = self._waiting(name, project, CORRECT, document) or self._queue(
+            name, decided, document, project=project
+        )
         assert queued is not None, "no number of corrections was asked for"
         return queued
 
@@ -189,7 +191,7 @@ class WorkspaceFeedback:
         )
         document = to_document(assigned)
         jobs = self._workspace.jobs.of(scope_of(project))
-        return self._waiting(name, TRAIN, document) or jobs.submit(TRAIN, document)
+        return self._waiting(name, project, TRAIN, document) or jobs.submit(TRAIN, document)
 
     def set_rule(self, name: str, *, project: str, after: int | None) -> None:
         """Retrain an expert by itself after so many corrections of a project; None ends that. Raises ExpertNotFound."""
@@ -238,12 +240,13 @@ class WorkspaceFeedback:
         submit = partial(jobs.submit_with, kind=CORRECT, document=document)
         return self._corrections.learn(name, decided, submit, project=project, at_least=at_least)
 
-    def _latest(self, name: str, kind: str = CORRECT) -> Job | None:
-        return next(iter(self._workspace.jobs.page(kind=kind, holding={("name",): name}, limit=1)), None)
+    def _latest(self, name: str, project: str | None, kind: str = CORRECT) -> Job | None:
+        jobs = self._workspace.jobs.of(scope_of(project))
+        return next(iter(jobs.page(kind=kind, holding={("name",): name}, limit=1)), None)
 
-    def _waiting(self, name: str, kind: str, document: Document) -> Job | None:
-        """The newest job of that kind, if it is not over and learns from the same dataset."""
-        queued = self._latest(name, kind)
+    def _waiting(self, name: str, project: str | None, kind: str, document: Document) -> Job | None:
+        """The project's newest job of that kind, if it is not over and learns from the same dataset."""
+        queued = self._latest(name, project, kind)
         if queued is None or queued.state not in OPEN or queued.document["dataset"] != document["dataset"]:
             return None
         return queued
