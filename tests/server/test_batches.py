@@ -1,6 +1,7 @@
 """`/v1/batches` as the openai client uses it: requests in a file, answers in another, done by the real worker."""
 
 import json
+import resource
 import subprocess
 import sys
 
@@ -161,6 +162,18 @@ def test_answers_survive_a_worker_that_is_killed_in_the_middle_of_one(tmp_path):
     again.add([{"custom_id": "c", "response": {"status_code": 400}, "error": None}])
     assert [json.loads(line)["custom_id"] for line in again.lines(failed=True)] == ["b", "c"]
     assert [json.loads(line)["custom_id"] for line in again.lines(failed=False)] == ["a"]
+
+
+def test_answers_are_never_written_again_when_a_batch_goes_on(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    Answers(path).add([{"custom_id": "a", "response": None, "error": {"code": "x"}}])
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limit[1]))  # as on a full disk, nothing more can be written
+    try:
+        assert Answers(path).done == {"a"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert Answers(path).done == {"a"}
 
 
 @pytest.mark.parametrize(

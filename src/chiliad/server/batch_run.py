@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +59,8 @@ class Answers:
         self.failed: set[str] = set()
         self._tokens: Counter[str] = Counter()
         whole = [line for line in self._raw() if line.endswith(b"\n")]
-        path.write_bytes(b"".join(whole))  # without what a killed worker wrote half
+        if path.exists():
+            os.truncate(path, sum(map(len, whole)))  # without what a killed worker wrote half
         self._note(map(json.loads, whole))
 
     def add(self, answers: Sequence[Document]) -> None:
