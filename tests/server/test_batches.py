@@ -8,7 +8,8 @@ import sys
 import openai
 import pytest
 
-from chiliad.server.batch_run import Answers, do_batch
+from chiliad.server.batch_answers import Answers
+from chiliad.server.batch_run import do_batch
 from chiliad.store import GroupBy, JobState, Role, Wish
 from chiliad.workspace import SilentReporter, Workspace
 from chiliad.workspace.worker import Stopped
@@ -112,14 +113,17 @@ def test_the_worker_of_the_command_line_does_batches(client, settings):
 
 
 class Impatient(SilentReporter):
-    """Cancels at the second look."""
+    """Wishes something at the second look."""
 
     looks = 0
+
+    def __init__(self, wish=Wish.CANCEL):
+        self.wish = wish
 
     def stage(self, doing, done, total):
         self.looks += 1
         if self.looks == 2:
-            raise Stopped(Wish.CANCEL)
+            raise Stopped(self.wish)
 
 
 def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings):
@@ -133,6 +137,41 @@ def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings
     cancelled = client.batches.retrieve(batch.id)
     assert cancelled.status == "cancelled"
     assert 0 < len(lines(client, cancelled.output_file_id)) < 40
+
+
+def paused(jobs, job):
+    jobs.stop(job.id, "w", Wish.PAUSE)
+
+
+def laid_down(jobs, job):
+    jobs.stop(job.id, "w", None)
+
+
+def died(jobs, job):
+    jobs.cancel(job.id)
+    jobs.keep(job.id, "w", lease_s=-1)
+    assert jobs.lease("other") is None
+
+
+def failed(jobs, job):
+    jobs.fail(job.id, "w", {"cause": "The key is revoked.", "fix": "Make another.", "code": "key_not_found"})
+
+
+@pytest.mark.parametrize("left", [paused, laid_down, died, failed])
+def test_a_batch_that_ends_while_no_worker_has_it_keeps_its_answers(client, settings, left):
+    batch = create(client, [request(f"r{n}") for n in range(40)])
+    with Workspace.open(settings, reporter=Impatient(Wish.PAUSE)) as workspace:
+        job = workspace.jobs.lease("w")
+        with pytest.raises(Stopped):
+            do_batch(workspace, job)
+        left(workspace.jobs, job)
+    if left is not failed:
+        client.batches.cancel(batch.id)
+    ended = client.batches.retrieve(batch.id)
+    assert ended.status == ("failed" if left is failed else "cancelled")
+    assert 0 < len(lines(client, ended.output_file_id)) < 40
+    client.files.delete(ended.output_file_id)
+    assert client.batches.retrieve(batch.id).output_file_id is None, "it does not come back"
 
 
 def test_what_is_not_answered_in_time_expires(client, settings):
