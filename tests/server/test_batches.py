@@ -8,7 +8,7 @@ import sys
 import openai
 import pytest
 
-from chiliad.server.batch_answers import Answers
+from chiliad.server.batch_answers import ANSWERS_FILE, Answers, folder_of
 from chiliad.server.batch_run import do_batch
 from chiliad.store import GroupBy, JobState, Role, Wish
 from chiliad.workspace import SilentReporter, Workspace
@@ -85,7 +85,8 @@ def test_a_batch_is_billed_to_the_key_that_submitted_it(settings):
             done, late = create(client, [request("a"), request("b")]), create(client, [request("c")])
             with Workspace.open(settings) as workspace:
                 job = workspace.jobs.lease("w")
-                workspace.jobs.succeed(job.id, "w", do_batch(workspace, job))
+                with do_batch(workspace, job) as result:
+                    workspace.jobs.succeed(job.id, "w", result)
             assert client.batches.retrieve(done.id).request_counts.completed == 2
         sums = served.accounts.ledger.sums(GroupBy.KEY)
         assert [(total.of, total.answers) for total in sums] == [(made.key.id, 2)]
@@ -131,12 +132,33 @@ def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings
     with Workspace.open(settings, reporter=Impatient()) as workspace:
         job = workspace.jobs.lease("w")
         assert client.batches.cancel(batch.id).status == "cancelling"
-        with pytest.raises(Stopped):
-            do_batch(workspace, job)
+        with pytest.raises(Stopped), do_batch(workspace, job):
+            pass
         workspace.jobs.stop(job.id, "w", Wish.CANCEL)
     cancelled = client.batches.retrieve(batch.id)
     assert cancelled.status == "cancelled"
     assert 0 < len(lines(client, cancelled.output_file_id)) < 40
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_batch_whose_end_was_not_recorded_is_not_asked_again(client, settings, in_time):
+    create(client, [request("a"), request("b")])
+    with Workspace.open(settings) as workspace:
+        job = workspace.jobs.lease("w")
+        clock = (lambda: 0.0) if in_time else (lambda: job.document["expires_s"])
+        with pytest.raises(Killed), do_batch(workspace, job, clock) as first:
+            raise Killed
+        kept = Answers(folder_of(workspace, job) / ANSWERS_FILE).done
+        with do_batch(workspace, job, clock) as again:
+            workspace.jobs.succeed(job.id, "w", again)
+        assert kept == {"a", "b"}
+        assert again == first
+        assert again["expired"] is not in_time
+        assert not folder_of(workspace, job).exists()
 
 
 def paused(jobs, job):
@@ -162,8 +184,8 @@ def test_a_batch_that_ends_while_no_worker_has_it_keeps_its_answers(client, sett
     batch = create(client, [request(f"r{n}") for n in range(40)])
     with Workspace.open(settings, reporter=Impatient(Wish.PAUSE)) as workspace:
         job = workspace.jobs.lease("w")
-        with pytest.raises(Stopped):
-            do_batch(workspace, job)
+        with pytest.raises(Stopped), do_batch(workspace, job):
+            pass
         left(workspace.jobs, job)
     if left is not failed:
         client.batches.cancel(batch.id)
@@ -178,9 +200,9 @@ def test_what_is_not_answered_in_time_expires(client, settings):
     batch = create(client, [request("a"), request("b")])
     with Workspace.open(settings) as workspace:
         job = workspace.jobs.lease("w")
-        result = do_batch(workspace, job, clock=lambda: job.document["expires_s"])
-        assert (result["total"], result["completed"], result["failed"], result["expired"]) == (2, 0, 2, True)
-        workspace.jobs.succeed(job.id, "w", result)
+        with do_batch(workspace, job, clock=lambda: job.document["expires_s"]) as result:
+            assert (result["total"], result["completed"], result["failed"], result["expired"]) == (2, 0, 2, True)
+            workspace.jobs.succeed(job.id, "w", result)
         assert workspace.jobs.get(job.id).state is JobState.SUCCEEDED
     expired = client.batches.retrieve(batch.id)
     assert expired.status == "expired"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Thread
 
@@ -23,10 +24,10 @@ LONG = TrainOptions(rank=2, epochs=40, baselines=False)
 WORK = (sys.executable, "-m", "chiliad", "worker", "--until-idle")
 
 
-def work_until_done(workspace, job):
+def work_until_done(workspace, job, **options):
     """What a worker does that is started again and again."""
     while workspace.jobs.get(job.id).state in (JobState.QUEUED, JobState.RUNNING):
-        Worker(workspace, workspace.jobs).run(until_idle=True)
+        Worker(workspace, workspace.jobs, **options).run(until_idle=True)
     return workspace.jobs.get(job.id)
 
 
@@ -121,6 +122,21 @@ def test_a_worker_killed_in_the_middle_costs_nothing(settings, workspace, table,
     assert [v.adapter_hash for v in workspace.registry.versions("tickets")] == [wanted]
 
 
+def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, table, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    job = workspace.jobs.train("tickets", table, base="tiny", options=QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace.jobs, "succeed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Worker(workspace, workspace.jobs).run(until_idle=True)
+    assert workspace.jobs.get(job.id).state is JobState.QUEUED
+    assert work_until_done(workspace, job).result["expert"] == "tickets@1"
+    assert len(workspace.registry.versions("tickets")) == 1
+    assert not checkpoints(workspace)
+
+
 def test_a_worker_that_is_told_to_stop_lays_its_job_down(settings, workspace, table):
     job = workspace.jobs.train("tickets", table, base="tiny", options=LONG)
     with worker(settings) as process:
@@ -172,10 +188,11 @@ def test_the_work_leaves_the_processors_to_others_and_what_locks_the_database_do
         seen["telling"] = os.sched_getscheduler(0)
         tell(*arguments)
 
+    @contextmanager
     def look(workspace, job):
         seen["working"] = os.sched_getscheduler(0)
         workspace.reporter.stage("looking", 1, 2)
-        return {}
+        yield {}
 
     def work():  # a thread of its own, which cannot step forward again
         front = step_back()

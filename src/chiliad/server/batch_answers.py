@@ -20,6 +20,7 @@ from chiliad.store.files import folder_lock, remove_folder
 from chiliad.workspace import Workspace
 
 ANSWERS_FILE = "answers.jsonl"
+EXPIRED = {"code": "batch_expired", "message": "The batch expired before this request was answered."}
 
 
 def folder_of(workspace: Workspace, job: Job) -> Path:
@@ -51,12 +52,13 @@ def write_files(workspace: Workspace, job: Job, answers: Answers) -> None:
 
 
 class Answers:
-    """What has been answered so far, one line each in a file."""
+    """What has been answered so far, one line each in a file. expired: whether something was not answered in time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.done: set[str] = set()
         self.failed: set[str] = set()
+        self.expired = False
         self._tokens: Counter[str] = Counter()
         whole = [line for line in self._raw() if line.endswith(b"\n")]
         if path.exists():
@@ -79,6 +81,7 @@ class Answers:
     def _note(self, answers: Any) -> None:
         for answer in answers:
             self.done.add(answer["custom_id"])
+            self.expired = self.expired or answer["error"] == EXPIRED
             if answer["error"] is not None or answer["response"]["status_code"] != 200:
                 self.failed.add(answer["custom_id"])
             else:

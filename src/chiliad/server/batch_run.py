@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from itertools import takewhile
 from uuid import uuid4
 
-from chiliad.server.batch_answers import ANSWERS_FILE, Answers, folder_of, write_files
+from chiliad.server.batch_answers import ANSWERS_FILE, EXPIRED, Answers, folder_of, write_files
 from chiliad.server.batch_lines import lines_of
 from chiliad.server.inside import Inside, some_at_once
 from chiliad.server.wire.batches import Line
@@ -19,14 +19,15 @@ from chiliad.workspace import Workspace
 from chiliad.workspace.worker import Stopped
 
 
-def do_batch(workspace: Workspace, job: Job, clock: Callable[[], float] = time.time) -> Document:
+@contextmanager
+def do_batch(workspace: Workspace, job: Job, clock: Callable[[], float] = time.time) -> Iterator[Document]:
     """Answer what is not answered yet, until the batch expires. One that is cancelled still writes its files."""
     lines = lines_of(workspace.files, job.document["input_file"], job.document["endpoint"])
     folder = folder_of(workspace, job)
     with folder_lock(folder, wait=False):
         answers = Answers(folder / ANSWERS_FILE)
         try:
-            expired = asyncio.run(_do(workspace, job, lines, answers, clock))
+            asyncio.run(_do(workspace, job, lines, answers, clock))
         except Stopped as stopped:
             if stopped.wish is Wish.CANCEL:
                 write_files(workspace, job, answers)
@@ -34,16 +35,15 @@ def do_batch(workspace: Workspace, job: Job, clock: Callable[[], float] = time.t
         finally:
             workspace.rest()
         write_files(workspace, job, answers)
+        failed = len(answers.failed)
+        counts = {"total": len(lines), "completed": len(answers.done) - failed, "failed": failed}
+        yield {**counts, "usage": answers.usage, "expired": answers.expired}
     remove_folder(folder)
-    failed = len(answers.failed)
-    counts = {"total": len(lines), "completed": len(answers.done) - failed, "failed": failed}
-    return {**counts, "usage": answers.usage, "expired": expired}
 
 
 async def _do(
     workspace: Workspace, job: Job, lines: Sequence[Line], answers: Answers, clock: Callable[[], float]
-) -> bool:
-    """Whether it expired before everything was answered."""
+) -> None:
     left = [line for line in lines if line.custom_id not in answers.done]
     in_time = takewhile(lambda _: clock() < job.document["expires_s"], left)
     with workspace.reporter as reporter:
@@ -56,11 +56,7 @@ async def _do(
                 answers.add(some)
                 reporter.stage("requests", len(answers.done), len(lines))
     late = [line for line in left if line.custom_id not in answers.done]
-    answers.add([_answered(line, error=_EXPIRED) for line in late])
-    return bool(late)
-
-
-_EXPIRED = {"code": "batch_expired", "message": "The batch expired before this request was answered."}
+    answers.add([_answered(line, error=EXPIRED) for line in late])
 
 
 async def _answer(inside: Inside, line: Line) -> Document:

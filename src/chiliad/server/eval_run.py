@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -24,7 +24,8 @@ _CRITERIA: TypeAdapter[list[Criterion]] = TypeAdapter(list[Criterion])
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 
 
-def do_eval_run(workspace: Workspace, job: Job) -> Document:
+@contextmanager
+def do_eval_run(workspace: Workspace, job: Job) -> Iterator[Document]:
     """Answer and grade what is not done yet; the whole result."""
     source = _SOURCE.validate_python(job.document["data_source"])
     criteria = _CRITERIA.validate_python(job.document["testing_criteria"])
@@ -34,7 +35,7 @@ def do_eval_run(workspace: Workspace, job: Job) -> Document:
     finally:
         workspace.rest()
     items = workspace.evals.items(job.id, limit=None)
-    return {"criteria": _by_criterion(criteria, items), "usage": _usage(items, isinstance(source, Sampled))}
+    yield {"criteria": _by_criterion(criteria, items), "usage": _usage(items, isinstance(source, Sampled))}
 
 
 async def _do(

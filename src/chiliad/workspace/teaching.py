@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,22 @@ class Taught:
     outcome: Expert | ChiliadError
 
 
+@contextmanager
+def taught(workspace: Workspace, assignment: Assignment) -> Iterator[Expert]:
+    """Train, evaluate and gate one expert. What would repeat the end of it stays on disk unless the block ends well.
+
+    Raises what `Teaching` raises, and the reason why there is no version.
+    """
+    with workspace.reporter as reporter:
+        teaching = Teaching(workspace, assignment.base, assignment.base_precision, reporter)
+        with closing(teaching.ended([assignment])) as ended:
+            outcome = next(ended).outcome
+            if isinstance(outcome, ChiliadError):
+                raise outcome
+            yield outcome
+            next(ended, None)
+
+
 @dataclass(frozen=True)
 class _Pupil:
     """An expert in training. held: the lock of its run's folder, so that two commands never share a checkpoint."""
@@ -58,7 +74,7 @@ class Teaching:
         self._pupils: dict[str, _Pupil] = {}
         self._refused: list[Taught] = []
 
-    def ended(self, assignments: Iterable[Assignment]) -> Iterator[Taught]:
+    def ended(self, assignments: Iterable[Assignment]) -> Generator[Taught]:
         """Yield each assignment as it ends; the next one is asked for when there is room.
 
         Until the next is asked for, what would repeat the end of the last one stays on disk: what is noted by then is

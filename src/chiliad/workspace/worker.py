@@ -8,14 +8,14 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from chiliad.errors import ChiliadError, StoreError
-from chiliad.store import Document, Job, Jobs, LeaseLost, Wish
+from chiliad.store import Job, Jobs, LeaseLost, Wish
 from chiliad.store.jobs import LEASE_S
 from chiliad.workspace.job_kinds import KINDS, Kinds, carry_out
 
@@ -62,7 +62,7 @@ class Worker:
     def _work(self, job: Job) -> None:
         with suppress(LeaseLost):
             try:
-                result = self._carried_out(job)
+                self._carry_out(job)
             except Stopped as stopped:
                 self._jobs.stop(job.id, self.name, stopped.wish)
             except ChiliadError as error:
@@ -74,13 +74,13 @@ class Worker:
             except BaseException:
                 self._jobs.stop(job.id, self.name, None)
                 raise
-            else:
-                self._jobs.succeed(job.id, self.name, result)
 
-    def _carried_out(self, job: Job) -> Document:
-        with Hold(self._jobs, job, self.name, self._lease_s, self._front) as hold:
-            self._workspace.report_to(JobReporter(hold))
-            return carry_out(self._workspace, job, self._kinds)
+    def _carry_out(self, job: Job) -> None:
+        with ExitStack() as done:
+            with Hold(self._jobs, job, self.name, self._lease_s, self._front) as hold:
+                self._workspace.report_to(JobReporter(hold))
+                result = done.enter_context(carry_out(self._workspace, job, self._kinds))
+            self._jobs.succeed(job.id, self.name, result)
 
 
 class Hold:
