@@ -16,7 +16,7 @@ from chiliad.errors import StoreError
 from chiliad.server.batch_lines import output_ids
 from chiliad.server.wire.responses import ResponsesUsage, responses_usage
 from chiliad.store import Document, Job, Purpose, scope_of
-from chiliad.store.files import folder_lock, remove_folder
+from chiliad.store.files import explain_disk_errors, folder_lock, remove_folder
 from chiliad.workspace import Workspace
 
 ANSWERS_FILE = "answers.jsonl"
@@ -66,7 +66,7 @@ class Answers:
         self._note(map(json.loads, whole))
 
     def add(self, answers: Sequence[Document]) -> None:
-        with self._path.open("ab") as file:
+        with explain_disk_errors(self._path), self._path.open("ab") as file:
             file.writelines(json.dumps(answer, ensure_ascii=False).encode() + b"\n" for answer in answers)
         self._note(answers)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from chiliad.adapters import AdapterKind
 from chiliad.config import Precision
-from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
+from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, InUse, StoreError, TrainingError
 from chiliad.ledger import MachinePrice
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
@@ -95,7 +95,9 @@ class Teaching:
         for assignment in assignments:
             try:
                 yield self._begin(assignment)
-            except BaseModelError:
+            except InUse as error:
+                self._refused.append(Taught(assignment, error))
+            except (StoreError, BaseModelError):
                 raise
             except ChiliadError as error:
                 self._refused.append(Taught(assignment, error))
