@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chiliad.errors import StoreError
+from chiliad.registry.runs import batch_run
 from chiliad.server.batch_lines import output_ids
 from chiliad.server.wire.responses import ResponsesUsage, responses_usage
 from chiliad.store import Document, Job, Purpose, scope_of
@@ -25,7 +26,7 @@ EXPIRED = {"code": "batch_expired", "message": "The batch expired before this re
 
 def folder_of(workspace: Workspace, job: Job) -> Path:
     """Where a batch's answers are until its files are written."""
-    return workspace.folder / "runs" / f"batch-{job.id}"
+    return batch_run(workspace.folder, job.id)
 
 
 def settle(workspace: Workspace, job: Job) -> None:

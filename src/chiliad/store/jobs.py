@@ -143,10 +143,10 @@ class Jobs(Scoped):
             query = page(query, jobs, after=last, limit=limit, newest_first=newest_first)
             return [_job(row) for row in connection.execute(query)]
 
-    def open_documents(self) -> list[Mapping[str, Any]]:
-        """What is still to be done, of every job that has not ended."""
+    def still_open(self) -> list[Job]:
+        """Every job that has not ended."""
         with self._database.read() as connection:
-            return list(connection.scalars(select(jobs.c.document).where(jobs.c.state.in_(OPEN))))
+            return [_job(row) for row in connection.execute(select(jobs).where(jobs.c.state.in_(OPEN)))]
 
     def events(self, job_id: str, *, after: int = 0, limit: int = PAGE_MAX) -> list[JobEvent]:
         """What happened after event number `after`, oldest first. Raises JobNotFound."""

@@ -14,6 +14,7 @@ from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, InUse, 
 from chiliad.ledger import MachinePrice
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
+from chiliad.registry.runs import training_run
 from chiliad.store.files import folder_lock
 from chiliad.training import Course, FitResult, Recipe, Trainer, fit_many
 from chiliad.training.run import CHECKPOINT_FILE
@@ -107,7 +108,7 @@ class Teaching:
             self._reporter.stage("small embedder", 0, 0)
             _ = self._workspace.embedder  # fetched before the long work: without it there is no card
         with ExitStack() as held:
-            run = self._workspace.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
+            run = training_run(self._workspace.folder, assignment.name, assignment.dataset.hash)
             held.enter_context(folder_lock(run, wait=False))
             assert assignment.base_precision is self._precision
             served, amended, parent = self._served, assignment.corrections, assignment.parent
