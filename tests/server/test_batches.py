@@ -8,9 +8,10 @@ import sys
 import openai
 import pytest
 
+from chiliad.errors import StoreError
 from chiliad.server.batch_answers import ANSWERS_FILE, Answers, folder_of
 from chiliad.server.batch_run import do_batch
-from chiliad.store import GroupBy, JobState, Role, Wish
+from chiliad.store import GroupBy, JobState, Limits, Role, Wish
 from chiliad.workspace import SilentReporter, Workspace
 from chiliad.workspace.worker import Stopped
 from tests.server.platform import json_lines, serving, with_hosted_names, work
@@ -138,6 +139,25 @@ def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings
     cancelled = client.batches.retrieve(batch.id)
     assert cancelled.status == "cancelled"
     assert 0 < len(lines(client, cancelled.output_file_id)) < 40
+
+
+def test_a_database_that_is_away_is_nobodys_answer(settings, monkeypatch):
+    def away(*_, **__):
+        raise StoreError("The database is away.", fix="Wait.")
+
+    with serving(settings) as served, Workspace.open(settings) as workspace:
+        made = served.accounts.keys.create("night", role=Role.MEMBER, limits=Limits(spend_per_month=50.0))
+        with served.openai(api_key=made.secret) as client:
+            batch = create(client, [request(f"r{n}") for n in range(40)])
+            job = workspace.jobs.lease("w")
+            with monkeypatch.context() as patch:
+                patch.setattr(workspace.accounts.budgets, "reserve", away)
+                with pytest.raises(StoreError, match="is away"), do_batch(workspace, job):
+                    pass
+            with do_batch(workspace, job) as result:
+                workspace.jobs.succeed(job.id, "w", result)
+            done = client.batches.retrieve(batch.id)
+    assert (done.request_counts.completed, done.error_file_id) == (40, None)
 
 
 class Killed(BaseException):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from chiliad.errors import ChiliadError
+from chiliad.errors import ChiliadError, StoreError
 from chiliad.evals.item_template import look_up
 from chiliad.server.eval_rows import rows_of
 from chiliad.server.grading import Grader, messages, sampled
@@ -58,7 +58,7 @@ async def _do(
 async def _item(
     inside: Inside, grader: Grader, source: Source, criteria: Sequence[Criterion], number: int, row: Row
 ) -> tuple[int, ItemStatus, Document]:
-    """One row answered and graded; what goes wrong with it is told in it, and the run goes on."""
+    """One row answered and graded; what goes wrong with it is told in it, and the run goes on. Raises StoreError."""
     sample: Mapping[str, Any] = row.sample or {}
     grades: list[dict[str, Any]] = []
     try:
@@ -67,6 +67,8 @@ async def _item(
         values = {"item": row.item, "sample": sample}
         for criterion in criteria:
             grades.append((await grader.grade(criterion, values)).to_json())
+    except StoreError:
+        raise
     except ChiliadError as error:
         told = {"code": error.code, "message": str(error)}
         return number, ItemStatus.ERRORED, {"item": row.item, "sample": {**sample, "error": told}, "results": grades}
