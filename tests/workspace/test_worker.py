@@ -20,7 +20,7 @@ from chiliad.store.jobs import ATTEMPTS_MAX
 from chiliad.workspace import TrainOptions, Workspace
 from chiliad.workspace.worker import Worker
 from chiliad.workspace.worker_process import WorkerProcess
-from tests.tiny import QUICK, environment, write_table
+from tests.tiny import QUICK, ROWS, environment, write_table
 
 LONG = TrainOptions(rank=2, epochs=40, baselines=False)
 WORK = (sys.executable, "-m", "chiliad", "worker", "--until-idle")
@@ -125,7 +125,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(settings, workspace, table,
     assert [v.adapter_hash for v in workspace.registry.versions("tickets")] == [wanted]
 
 
-def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, table, monkeypatch):
+def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, table, tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
@@ -135,8 +135,11 @@ def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, tabl
         with pytest.raises(KeyboardInterrupt):
             Worker(workspace, workspace.jobs).run(until_idle=True)
     assert workspace.jobs.get(job.id).state is JobState.QUEUED
+    workspace.train("tickets", write_table(tmp_path / "more.csv", rows=ROWS[1:]), base="tiny", options=QUICK)
+    workspace.promote("tickets@2", force=True)
     assert work_until_done(workspace, job).result["expert"] == "tickets@1"
-    assert len(workspace.registry.versions("tickets")) == 1
+    assert [version.number for version in workspace.registry.versions("tickets")] == [1, 2]
+    assert workspace.registry.get("tickets").number == 2, "what became live meanwhile stays"
     assert not checkpoints(workspace)
 
 
