@@ -126,7 +126,7 @@ def test_what_a_job_goes_on_with_stays_until_it_has_ended(registry, workspace, f
     train = jobs.submit("train", {"name": "orders", "dataset": HASH["a"], "parent": "tickets@1"})
     grade = jobs.submit("eval_run", {"data_source": {"model": "tickets@2", "rows": [{"n": 1}]}})
     batch = jobs.submit("batch", {})
-    runs = [f"batch-{batch.id}", f"orders-{HASH['a'][:12]}"]
+    runs = [f"batch-{batch.id}", f"orders-{HASH['a'][:12]}-12345678"]
     for run in runs:
         stop(workspace, run, age=timedelta(days=30))
     jobs.pause(train.id)
@@ -140,7 +140,7 @@ def test_what_a_job_goes_on_with_stays_until_it_has_ended(registry, workspace, f
 
 def test_what_a_job_wants_that_came_after_the_look_stays(registry, workspace, found):
     dataset, unused = freeze(workspace, "a"), freeze(workspace, "b")
-    run = stop(workspace, f"orders-{dataset.name}", age=timedelta(days=30))
+    run = stop(workspace, f"orders-{dataset.name}-12345678", age=timedelta(days=30))
     for seed in range(2):
         add(registry, "tickets", seed=seed)
     garbage = found()

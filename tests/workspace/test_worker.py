@@ -14,13 +14,14 @@ import pytest
 from chiliad.cli.worker import step_back
 from chiliad.config import WorkerSettings
 from chiliad.errors import FileMissing, JobConflict, StoreError, UnusableData
+from chiliad.registry.runs import training_run
 from chiliad.store import Jobs, JobState
 from chiliad.store.files import folder_lock
 from chiliad.store.jobs import ATTEMPTS_MAX
 from chiliad.workspace import TrainOptions, Workspace
 from chiliad.workspace.worker import Worker
 from chiliad.workspace.worker_process import WorkerProcess
-from tests.tiny import QUICK, ROWS, environment, write_table
+from tests.tiny import QUICK, environment, write_table
 
 LONG = TrainOptions(rank=2, epochs=40, baselines=False)
 WORK = (sys.executable, "-m", "chiliad", "worker", "--until-idle")
@@ -125,7 +126,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(settings, workspace, table,
     assert [v.adapter_hash for v in workspace.registry.versions("tickets")] == [wanted]
 
 
-def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, table, tmp_path, monkeypatch):
+def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, table, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
@@ -135,7 +136,7 @@ def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, tabl
         with pytest.raises(KeyboardInterrupt):
             Worker(workspace, workspace.jobs).run(until_idle=True)
     assert workspace.jobs.get(job.id).state is JobState.QUEUED
-    workspace.train("tickets", write_table(tmp_path / "more.csv", rows=ROWS[1:]), base="tiny", options=QUICK)
+    workspace.train("tickets", table, base="tiny", options=replace(QUICK, seed=4))
     workspace.promote("tickets@2", force=True)
     assert work_until_done(workspace, job).result["expert"] == "tickets@1"
     assert [version.number for version in workspace.registry.versions("tickets")] == [1, 2]
@@ -180,7 +181,8 @@ def test_a_trouble_that_stays_fails_with_its_own_words(workspace):
 
 def test_a_training_that_another_process_is_at_waits_for_it(workspace, table):
     job = workspace.jobs.train("tickets", table, base="tiny", options=QUICK)
-    run = workspace.folder / "runs" / f"tickets-{workspace.jobs.get(job.id).document['dataset'][:12]}"
+    assignment = workspace.assign("tickets", table, base="tiny", options=QUICK)
+    run = training_run(workspace.folder, "tickets", assignment.dataset.hash, assignment.settings_hash[:8])
     with folder_lock(run):
         Worker(workspace, workspace.jobs, lease_s=0.5).run(until_idle=True)
     assert workspace.jobs.get(job.id).state is JobState.RUNNING

@@ -90,21 +90,23 @@ def collect(registry: Registry, garbage: Garbage, *, now: datetime) -> None:
 
 @dataclass(frozen=True)
 class _Claims:
-    """What jobs that have not ended go on with. names: every text of what they are to do, versions among them."""
+    """What jobs that have not ended go on with. names: every text of what they are to do, versions among them; runs: what
+    the names of theirs begin with."""
 
     names: frozenset[str]
     datasets: frozenset[str]
-    runs: frozenset[Path]
+    runs: tuple[str, ...]
 
     @classmethod
     def of(cls, registry: Registry) -> Self:
         jobs, folder = Jobs(registry.database).still_open(), registry.workspace
         trained = [(job.document.get("name", ""), job.document["dataset"]) for job in jobs if "dataset" in job.document]
         batches = (batch_run(folder, job.id) for job in jobs)
+        trainings = (training_run(folder, name, dataset, settings="") for name, dataset in trained)
         return cls(
             names=frozenset(text for job in jobs for text in _texts(job.document)),
             datasets=frozenset(dataset for _, dataset in trained),
-            runs=frozenset([*batches, *(training_run(folder, name, dataset) for name, dataset in trained)]),
+            runs=tuple(run.name for run in (*batches, *trainings)),
         )
 
 
@@ -160,7 +162,7 @@ def _is_abandoned(run: Path, written: frozenset[str], claims: _Claims, now: date
 
 def _is_left(run: Path, written: frozenset[str], claims: _Claims, now: datetime) -> bool:
     """Nobody will continue this run, which no other process works on at this moment."""
-    if run in claims.runs:
+    if run.name.startswith(claims.runs):
         return False
     files = _files(run)
     finished = all(_identity(path) in written for path in files)

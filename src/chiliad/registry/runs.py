@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def training_run(workspace: Path, name: str, dataset_hash: str) -> Path:
-    """The checkpoint of an expert's training on a dataset."""
-    return workspace / "runs" / f"{name}-{dataset_hash[:12]}"
+def training_run(workspace: Path, name: str, dataset_hash: str, settings: str) -> Path:
+    """The checkpoint of an expert's training on a dataset; `settings` tells it from those with other settings."""
+    return workspace / "runs" / f"{name}-{dataset_hash[:12]}-{settings}"
 
 
 def batch_run(workspace: Path, job_id: str) -> Path:

@@ -108,7 +108,8 @@ class Teaching:
             self._reporter.stage("small embedder", 0, 0)
             _ = self._workspace.embedder  # fetched before the long work: without it there is no card
         with ExitStack() as held:
-            run = training_run(self._workspace.folder, assignment.name, assignment.dataset.hash)
+            dataset_hash, settings = assignment.dataset.hash, assignment.settings_hash[:8]
+            run = training_run(self._workspace.folder, assignment.name, dataset_hash, settings)
             held.enter_context(folder_lock(run, wait=False))
             assert assignment.base_precision is self._precision
             served, amended, parent = self._served, assignment.corrections, assignment.parent
