@@ -171,11 +171,14 @@ for stage in stages:
     stage.__enter__()
 os.kill(os.getpid(), 9)
 """
-    places = [workspace / "experts" / "tickets" / "7", workspace / "datasets" / "abc", workspace / "runs" / "x"]
+    places = [
+        workspace / "experts" / "tickets" / "7",
+        *(workspace / one / "x" for one in ("datasets", "databases", "runs")),
+    ]
     subprocess.run([sys.executable, "-c", code, *map(str, places)], timeout=120, check=False)
     with staged_folder(workspace / "experts" / "tickets" / "8") as writing:
         garbage = found()
-        assert sorted(stage.parent.name for stage in garbage.stages) == ["datasets", "runs", "tickets"]
+        assert sorted(stage.parent.name for stage in garbage.stages) == ["databases", "datasets", "runs", "tickets"]
         collect(registry, garbage, now=NOW)
         assert writing.is_dir()
     assert [path.name for path in workspace.rglob(".staging-*")] == []

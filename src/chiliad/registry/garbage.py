@@ -193,6 +193,7 @@ def _written_folders(workspace: Path) -> list[Path]:
         *experts,
         *versions,
         workspace / "datasets",
+        workspace / "databases",
         workspace / "basis",
         workspace / "runs",
         *runs,
