@@ -11,6 +11,7 @@ ChiliadError
 │   └── FileRefused        an upload that is too large or has a name that no file may have
 ├── BaseModelError
 │   ├── BaseNotFound
+│   ├── BaseNotLoaded      here, and not in memory yet
 │   ├── BrokenBase         truncated, unsupported or tampered base model file
 │   └── LicenceNotAccepted terms that somebody has to agree to first
 ├── AdapterError
@@ -108,6 +109,16 @@ class BaseModelError(ChiliadError):
 
 class BaseNotFound(BaseModelError):
     code = "base_not_found"
+
+
+class BaseNotLoaded(BaseModelError):
+    """Whoever gets this can load the base `base_id`, and ask again."""
+
+    code = "base_not_loaded"
+
+    def __init__(self, base_id: str) -> None:
+        super().__init__(f"The base model {base_id} is not in memory yet.", fix="Ask again in a moment.")
+        self.base_id = base_id
 
 
 class BrokenBase(BaseModelError):

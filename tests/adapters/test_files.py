@@ -140,7 +140,16 @@ def test_damaged_tensors_are_refused(saved, change, message):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("peft_type", "PREFIX_TUNING"), ("use_dora", True), ("modules_to_save", ["lm_head"]), ("r", None)],
+    [
+        ("peft_type", "PREFIX_TUNING"),
+        ("use_dora", True),
+        ("modules_to_save", ["lm_head"]),
+        ("r", None),
+        ("init_lora_weights", "pissa_niter_4"),
+        ("init_lora_weights", "OLoRA"),
+        ("alora_invocation_tokens", [5, 6]),
+        ("layer_replication", [[0, 2], [1, 2]]),
+    ],
 )
 def test_settings_that_cannot_be_served_are_refused(saved, field, value):
     path = saved / "adapter_config.json"

@@ -49,6 +49,18 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(chiliad, table, li
     chiliad("train", "Bad Name", "--data", table, *FAST, "--dry-run").refused("cannot be the name")
 
 
+def test_a_dry_run_says_what_continuing_from_a_version_takes_from_it(chiliad, table, tmp_path):
+    first = ("--base", "tiny", "--rank", "3", "--base-precision", "int4", "--epochs", "1", "--no-baselines")
+    assert chiliad("train", "first", "--data", table, *first).code == 0
+    rows = [(f"{text} please", label) for text, label in ROWS]
+    more = ("--data", write_table(tmp_path / "more.csv", rows), "--from", "first@1", "--no-baselines")
+    planned = chiliad("train", "next", *more, "--dry-run")
+    assert "lora of rank 3, at most 3 epochs" in planned.out, planned.err
+    assert "base in int4" in planned.out
+    trained = json.loads(chiliad("train", "next", *more, "--json").out)["training"]
+    assert (trained["rank"], trained["epochs"], trained["base_precision"]) == (3, 3, "int4")
+
+
 def test_the_base_may_be_kept_in_codes(chiliad, table):
     planned = chiliad("train", "new", "--data", table, *FAST, "--base-precision", "int4", "--dry-run")
     assert "base in int4" in planned.out, planned.err

@@ -74,7 +74,7 @@ def test_prompts_of_one_step_and_greedy_tokens(both):
     done = {}
     for i, length in enumerate(LENGTHS):
         asked = request(prompt(i, length), both.adapter.hash if i % 2 else None, max_tokens=12)
-        core.add(SequenceId(i), asked, lambda event, i=i: done.__setitem__(i, event))
+        core.add(core.sequence(SequenceId(i), asked, lambda event, i=i: done.__setitem__(i, event)))
     while not core.idle:
         core.step()
     for i, length in enumerate(LENGTHS):

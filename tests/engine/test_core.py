@@ -95,7 +95,7 @@ class EngineMachine(RuleBasedStateMachine):
     def add(self, data):
         asked = draw_request(data, self.tiny, self.names)
         self.events.append([])
-        self.core.add(SequenceId(len(self.requests)), asked, self.events[-1].append)
+        self.core.add(self.core.sequence(SequenceId(len(self.requests)), asked, self.events[-1].append))
         self.requests.append(asked)
 
     @rule(name=st.sampled_from(("tickets", "orders")), expert=st.sampled_from(list(EXPERTS)))
@@ -167,7 +167,7 @@ def alone(tiny, make_runner, asked):
     runner = make_runner(EngineSettings(context_max=64))
     core = engine_core(tiny, runner)
     events = []
-    core.add(SequenceId(0), replace(asked, deadline_s=None), events.append)
+    core.add(core.sequence(SequenceId(0), replace(asked, deadline_s=None), events.append))
     while not core.idle:
         core.step()
     assert runner.sequences == 0
@@ -191,7 +191,9 @@ def test_first_come_first_served_with_one_place(tiny, make_runner):
     order = []
     for number, name in enumerate([NAMES[1], NAMES[3], NAMES[1], NAMES[1]]):
         asked = request([5, 6, 7], tiny.hash(name), max_tokens=2)
-        core.add(SequenceId(number), asked, lambda event, number=number: order.append((number, type(event))))
+        core.add(
+            core.sequence(SequenceId(number), asked, lambda event, number=number: order.append((number, type(event))))
+        )
     while not core.idle:
         core.step()
     assert [number for number, kind in order if kind is Finished] == [0, 1, 2, 3]
@@ -204,7 +206,9 @@ def test_an_adapter_without_room_waits_until_one_is_given_back(tiny):
     core = engine_core(tiny, runner, tight)
     events = [[], []]
     for number, name in enumerate((NAMES[1], NAMES[3])):
-        core.add(SequenceId(number), request([5, 6, 7], tiny.hash(name), max_tokens=3), events[number].append)
+        core.add(
+            core.sequence(SequenceId(number), request([5, 6, 7], tiny.hash(name), max_tokens=3), events[number].append)
+        )
     while not core.idle:
         core.step()
         assert runner.adapters <= 1
@@ -217,7 +221,7 @@ def test_an_adapter_replaced_under_the_same_name_is_another_adapter(tiny):
     answers = []
     for number, name in enumerate(("all linear, r=4", "another of the same shape")):
         asked = request([9, 8, 7], tiny.hash(name), max_tokens=5, id_="tickets")
-        core.add(SequenceId(number), asked, answers.append)
+        core.add(core.sequence(SequenceId(number), asked, answers.append))
         while not core.idle:
             core.step()
     got = [event.completion.tokens for event in answers if isinstance(event, Finished)]
@@ -229,7 +233,7 @@ def answers_in_turn(core, asked):
     """Completions of requests that run one after the other."""
     events = []
     for number, one in enumerate(asked):
-        core.add(SequenceId(number), one, events.append)
+        core.add(core.sequence(SequenceId(number), one, events.append))
         while not core.idle:
             core.step()
     return [event.completion for event in events if isinstance(event, Finished)]

@@ -291,6 +291,32 @@ def test_the_last_places_are_for_those_of_whom_nothing_waits(tiny, slow):
         assert all(isinstance(listener.last(), Finished) for listener in (running, *listeners))
 
 
+def test_who_waits_for_a_place_hears_of_those_that_are_cancelled(tiny, slow, monkeypatch):
+    full, placed, has_place = threading.Event(), threading.Event(), Engine._has_place
+
+    def watched(engine, share):
+        free = has_place(engine, share)
+        (placed if free else full).set()
+        return free
+
+    with Engine(tiny.model, tiny.tokenizer, slow.load, replace(SETTINGS, queue_max=4, batch_max=1)) as engine:
+        asked = request(prompt(0, 4), slow.cold, max_tokens=1)
+        handles = [engine.submit(asked, lambda _: time.sleep(0.1))]  # meanwhile others can look for a place
+        assert slow.entered.wait(30)
+        handles += [engine.submit(asked, Listener()) for _ in range(3)]
+        monkeypatch.setattr(Engine, "_has_place", watched)
+        patient = threading.Thread(target=engine.generate, args=([request(prompt(1, 4), max_tokens=1)],))
+        patient.start()
+        assert full.wait(30)
+        with engine._changed:  # all at once
+            for handle in handles:
+                handle.cancel()
+        heard = placed.wait(20)  # before the reading of the adapter gives up
+        slow.hold.set()
+        patient.join(30)
+    assert heard
+
+
 def test_generate_takes_more_than_the_queue_holds_and_reports_progress(tiny):
     with Engine(tiny.model, tiny.tokenizer, tiny.load, replace(SETTINGS, queue_max=4)) as engine:
         seen = []

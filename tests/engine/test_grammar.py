@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from threading import Thread
+from queue import SimpleQueue
+from threading import Event, Thread
 
 import pytest
 import torch
 
-from chiliad.engine import ANY_JSON_OBJECT, Completion, Engine, FinishReason, Grammar, GrammarKind
-from chiliad.engine.grammar import Grammars, TokenMask
+from chiliad.engine import ANY_JSON_OBJECT, Completion, Delta, Engine, FinishReason, Grammar, GrammarKind
+from chiliad.engine.grammar import GRAMMARS_KEPT, Grammars, TokenMask
 from chiliad.errors import BadRequest
 from tests.engine.tiny import NAMES, SETTINGS, prompt, request
 
@@ -86,6 +87,30 @@ def test_an_answer_that_is_cut_short_says_so(tiny, engine):
     (done,) = _asked(tiny, engine, ORDER, count=1, max_tokens=3)
     assert done.finish_reason is FinishReason.LENGTH
     assert len(done.tokens) == 3
+
+
+def test_a_grammar_is_compiled_before_the_queue_and_never_again(tiny, engine, monkeypatch):
+    """Also when so many others came in the meantime that it is no longer kept."""
+    busy, go_on, ended = Event(), Event(), SimpleQueue()
+
+    def hold_up_the_engine(event):
+        busy.set()
+        assert go_on.wait(30)
+
+    def too_late(grammars, grammar):
+        raise BadRequest("This machine has no time to compile it now.", fix="Never ask for that.")
+
+    engine.submit(request([5], None, max_tokens=1), hold_up_the_engine)
+    assert busy.wait(30)
+    asked = request([5], None, grammar=PHONE, max_tokens=80, eos_ids=tiny.tokenizer.eos_ids)
+    engine.submit(asked, ended.put)
+    for number in range(GRAMMARS_KEPT):
+        engine.compile(Grammar(GrammarKind.REGEX, f"{number}"))
+    monkeypatch.setattr(Grammars, "_compile", too_late)
+    go_on.set()
+    while isinstance(event := ended.get(timeout=30), Delta):
+        pass
+    assert re.fullmatch(PHONE.source, event.completion.text)
 
 
 @pytest.mark.parametrize(

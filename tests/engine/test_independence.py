@@ -101,7 +101,7 @@ def test_after_giving_way_to_others(tiny, base, alone, cached, scored):
     asked.append(replace(asked[0], priority=1))
     events = [[] for _ in asked]
     for number, (each, heard) in enumerate(zip(asked, events, strict=True)):
-        core.add(SequenceId(number), each, heard.append)
+        core.add(core.sequence(SequenceId(number), each, heard.append))
         for _ in range(3):
             core.step()
     while not core.idle:

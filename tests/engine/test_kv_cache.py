@@ -11,7 +11,7 @@ from chiliad.engine.runner import SequenceId
 
 @pytest.fixture
 def cache(tiny):
-    return KVCache(tiny.model.config, torch.float32, torch.device("cpu"), context_max=300)
+    return KVCache(tiny.model.config, torch.float32, torch.device("cpu"), context_max=300, lane_tokens=256)
 
 
 def write(cache, sequence, length):
@@ -65,3 +65,20 @@ def test_a_row_is_clean_for_the_next(cache):
     lane = cache.lane(SequenceId(2))
     assert not lane.keys.any()
     assert not lane.values.any()
+
+
+def test_the_last_to_leave_a_lane_gives_its_memory_back(cache):
+    numbers = [SequenceId(i) for i in range(5)]
+    for length in (10, 80, 120, 180, 250, 300):
+        for number in numbers:
+            wanting = cache.tokens + cache.tokens_wanting(number, length)
+            write(cache, number, length)
+            assert cache.tokens <= wanting
+        cache.close_gaps()
+        assert cache.tokens_used == sum(cache.lane(number).capacity for number in numbers)
+        assert cache.tokens - cache.tokens_used < max(256, cache.lane(numbers[0]).capacity), "one lane at most has room"
+        for number in numbers:
+            assert_holds(cache, number, length)
+    for number in numbers:
+        cache.release(number)
+    assert (cache.tokens, cache.bytes) == (0, 0)

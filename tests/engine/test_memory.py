@@ -23,7 +23,7 @@ def begun(core, requests):
     """Each request's events, which more steps add to."""
     events = [[] for _ in requests]
     for number, (asked, heard) in enumerate(zip(requests, events, strict=True)):
-        core.add(SequenceId(number), asked, heard.append)
+        core.add(core.sequence(SequenceId(number), asked, heard.append))
     return events
 
 
@@ -53,6 +53,20 @@ def test_the_youngest_of_the_lowest_priority_gives_way(tiny, make_runner):
     events = begun(core, [request(prompt(i, 6), max_tokens=100, **kind) for i, kind in enumerate(kinds)])
     assert order_of_ends(core, events) == [0, 2, 1]
     assert all(len(heard[-1].completion.tokens) == 100 for heard in events)
+
+
+def test_keys_and_values_take_no_more_than_their_share_however_answers_grow(tiny, make_runner):
+    """Eight prompts of which five fit at their longest, through every length of a lane."""
+    settings = replace(SETTINGS, batch_max=8, kv_cache_bytes=5 * 128 * 2 * 2 * 2 * 8 * 4)
+    runner = make_runner(settings)
+    core = engine_core(tiny, runner, settings)
+    events = begun(core, [request(prompt(i, 20 + i), max_tokens=100) for i in range(8)])
+    taken = 0
+    while not core.idle:
+        core.step()
+        taken = max(taken, runner.kv_bytes)
+    assert all(isinstance(heard[-1], Finished) for heard in events)
+    assert 0 < taken <= settings.kv_cache_bytes
 
 
 def test_a_machine_without_memory_fails_the_request_only(tiny):

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 import torch
 
+from chiliad.engine.grammar import TokenMask
 from chiliad.engine.request import SamplingParams
 from chiliad.engine.sampler import Draw, sample, score
 
@@ -38,6 +39,14 @@ def frequencies(logits, count=2000, **options):
 def test_temperature_zero_is_the_likeliest():
     logits = random_logits(3)
     assert tokens(logits, draw(), draw(), draw()) == logits.argmax(-1).tolist()
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-40, 1e-6, 1e-4])
+@pytest.mark.parametrize("allowed", [None, (7, 3), TokenMask(bytes([0b10001000]))], ids=["all", "few", "mask"])
+def test_nearly_temperature_zero_is_the_likeliest_too(temperature, allowed):
+    logits = random_logits(1)
+    logits[0, [3, 900]] = torch.tensor([40.0, 30.0])
+    assert tokens(logits, draw(temperature=temperature, allowed=allowed)) == [3]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])

@@ -100,6 +100,22 @@ def test_near_copies_are_taken_out_of_the_second_score(cards, labels_dataset):
     assert leaks.score_without is not None
 
 
+def test_a_score_of_near_copies_is_warned_of_and_not_void(labels_dataset, embed, knows):
+    card = card_of(labels_dataset, knows(labels_dataset.test), embed)
+    assert card.leaks.score_without == 1.0
+    assert card.warning is None
+    fresh = [example(one.input[::-1], one.answer) for one in labels_dataset.test]
+    copies = [example(f"{one.input}.", one.answer) for one in labels_dataset.train]
+    dataset = replace(labels_dataset, test=(*copies, *fresh))
+    carried = card_of(dataset, knows([*copies, *(replace(one, answer="?") for one in fresh)]), embed)
+    assert carried.verdict.outcome is not Outcome.VOID
+    assert carried.leaks.near >= len(copies)
+    assert carried.leaks.score_without < carried.expert.low
+    assert f"{carried.leaks.near} of the {len(dataset.test)} test inputs are near copies" in carried.warning
+    alone = card_of(replace(labels_dataset, test=tuple(copies)), knows(copies), embed)
+    assert "no others are there" in alone.warning
+
+
 def test_a_test_that_was_trained_on_is_void(labels_dataset, embed, knows):
     dataset = replace(labels_dataset, test=(*labels_dataset.test, *labels_dataset.train[:20]))
     card = card_of(dataset, knows(dataset.test), embed)

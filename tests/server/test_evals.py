@@ -192,12 +192,44 @@ def test_a_waiting_run_is_cancelled_and_an_eval_goes_with_its_runs(client):
             "testing_criteria.1.type",
         ),
         ({"testing_criteria": []}, "invalid_value", "testing_criteria"),
+        (
+            {"testing_criteria": [EXACT, {**EXACT, "operation": "near"}]},
+            "invalid_value",
+            "testing_criteria.1.operation",
+        ),
+        (
+            {"testing_criteria": [{"type": "string_check", "name": "n"}]},
+            "missing_required_parameter",
+            "testing_criteria.0.input",
+        ),
+        ({"data_source_config": {"type": "custom"}}, "invalid_value", "data_source_config"),
     ],
 )
 def test_an_eval_that_cannot_be_measured_here_is_refused(client, options, code, param):
     with pytest.raises(openai.BadRequestError) as error:
         create(client, **options)
     assert (error.value.code, error.value.param) == (code, param)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_does_not_have_are_not_kept(client, http, number):
+    judge = {"type": "score_model", "name": "j", "model": "tiny", "input": [{"role": "user", "content": "x"}]}
+    alike = {"type": "text_similarity", "name": "s", "input": "a", "reference": "b", "evaluation_metric": "gleu"}
+    config = {"type": "custom", "item_schema": SCHEMA}
+    bodies = [
+        ("/v1/evals", {"data_source_config": config, "testing_criteria": [{**criterion, **figure}]})
+        for criterion, figure in (
+            (judge, {"range": [0, "N"]}),
+            (judge, {"pass_threshold": "N"}),
+            (alike, {"pass_threshold": "N"}),
+        )
+    ]
+    asked = sampled(CONTENT, type="responses", sampling_params={"temperature": "N"})
+    bodies.append((f"/v1/evals/{create(client).id}/runs", {"data_source": asked}))
+    for path, body in bodies:
+        text = json.dumps(body).replace('"N"', number)
+        reply = http.post(path, content=text, headers={"Content-Type": "application/json"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_value"), text
 
 
 @pytest.mark.parametrize(
@@ -222,3 +254,8 @@ def test_a_run_that_cannot_be_done_is_refused(client, source, error, code):
     with pytest.raises(error) as caught:
         run(client, create(client), data_source=source)
     assert caught.value.code == code
+
+
+def test_a_bad_id_in_a_path_is_named_beside_a_good_body(http):
+    reply = http.post("/v1/evals/a!b", json={"name": "n"})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "eval_id")

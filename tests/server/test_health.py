@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import chiliad
 from chiliad.config import EngineSettings
+from chiliad.workspace import Workspace
 from tests.server.conftest import running
 from tests.server.served import EngineService
 
@@ -13,6 +14,21 @@ def test_health_ready_and_version(http):
     assert http.get("/health").json() == {"status": "ok"}
     assert http.get("/ready").json() == {"status": "ready"}
     assert http.get("/version").json() == {"version": chiliad.__version__}
+
+
+def test_a_server_whose_engine_has_ended_is_not_ready(settings):
+    with (
+        Workspace.open(settings) as workspace,
+        running(workspace.service(bases=["tiny"]), workspace=workspace) as served,
+        served.http() as http,
+    ):
+        assert http.get("/ready").status_code == 200
+        workspace.rest()
+        assert http.get("/ready").status_code == 200, "the next request starts an engine"
+        workspace.served("tiny").engine.close()
+        reply = http.get("/ready")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (503, "not_ready")
+        assert http.get("/health").status_code == 200
 
 
 def test_the_schema_names_every_route(http):

@@ -2,8 +2,10 @@
 
 import pytest
 
-from chiliad.store import Role
+from chiliad.store import AnswerToKeep, Decision, Role
+from chiliad.workspace import Workspace
 from tests.server.platform import chat, json_lines, serving, work
+from tests.tiny import QUICK
 
 ROWS = [chat(f"where is box {n}", ("status", "refund")[n % 2]) for n in range(30)]
 BATCH = [{"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": {"model": "tiny", "prompt": "x"}}]
@@ -126,3 +128,64 @@ def test_what_a_job_writes_belongs_to_the_project_that_asked_for_it(settings, cl
     output = ours.get(kept["batch"]).json()["output_file_id"]
     assert set(listed(ours, "/v1/files")) - before == {output}
     assert listed(theirs, "/v1/files") == []
+
+
+@pytest.fixture
+def asked(settings, clients):
+    """Six answers that nothing serves well, of one kind, that they got; a search has found it."""
+    with Workspace.open(settings) as workspace:
+        about = {"key_id": "k", "project": "theirs", "model": "tiny", "expert": None, "certainty": 0.1, "metadata": {}}
+        turns = [[{"role": "user", "content": f"where is parcel {n}"}] for n in range(6)]
+        kept = [AnswerToKeep(f"odd-{n}", turns=one, text="?", **about) for n, one in enumerate(turns)]
+        workspace.feedback.answers.keep(kept)
+        search = workspace.feedback.suggest(project="theirs")
+        workspace.jobs.lease("worker")
+        workspace.jobs.succeed(search.id, "worker", {"looked_at": 6, "kinds": [[one.id for one in kept]]})
+        yield workspace
+
+
+def test_an_expert_made_of_a_suggestion_is_the_projects_own_job(clients, asked):
+    ours, theirs, _ = clients
+    more = "\n".join(f"where is box {n}\t{('status', 'refund')[n % 2]}" for n in range(30))
+    form = {"name": "parcels", "asked": ["odd-0"], "wanted": ["status"], "base": "tiny", "more": more}
+    reply = theirs.post("/suggestions/odd-0", data=form, headers={"Origin": str(theirs.base_url).rstrip("/")})
+    assert reply.status_code == 303
+    assert theirs.get(reply.headers["location"]).status_code == 200
+    assert ours.get(reply.headers["location"]).status_code == 404
+
+
+def test_the_newest_search_of_a_project_is_found_behind_those_of_others(clients, asked):
+    search = asked.feedback.suggest(project=None)
+    asked.jobs.lease("worker")
+    asked.jobs.succeed(search.id, "worker", {"looked_at": 6, "kinds": [["odd-0"]]})
+    for _ in range(101):
+        search = asked.feedback.suggest(project="ours")
+        asked.jobs.lease("worker")
+        asked.jobs.succeed(search.id, "worker", {"looked_at": 0, "kinds": []})
+    ours, theirs, admin = [http.get("/v1/suggestions").json()["data"] for http in clients]
+    assert (ours, [one["requests"] for one in theirs], [one["requests"] for one in admin]) == ([], [6], [1])
+
+
+@pytest.fixture
+def corrected(settings, clients, table):
+    """An expert, of which both projects have corrected an answer in the same way."""
+    with Workspace.open(settings) as workspace:
+        workspace.train("tickets", table, base="tiny", options=QUICK)
+        about = {"key_id": "k", "model": "tickets@1", "expert": "tickets", "certainty": 0.1, "metadata": {}}
+        for project in ("ours", "theirs"):
+            turns = [{"role": "user", "content": "where is parcel 7"}]
+            workspace.feedback.answers.keep([AnswerToKeep(project, project=project, turns=turns, text="?", **about)])
+            workspace.feedback.decide(project, Decision.CORRECT, "status", by="k", project=project)
+        yield workspace
+
+
+def test_the_retraining_of_one_project_is_not_there_for_another(clients, corrected):
+    ours, theirs, _ = clients
+    job = ours.post("/v1/corrections/tickets/retrain").json()["job_id"]
+    shown = [http.get("/v1/corrections/tickets").json()["retraining"] for http in clients]
+    assert [one and one["job_id"] for one in shown] == [job, None, job]
+    assert [http.get("/v1/corrections").json()["data"][0]["retraining"] for http in clients] == shown
+    assert ours.post("/v1/corrections/tickets/retrain").json()["job_id"] == job
+    their_job = theirs.post("/v1/corrections/tickets/retrain").json()["job_id"]
+    assert their_job != job
+    assert [http.get(f"/jobs/{their_job}").status_code for http in clients] == [404, 200, 200]

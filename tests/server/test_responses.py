@@ -89,6 +89,20 @@ def test_a_function_is_called_and_its_result_told_back(client, stream):
     assert respond(client, input=asked, tools=[FLAT], tool_choice="none").output_text
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("body", ["no JSON", '{"name": "weather", "arguments": {}}'])
+def test_where_no_call_is_wanted_what_looks_like_one_is_a_text(client, stream, body):
+    text = f"<tool_call>{body}</tool_call>"
+    asked = {"model": "tickets", "tools": [FLAT], "tool_choice": "none", "max_output_tokens": 200}
+    response = respond(client, **asked, stream=stream, extra_body={"guided_choice": [text]})
+    if stream:
+        events = list(response)
+        assert "".join(one.delta for one in events if one.type == "response.output_text.delta") == text
+        response = events[-1].response
+    assert (response.status, [item.type for item in response.output]) == ("completed", ["message"])
+    assert response.output_text == text
+
+
 def test_an_answer_keeps_to_a_schema(client):
     schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
     form = {"format": {"type": "json_schema", "name": "n", "schema": schema, "strict": True}}
@@ -110,6 +124,12 @@ def test_what_is_not_here_is_refused_by_name(client, fields, param):
     with pytest.raises(openai.BadRequestError) as error:
         respond(client, **fields)
     assert (error.value.code, error.value.param) == ("unsupported_feature", param)
+
+
+def test_a_format_without_its_schema_is_refused_in_this_routes_words(client):
+    with pytest.raises(openai.BadRequestError) as error:
+        respond(client, text={"format": {"type": "json_schema", "name": "x"}})
+    assert (error.value.code, error.value.param) == ("invalid_value", "text.format.schema")
 
 
 def test_a_stream_that_fails_tells_the_client(client):

@@ -1,6 +1,8 @@
 """Bases of different architectures behind one URL, each with an engine and experts of its own."""
 
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -8,9 +10,10 @@ import openai
 import pytest
 
 from chiliad.base import BaseStore
-from chiliad.errors import WrongBase
+from chiliad.errors import BaseNotLoaded, WrongBase
 from chiliad.registry import ExpertFacts
 from chiliad.workspace import Workspace
+from chiliad.workspace.bases_in_use import BasesInUse
 from tests.models.architectures import base_folder, make, widths
 from tests.registry.tiny import write_adapter
 from tests.server.conftest import running
@@ -66,10 +69,64 @@ def test_a_base_is_loaded_when_it_is_first_needed(workspace):
     assert [line.partition(":")[0] for line in service.loaded()] == ["tiny"]
     service.models()
     assert len(service.loaded()) == 1
+    with pytest.raises(BaseNotLoaded) as missing:
+        service.resolve("orders")
+    service.load(missing.value.base_id)
     assert service.resolve("orders").parent == "second"
     assert [line.partition(":")[0] for line in service.loaded()] == ["second", "tiny"]
+    service.load("third")
     assert service.resolve("third").id == "third"
     assert "MB of weights, computed with PyTorch" in service.loaded()[1]
+
+
+def test_those_who_wait_for_a_base_leave_worker_threads_to_the_others(workspace):
+    service, waiting, come = workspace.service(["tiny"]), 40, threading.Semaphore(0)
+    resolve = service.resolve
+
+    def counted(model_id):
+        come.release()
+        return resolve(model_id)
+
+    service.resolve = counted
+    with running(service, workspace=workspace) as served, ThreadPoolExecutor(waiting) as pool, served.http() as http:
+
+        def ask(model):
+            body = {"model": model, "messages": [{"role": "user", "content": "where?"}], "max_tokens": 2}
+            return http.post("/v1/chat/completions", json=body).status_code
+
+        with service._loading:  # as if a base were being read
+            asked = [pool.submit(ask, "orders") for _ in range(waiting)]
+            assert all(come.acquire(timeout=60) for _ in range(waiting))
+            assert ask("tickets") == 200
+            assert not any(one.done() for one in asked)
+        assert [one.result() for one in asked] == [200] * waiting
+
+
+def test_threads_that_ask_for_a_base_at_once_share_it(workspace):
+    together = threading.Barrier(4)
+
+    class Slow(BaseStore):
+        def get(self, base_id, **options):
+            found = super().get(base_id, **options)
+            time.sleep(0.05)
+            return found
+
+    in_use = BasesInUse(Slow(workspace.settings.cache_dir), workspace.settings)
+
+    def get(_):
+        together.wait()
+        return in_use.get("second")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(one) for one in list(pool.map(get, range(4)))}) == 1
+
+
+def test_the_list_of_models_fetches_no_base(workspace, monkeypatch):
+    service, asked, served = workspace.service(["tiny"]), [], workspace.served
+    workspace.bases.remove("second")
+    monkeypatch.setattr(workspace, "served", lambda base_id: asked.append(base_id) or served(base_id))
+    assert {model.id for model in service.models()} == {"tickets", "reviews", "tiny", "third"}
+    assert "second" not in asked
 
 
 def test_without_a_choice_the_bases_of_all_experts_are_loaded(workspace):

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from chiliad.server.tool_calls import Toolbox, read_call, toolbox
+from chiliad.server.wire.chat import Message
 from chiliad.server.wire.tools import Tool
 from tests.server.test_chat import ask
 
@@ -127,8 +128,22 @@ def test_several_results_are_told_in_one_turn():
     assert results["content"].count("<tool_response>") == 2
 
 
+def test_what_was_said_before_a_call_stays_in_the_conversation():
+    call = {"function": {"name": "clock", "arguments": "{}"}}
+    written = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
+    parts = [{"type": "text", "text": "Let me "}, {"type": "text", "text": "look."}]
+    for content, text in (
+        ("Let me look.", f"Let me look.\n{written}"),
+        (parts, f"Let me look.\n{written}"),
+        ("", written),
+    ):
+        message = Message.model_validate({"role": "assistant", "content": content, "tool_calls": [call]})
+        assert message.text("messages.0") == text
+
+
 def test_what_is_not_a_call_is_read_as_none():
     assert read_call("hello") is None
     assert read_call('<tool_call>\n{"name": "f"') is None
+    assert read_call('<tool_call>\n{"name": "f", "arguments": {"tag": "</tool_call>') is None
     assert toolbox([], "auto") is None
     assert toolbox([Tool.model_validate(CLOCK)], None) == Toolbox((Tool.model_validate(CLOCK).function,), must=False)

@@ -1,22 +1,27 @@
 """Kept answers, what is said and decided about them, who sees them and for how long, on both kinds of database."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from chiliad.errors import AnswerNotFound, FeedbackError
+from chiliad.errors import AnswerNotFound, FeedbackError, StoreError
 from chiliad.store import (
     AnswerToKeep,
     AuditLog,
     Corrections,
     Decision,
     FeedbackLog,
+    Jobs,
     KeptAnswers,
     ReviewOrder,
     Said,
+    Wish,
 )
 from chiliad.store.answers import DAY_S
+from chiliad.store.backend import Writers
 from chiliad.store.feedback import FEEDBACK_MAX
+from chiliad.store.tables import feedback
 from tests.store.conftest import NOON
 
 ONE = AnswerToKeep(
@@ -166,6 +171,18 @@ def test_keeping_an_answer_removes_those_whose_time_is_over(answers, clock):
     assert answers.sweep() == 0
 
 
+def test_ratings_have_no_number_at_which_they_are_too_many(answers, log, database):
+    number = 33_000  # SQLite takes 32,766 values in one query
+    answers.keep([replace(ONE, id=f"{n:05}") for n in range(number)])
+    good = [
+        {"id": f"f{n}", "answer_id": f"{n:05}", "at_s": NOON, "key_id": "x", "boolean": n > 0} for n in range(number)
+    ]
+    with database.write(Writers.FEEDBACK) as connection:
+        connection.execute(feedback.insert(), good)
+    rated = log.rated("tickets", project="shop")
+    assert [one.good for one in rated] == [False] + [True] * (number - 1)
+
+
 def test_a_deleted_answer_takes_its_feedback_along(answers, log):
     answers.keep([ONE])
     log.give("a", Said(comment="secret"), by="x", project=None)
@@ -189,20 +206,79 @@ def test_a_purge_takes_what_is_from_before_of_whom_it_is_asked_for_and_is_in_the
     assert (entry.action, entry.details["answers"]) == ("answers.purge", 3)
 
 
-def test_a_training_takes_what_waits_once(answers, corrections):
+@pytest.fixture
+def jobs(database, clock):
+    return Jobs(database, clock)
+
+
+@pytest.fixture
+def submit(jobs):
+    """Queues a training in a transaction that is under way."""
+    return partial(jobs.submit_with, kind="correct", document={"name": "tickets"})
+
+
+def test_a_training_takes_what_waits_once(answers, corrections, submit):
     answers.keep([replace(ONE, id=name) for name in "abc"])
     for name in "ab":
         corrections.decide(name, Decision.CORRECT, "refund", by="x", project=None)
     corrections.decide("c", Decision.ACCEPT, "status", by="x", project=None)
     [gathered] = corrections.gathered(project="shop")
     assert (gathered.expert, gathered.accepted, gathered.corrected, gathered.waiting) == ("tickets", 1, 2, 2)
-    assert not corrections.take("tickets", "job-1", project="shop", at_least=3)
-    assert corrections.take("tickets", "job-1", project="shop", at_least=2)
-    assert not corrections.take("tickets", "job-2", project="shop", at_least=2)
+    given = corrections.learned("tickets", project="shop")
+    assert corrections.learn("tickets", given, submit, project="shop", at_least=3) is None
+    assert corrections.learn("tickets", given, submit, project="shop", at_least=2) is not None
+    assert corrections.learn("tickets", given, submit, project="shop", at_least=2) is None
     assert corrections.waiting("tickets", project=None) == 0
     corrections.decide("a", Decision.CORRECT, "damage", by="x", project=None)
     assert corrections.waiting("tickets", project=None) == 1, "a new decision is to be learned anew"
     assert corrections.gathered(project="desk") == []
+
+
+def test_a_training_takes_what_it_was_given_and_no_later_word(answers, corrections, clock, submit):
+    answers.keep([replace(ONE, id=name) for name in "abc"])
+    for name in "ab":
+        corrections.decide(name, Decision.CORRECT, "refund", by="x", project=None)
+    given = corrections.learned("tickets", project=None)
+    clock.now += 1
+    for name in "bc":
+        corrections.decide(name, Decision.CORRECT, "damage", by="x", project=None)
+    job = corrections.learn("tickets", given, submit, project=None)
+    assert {one.id: one.job_id for one in corrections.learned("tickets", project=None)} == {
+        "a": job.id,
+        "b": None,
+        "c": None,
+    }
+    assert corrections.waiting("tickets", project=None) == 2
+
+
+def test_what_a_training_did_not_learn_waits_again(answers, corrections, jobs, submit):
+    answers.keep([replace(ONE, id=name) for name in "ab"])
+    corrections.decide("a", Decision.CORRECT, "refund", by="x", project=None)
+    first = corrections.learn("tickets", corrections.learned("tickets", project=None), submit, project=None)
+    assert jobs.lease("worker").id == first.id
+    jobs.succeed(first.id, "worker", {})
+    corrections.decide("b", Decision.CORRECT, "damage", by="x", project=None)
+    failing = partial(jobs.fail, worker="worker", error={"cause": "no room"})
+    for end in (failing, partial(jobs.stop, worker="worker", wish=Wish.CANCEL)):
+        job = corrections.learn("tickets", corrections.learned("tickets", project=None), submit, project=None)
+        assert jobs.lease("worker").id == job.id
+        assert corrections.waiting("tickets", project=None) == 0
+        end(job.id)
+        assert corrections.waiting("tickets", project=None) == 1, "the first training's stay learned"
+        assert corrections.gathered(project=None)[0].waiting == 1
+
+
+def test_without_a_job_nothing_is_taken(answers, corrections, jobs):
+    def submit(connection):
+        jobs.submit_with(connection, "correct", {})
+        raise StoreError("The disk is full.", fix="Make room.")
+
+    answers.keep([ONE])
+    corrections.decide("a", Decision.CORRECT, "refund", by="x", project=None)
+    with pytest.raises(StoreError):
+        corrections.learn("tickets", corrections.learned("tickets", project=None), submit, project=None)
+    assert corrections.waiting("tickets", project=None) == 1
+    assert jobs.page() == []
 
 
 def test_a_rule_is_of_one_expert_and_project(corrections):

@@ -59,6 +59,8 @@ def test_jobs_are_found_by_kind_state_and_document_and_forgotten(database):
     assert jobs.page(kind="eval_run", holding={("eval",): "a"}) == [one]
     assert jobs.page(holding={("deep", "k"): "b"}) == [two]
     assert {job.id for job in jobs.page(holding={("eval",): "a"})} == {one.id, other.id}
+    nobodys = jobs.submit("suggest", {"eval": None})
+    assert jobs.page(holding={("eval",): None}) == [nobodys]
     assert jobs.page(state=JobState.CANCELLED) == []
     with pytest.raises(JobConflict):
         jobs.delete(one.id)

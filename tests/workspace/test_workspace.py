@@ -37,6 +37,17 @@ def expert(workspace, table):
     return workspace.train("tickets", table, base="tiny", options=QUICK)
 
 
+def test_rows_that_are_longer_than_the_base_has_positions_are_left_out(workspace, tmp_path):
+    """The tiny base has 512, fewer than engine.context_max."""
+    rows = [*ROWS, *((f"{n}: " + "where is the box " * 60, "status") for n in range(6))]
+    table = write_table(tmp_path / "long.csv", rows)
+    expert = workspace.train("tickets", table, base="tiny", options=QUICK)
+    assert expert.version.training["rows_too_long"] > 0
+    assert expert.version.training["rows"] + expert.version.training["rows_too_long"] == len(
+        workspace.own_dataset(expert).train
+    )
+
+
 def test_an_expert_answers_within_its_closed_set(workspace, expert):
     assert expert.ref.number == 1
     assert expert.refusal is None
@@ -274,7 +285,22 @@ def test_what_one_expert_lacks_does_not_keep_the_others_from_being_served(worksp
         (expert.folder / "card.json").write_text("no card")
         assert next(model for model in service.models() if model.id == "tickets").description == ""
         with pytest.raises(BaseNotFound):
-            service.resolve("elsewhere")
+            service.load("second")
+
+
+def test_what_is_told_of_an_expert_without_a_card_is_read_once_until_it_has_one(workspace, expert, monkeypatch):
+    service, reads, dataset = workspace.service(bases=("tiny",)), [], workspace.dataset
+    monkeypatch.setattr(workspace, "dataset", lambda digest: reads.append(digest) or dataset(digest))
+
+    def told():
+        model = service.resolve("tickets")
+        return model.description, model.example
+
+    without = told()
+    assert (without[0], without[1] in {text for text, _ in ROWS}, told()) == ("", True, without)
+    card = workspace.evaluate(expert)
+    assert told() == (card.verdict.line, without[1])
+    assert len(reads) == 2, "the evaluation's own, and one"
 
 
 def test_an_expert_deleted_while_the_list_is_made_is_left_out(workspace, table, expert):

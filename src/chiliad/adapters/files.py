@@ -114,12 +114,15 @@ def begin_loading(
     basis: BasisFolder | None = None,
 ) -> LoadedAdapter:
     """`load_adapter` for one whose hash is known: hashing, which takes longest, goes on beside what follows."""
-    digest, beside = hashlib.sha256(), ThreadPoolExecutor(1)
-    files = _Files.read(folder, lambda part: beside.submit(digest.update, part))
-    found = beside.submit(digest.hexdigest)
-    beside.shutdown(wait=False)
+    digest = hashlib.sha256()
+    files = _Files.read(folder, lambda part: _beside.submit(digest.update, part))
+    found = _beside.submit(digest.hexdigest)
     files.require_base(base_fingerprint)
     return LoadedAdapter(files.adapter(name, dtype, basis), lambda: _require_same(found.result(), name, folder))
+
+
+_beside = ThreadPoolExecutor(1, thread_name_prefix="chiliad-hash")
+"""kept: to start a thread takes a tenth of the time in which somebody waits"""
 
 
 def _require_same(found: str, name: AdapterHash, folder: Path) -> None:

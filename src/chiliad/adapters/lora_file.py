@@ -26,7 +26,12 @@ _PLAIN: tuple[tuple[str, Any], ...] = (
     ("modules_to_save", None),
     ("rank_pattern", {}),
     ("alpha_pattern", {}),
+    ("alora_invocation_tokens", None),
+    ("layer_replication", None),
 )
+_OTHER_BASES = ("pissa", "corda", "olora", "loftq", "lora_ga")
+"""beginnings of `init_lora_weights` with which PEFT takes something out of the base, or rounds it: the factors alone then
+belong to a base that nobody has"""
 
 
 def config_of(shape: LoraShape) -> dict[str, Any]:
@@ -54,6 +59,12 @@ def tensors_of(factors: Mapping[tuple[int, str], tuple[Tensor, ...]]) -> dict[st
 def shape_of(config: Mapping[str, Any], folder: Path) -> LoraShape:
     """Raises BrokenAdapter for options that change what is computed."""
     refuse_options(config, _PLAIN, folder)
+    begun = config.get("init_lora_weights")
+    if isinstance(begun, str) and begun.lower().startswith(_OTHER_BASES):
+        raise BrokenAdapter(
+            f"{folder} was begun as {begun}, with a base that was changed for it.",
+            fix="Save it with PEFT's path_initial_model_for_weight_conversion, which makes an ordinary LoRA of it.",
+        )
     try:
         rank, alpha = int(config["r"]), float(config["lora_alpha"])
         if rank < 1 or not math.isfinite(alpha):

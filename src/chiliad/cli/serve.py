@@ -53,6 +53,7 @@ def serve(
 
 def _serve(settings: Settings, bases: Sequence[str] | None, *, allow_network: bool, worker: bool) -> None:
     from chiliad.workspace import Workspace
+    from chiliad.workspace.sweeping import Sweeping
     from chiliad.workspace.worker_process import WorkerProcess
 
     api_key = os.environ.get(KEY_VARIABLE) or None
@@ -63,9 +64,8 @@ def _serve(settings: Settings, bases: Sequence[str] | None, *, allow_network: bo
 
         check_exposure(settings.server.host, allow_network=allow_network)
         check_key(settings.server.host, opened.accounts, api_key=api_key)
-        opened.feedback.answers.sweep()
         working = WorkerProcess(opened.jobs, settings) if worker else contextlib.nullcontext()
-        with working:
+        with working, Sweeping(opened.feedback.answers):
             service = loading.result()
             run(
                 service,

@@ -24,14 +24,15 @@ def split_conversation(value: Any) -> tuple[tuple[Message, ...], str]:
     `value` is the list of messages or its JSON text. Turns after the last assistant turn are left out. Raises
     ValueError that says which message is wrong.
     """
-    turns = [_turn(message, number) for number, message in enumerate(_as_list(value), start=1)]
+    turns = [_turn(message, number) for number, message in enumerate(messages_of(value), start=1)]
     answers = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
     if not answers:
         raise ValueError("the conversation has no assistant message, which would be the answer")
     return tuple(turns[: answers[-1]]), turns[answers[-1]].content
 
 
-def _as_list(value: Any) -> list[Any]:
+def messages_of(value: Any) -> list[Any]:
+    """The messages of a conversation as it stands in a row: a list, or JSON for one. Raises ValueError."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

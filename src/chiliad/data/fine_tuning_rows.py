@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chiliad.data.columns import MESSAGES, Columns
+from chiliad.data.conversation import messages_of
 from chiliad.data.convert import to_examples
 from chiliad.data.table import Table, table_from_rows
 from chiliad.errors import UnreadableFile
@@ -31,7 +32,7 @@ def learned_turns(table: Table) -> tuple[Table, str | None]:
     )  # so that what is wrong is told by the file's own row numbers
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(table.rows, start=1):
-        turns = row[MESSAGES]
+        turns = messages_of(row[MESSAGES])
         ends = _ends(turns, f"{table.source}, row {number}")
         rows += [{MESSAGES: turns[:end], CONVERSATION: str(number) if len(ends) > 1 else None} for end in ends]
     return table_from_rows(rows, table.source), CONVERSATION

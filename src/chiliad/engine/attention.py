@@ -141,7 +141,7 @@ def _writes(cache: KVCache, chunks: list[Chunk]) -> list[Write]:
     for chunk in chunks:
         lane = cache.lane(chunk.sequence)
         count = len(chunk.tokens)
-        _, tokens, rows, positions = places.setdefault(lane.capacity, (lane, [], [], []))
+        _, tokens, rows, positions = places.setdefault(cache.lane_number(chunk.sequence), (lane, [], [], []))
         tokens += range(token, token + count)
         rows += [lane.slots[chunk.sequence]] * count
         positions += range(chunk.start, chunk.end)
@@ -170,5 +170,5 @@ def _parts(cache: KVCache, chunks: list[Chunk], window: int | None) -> list[Part
 
 def _together(cache: KVCache, chunk: Chunk) -> tuple[str, int]:
     if len(chunk.tokens) == 1:
-        return "decode", cache.lane(chunk.sequence).capacity
+        return "decode", cache.lane_number(chunk.sequence)
     return ("fresh", len(chunk.tokens)) if chunk.start == 0 else ("continued", chunk.sequence)

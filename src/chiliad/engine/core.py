@@ -81,15 +81,22 @@ class EngineCore:
         """Whether one of this share waits in the queue. From any thread: then it may be a moment old."""
         return self._scheduler.queues(share)
 
-    def add(self, number: SequenceId, request: Request, on_event: OnEvent) -> None:
-        """Take a request that `check_request` and `grammars` have passed; its events come from later calls."""
+    def sequence(self, number: SequenceId, request: Request, on_event: OnEvent) -> Sequence:
+        """What `add` takes: a request that `check_request` has passed, ready to run. From any thread.
+
+        Compiling its grammar may take a while. Raises BadRequest for one that cannot be understood.
+        """
         constraint = constraint_of(request, self.grammars)
         text = TextStream(StreamDecoder(self._tokenizer), request.sampling.stop)
-        sequence = Sequence(number, request, constraint, text, on_event, self._clock())
-        self._sequences[number] = sequence
+        return Sequence(number, request, constraint, text, on_event, self._clock())
+
+    def add(self, sequence: Sequence) -> None:
+        """Take a request; from now on it waits, and its events come from later calls."""
+        sequence.submitted_s = self._clock()
+        self._sequences[sequence.id] = sequence
         self._scheduler.add(sequence)
-        if request.deadline_s is not None:
-            heappush(self._deadlines, (request.deadline_s, number))
+        if sequence.request.deadline_s is not None:
+            heappush(self._deadlines, (sequence.request.deadline_s, sequence.id))
 
     def cancel(self, number: SequenceId) -> None:
         """Abort a request. Does nothing when it has ended."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence as Many
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +32,7 @@ from chiliad.engine.request import (
     check_request,
 )
 from chiliad.engine.runner import Runner, SequenceId
+from chiliad.engine.sequence import Sequence
 from chiliad.engine.torch_runner import TorchRunner
 from chiliad.errors import ConfigError, EngineError, Overloaded
 from chiliad.kernels import path_in_use
@@ -73,7 +75,7 @@ class EngineMemory:
 class _Inbox:
     """What other threads have asked for since the last step, in order."""
 
-    arrivals: list[tuple[SequenceId, Request, OnEvent]] = field(default_factory=list)
+    arrivals: list[Sequence] = field(default_factory=list)
     cancelled: list[SequenceId] = field(default_factory=list)
     loaded: bool = False
     """an adapter has come, or turned out not to"""
@@ -134,6 +136,11 @@ class Engine:
         pool = self._core.pool
         return EngineMemory(self._runner.weight_bytes, self._runner.kv_bytes, pool.bytes_held + pool.bytes_idle)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether its thread is there: not after `close`, nor after a mistake that ended it. From any thread."""
+        return self._thread.is_alive()
+
     def compile(self, grammar: Grammar) -> None:
         """Understand a grammar ahead of requests with it, which may take a second. Raises BadRequest."""
         self._core.grammars.start(grammar)
@@ -146,7 +153,7 @@ class Engine:
         """
         return self._submit(request, on_event, patient=False)
 
-    def generate(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
+    def generate(self, requests: Many[Request], on_progress: Progress | None = None) -> list[Completion]:
         """Answer all requests and return the completions in their order.
 
         Keeps the batch full but leaves the queue to others. Raises the error of the first request that fails, after
@@ -181,8 +188,7 @@ class Engine:
 
     def _submit(self, request: Request, on_event: OnEvent, *, patient: bool) -> Handle:
         check_request(request, vocab_size=self.vocab_size, context_max=self.context_max)
-        if request.grammar is not None:
-            self.compile(request.grammar)
+        sequence = self._core.sequence(SequenceId(next(self._numbers)), request, on_event)
         with self._changed:
             if patient:
                 self._changed.wait_for(lambda: self._inbox.closing or self._has_place(request.share))
@@ -190,10 +196,9 @@ class Engine:
                 raise Overloaded("The engine is closed.", fix="Start it again.")
             if not self._has_place(request.share):
                 raise Overloaded(f"{self._waiting} requests are waiting already.", fix="Try again in a moment.")
-            number = SequenceId(next(self._numbers))
-            self._inbox.arrivals.append((number, request, on_event))
+            self._inbox.arrivals.append(sequence)
             self._changed.notify_all()
-        return Handle(request, partial(self._cancel, number))
+        return Handle(request, partial(self._cancel, sequence.id))
 
     @property
     def _waiting(self) -> int:
@@ -207,7 +212,7 @@ class Engine:
         return self._waiting < places and not self._waits(share)
 
     def _waits(self, share: str) -> bool:
-        return self._core.queues(share) or any(request.share == share for _, request, _ in self._inbox.arrivals)
+        return self._core.queues(share) or any(one.request.share == share for one in self._inbox.arrivals)
 
     def _cancel(self, number: SequenceId) -> None:
         with self._changed:
@@ -232,11 +237,11 @@ class Engine:
     def _take_inbox(self) -> bool:
         """Wait until there is something to do; returns False when the engine is closing."""
         with self._changed:
+            self._changed.notify_all()  # of the places that the last step and the cancellations before it have freed
             self._changed.wait_for(lambda: not self._inbox.empty or self._core.can_step, self._seconds_to_deadline())
             inbox, self._inbox = self._inbox, _Inbox(closing=self._inbox.closing)
-            for number, request, on_event in inbox.arrivals:
-                self._core.add(number, request, on_event)
-            self._changed.notify_all()
+            for sequence in inbox.arrivals:
+                self._core.add(sequence)
         for number in inbox.cancelled:
             self._core.cancel(number)
         return not inbox.closing

@@ -14,11 +14,13 @@ from chiliad.errors import BadRequest, ChiliadError, PromptTooLong
 
 RequestId = NewType("RequestId", str)
 LOGPROBS_MAX = 20
+GREEDY_BELOW = 1e-5
+"""temperatures at which only the likeliest token is ever drawn, and by which no logit can be divided much further"""
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the next token is chosen. Temperature 0 is greedy. Raises BadRequest for a value outside its range."""
+    """How the next token is chosen. Temperature 0, or nearly, is greedy. Raises BadRequest for a value outside its range."""
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -39,6 +41,10 @@ class SamplingParams:
         _within("stop", self.stop, all(self.stop), "texts of at least one character")
         logprobs_fit = self.logprobs is None or 0 <= self.logprobs <= LOGPROBS_MAX
         _within("logprobs", self.logprobs, logprobs_fit, f"between 0 and {LOGPROBS_MAX}")
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature < GREEDY_BELOW
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,14 @@ def _reports(logits: Tensor, draws: Many[Draw], tokens: Many[int | None]) -> dic
 def _choose(row: Tensor, draw: Draw, greedy: int) -> int:
     if isinstance(draw.allowed, tuple):
         return draw.allowed[_pick(row[list(draw.allowed)], draw)]
-    if draw.allowed is not None and (draw.sampling.temperature > 0 or greedy not in draw.allowed):
+    if draw.allowed is not None and (greedy not in draw.allowed or not draw.sampling.greedy):
         return _pick(row.masked_fill(draw.allowed.refused(len(row)), -torch.inf), draw)
-    return greedy if draw.sampling.temperature == 0 else _pick(row, draw)
+    return greedy if draw.sampling.greedy else _pick(row, draw)
 
 
 def _pick(logits: Tensor, draw: Draw) -> int:
     """Index into `logits` [candidates]: the largest, or by inverting the cumulative distribution at one random number."""
-    if draw.sampling.temperature == 0:
+    if draw.sampling.greedy:
         return int(logits.argmax())
     probabilities = (logits / draw.sampling.temperature).softmax(-1)
     kept, order = _nucleus(probabilities, draw.sampling)

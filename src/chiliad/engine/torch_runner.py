@@ -12,11 +12,14 @@ from chiliad.adapters import Adapter, AdapterHash, CoreAdapter, Ia3Adapter, Lora
 from chiliad.adapters.prefix import VIRTUAL_TOKENS_MAX
 from chiliad.config import EngineSettings
 from chiliad.engine.attention import BatchAttention
-from chiliad.engine.kv_cache import KVCache
+from chiliad.engine.kv_cache import KVCache, token_bytes
 from chiliad.engine.mixed_lora import MixedLora, Span
 from chiliad.engine.prefixes import require_positions
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
 from chiliad.models import Transformer
+
+LANES = 32
+"""at the least, that the memory for keys and values has room for: of each length one may be half empty"""
 
 
 class TorchRunner:
@@ -27,9 +30,9 @@ class TorchRunner:
         self._device = model.embedding.device
         self._context_max = settings.context_max
         longest = settings.context_max + VIRTUAL_TOKENS_MAX
-        self._cache = KVCache(model.config, model.dtype, self._device, longest)
-        self._tokens_max = max(settings.context_max, settings.kv_cache_bytes // self._cache.token_bytes)
-        self._reserved: dict[SequenceId, int] = {}
+        self._tokens_max = max(settings.context_max, settings.kv_cache_bytes // token_bytes(model.config, model.dtype))
+        lane_tokens = self._tokens_max // LANES
+        self._cache = KVCache(model.config, model.dtype, self._device, context_max=longest, lane_tokens=lane_tokens)
         self._virtual: dict[SequenceId, int] = {}
         self._lora = MixedLora(model)
         self._adapter_of: dict[SequenceId, AdapterHash] = {}
@@ -41,7 +44,7 @@ class TorchRunner:
 
     @property
     def tokens_free(self) -> int:
-        return self._tokens_max - sum(self._reserved.values())
+        return self._tokens_max - self._cache.tokens_used
 
     @property
     def weight_bytes(self) -> int:
@@ -69,13 +72,17 @@ class TorchRunner:
         self._virtual[sequence] = _virtual_tokens(adapter)
         return 0
 
+    @torch.inference_mode()
     def reserve(self, sequence: SequenceId, length: int) -> bool:
-        """Counts the whole rows that the tokens lie in. A sequence alone always fits, whatever stands before its tokens."""
-        capacity = self._cache.capacity(self._virtual.get(sequence, 0) + length)
-        others = self._reserved.keys() - {sequence}
-        if others and capacity - self._reserved.get(sequence, 0) > self.tokens_free:
+        """Counts the whole lanes that the tokens lie in. A sequence alone always fits, whatever stands before its tokens."""
+        tokens = self._virtual.get(sequence, 0) + length
+        alone = len(self._cache) == (sequence in self._cache)
+        if not alone and self._cache.tokens + self._cache.tokens_wanting(sequence, tokens) > self._tokens_max:
             return False
-        self._reserved[sequence] = capacity
+        try:
+            self._cache.extend(sequence, tokens)
+        except RuntimeError:  # the machine has less
+            return False
         return True
 
     @torch.inference_mode()
@@ -100,7 +107,6 @@ class TorchRunner:
 
     @torch.inference_mode()
     def release(self, sequence: SequenceId) -> None:
-        self._reserved.pop(sequence, None)
         self._virtual.pop(sequence, None)
         self._cache.release(sequence)
         adapter = self._adapter_of.pop(sequence, None)
@@ -110,7 +116,7 @@ class TorchRunner:
     def _make_room(self, chunks: Many[Chunk]) -> None:
         """Place new sequences, lengthen the others, then close what gaps are left."""
         for chunk in chunks:
-            if chunk.adapter is not None and chunk.sequence not in self._cache:
+            if chunk.adapter is not None and chunk.sequence not in self._adapter_of:
                 self._lora.hold(chunk.adapter.hash)
                 self._adapter_of[chunk.sequence] = chunk.adapter.hash
                 self._place_prefix(chunk.sequence, chunk.adapter)
@@ -131,7 +137,7 @@ class TorchRunner:
         """Prompts that start now together, equal lengths side by side; decoding tokens last, in cache order."""
         lane = self._cache.lane(chunk.sequence)
         if len(chunk.tokens) == 1:
-            return 1, lane.capacity, lane.slots[chunk.sequence]
+            return 1, self._cache.lane_number(chunk.sequence), lane.slots[chunk.sequence]
         return 0, chunk.start, len(chunk.tokens)
 
 

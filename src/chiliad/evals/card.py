@@ -119,13 +119,32 @@ class Card:
 
     @property
     def warning(self) -> str | None:
-        """That it may be no better than always giving the commonest answer, unless the interval of its score lies above."""
+        """What the score may be worth less for, if anything."""
+        return " ".join(filter(None, (self._no_better, self._of_copies))) or None
+
+    @property
+    def _no_better(self) -> str | None:
+        """Than always giving the commonest answer, unless the interval of its score lies above."""
         commonest = next((row for row in self.baselines if row.name == MAJORITY), None)
         if commonest is None or self.expert.low > commonest.score:
             return None
         return (
             f"Not shown to be better than always giving the commonest answer: {percent(self.expert.score)} "
             f"({percent(self.expert.low)} to {percent(self.expert.high)}) against {percent(commonest.score)}."
+        )
+
+    @property
+    def _of_copies(self) -> str | None:
+        """That the score is one of near copies: without them it lies below the interval, or there is none.
+
+        They don't void it, as copies do: short inputs and those made from a template differ in the very word that decides.
+        """
+        without = self.leaks.score_without
+        if not self.leaks.near or (without is not None and without >= self.expert.low):
+            return None
+        others = "no others are there" if without is None else f"on the others the score is {percent(without)}"
+        return (
+            f"{self.leaks.near:,} of the {self.leaks.rows:,} test inputs are near copies of training inputs: {others}."
         )
 
     def to_json(self) -> str:

@@ -97,7 +97,7 @@ class Answers:
             case Delta(tokens=tokens):
                 self.bill.add(len(tokens))
             case Finished(completion):
-                self.bill.end(index, completion)
+                self.bill.end(index, cached_tokens=completion.cached_tokens)
         self._events.put_nowait((index, event))
 
 
@@ -108,7 +108,7 @@ async def failing_when_gone(receive: Receive, answers: Answers) -> AsyncIterator
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        answers.fail(HttpError(499, "client_gone", "The client left.", fix="Nothing is left to do."))
+        answers.fail(HttpError.client_gone())
 
     watcher = asyncio.create_task(watch())
     try:

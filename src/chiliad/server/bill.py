@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from chiliad.engine import Completion
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.caller import Caller
 from chiliad.server.limits import limit_headers, too_much
@@ -68,11 +67,11 @@ class Bill:
         """An answer has grown."""
         self._answer_tokens += tokens
 
-    def end(self, index: int, completion: Completion) -> None:
+    def end(self, index: int, *, cached_tokens: int = 0) -> None:
         """An answer is whole. What was cached of a prompt counts as far as its first answer had it."""
         if index in self._entered:
             self._answers += 1
-            self._cached_tokens += 0 if index % self._order.choices else completion.cached_tokens
+            self._cached_tokens += 0 if index % self._order.choices else cached_tokens
             self._leave(index)
 
     def usage(self) -> Usage:

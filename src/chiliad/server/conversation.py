@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from chiliad.engine import Grammar, SamplingParams
 from chiliad.server.answers import Start
@@ -30,7 +30,7 @@ class Prepared:
 async def prepared(body: ChatBody, answer_id: str, state: ServerState, caller: Caller) -> Prepared:
     """Find the model, render the prompt and open the bill. Raises ExpertNotFound, BaseNotFound, BadRequest, HttpError."""
     turns = body.turns()
-    model, prompt, grammar = await asyncio.to_thread(_read, state.service, body, turns)
+    model, prompt, grammar = await state.with_model(partial(_read, state.service, body, turns))
     await state.compile(model, grammar)
     keepsake = state.keepsake(body, answer_id, model, [turns] * body.choices, caller)
     samplings = [_sampling(model, prompt, body, keepsake, choice) for choice in range(body.choices)]

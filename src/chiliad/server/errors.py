@@ -16,6 +16,7 @@ from chiliad.errors import (
     AccessError,
     AnswerNotFound,
     BaseNotFound,
+    BaseNotLoaded,
     ChiliadError,
     DeadlinePassed,
     EvalError,
@@ -67,6 +68,10 @@ class HttpError(RequestError):
     def unsupported(cls, param: str, feature: str) -> HttpError:
         cause = f"{feature} is not supported by this server, and the request asks for it in `{param}`."
         return cls(400, "unsupported_feature", cause, fix=f"Leave `{param}` out of the request.", param=param)
+
+    @classmethod
+    def client_gone(cls) -> HttpError:
+        return cls(499, "client_gone", "The client left.", fix="Nothing is left to do.")
 
     @classmethod
     def shutting_down(cls) -> HttpError:
@@ -160,7 +165,7 @@ def status_of(error: ChiliadError) -> int:
             return 504
         case RequestError() | FileRefused() | EvalError() | AccessError() | FeedbackError() | QueryError():
             return 400
-        case StoreError():
+        case StoreError() | BaseNotLoaded():
             return 503
         case _:
             return 500
@@ -201,7 +206,7 @@ def _understood(request: Request, raised: Exception) -> ChiliadError:
             _log(raised)
             return raised
         case RequestValidationError():
-            return _explain(raised.errors()[0])
+            return _explain(raised.errors()[0], raised.body)
         case HTTPException():
             return _named(request, raised)
         case _:  # Starlette logs the traceback and raises it again after this answer
@@ -215,9 +220,9 @@ def _log(error: ChiliadError) -> None:
         log.error("%s", error, exc_info=error)
 
 
-def _explain(problem: dict[str, Any]) -> HttpError:
+def _explain(problem: dict[str, Any], body: Any) -> HttpError:
     """Say what pydantic found, in the names that the client used."""
-    param = _path(problem["loc"])
+    param = _path(problem["loc"], body, missing=problem["type"] == "missing")
     match problem["type"]:
         case "json_invalid":
             what = problem["ctx"]["error"]
@@ -236,14 +241,28 @@ def _explain(problem: dict[str, Any]) -> HttpError:
             return HttpError.bad_value(param, f"`{param}` is not usable: {message}.", fix=f"Correct `{param}`.")
 
 
-def _path(location: tuple[int | str, ...]) -> str | None:
-    """`messages.0.content` from pydantic's location, without the union branches that it also lists."""
+def _path(location: tuple[int | str, ...], body: Any, *, missing: bool) -> str | None:
+    """`messages.0.content` from pydantic's location, without the union branches that it also lists.
+
+    A branch that has a name is known by the `body`, in which there is nothing of that name; nor is there a `missing`
+    field, which is the location's last.
+    """
     steps: list[str] = []
-    for step in location[1:]:
+    here = body if location[0] == "body" else None
+    for number, step in enumerate(location[1:], start=2):
         if isinstance(step, str) and (not step.isidentifier() or step in ("str", "int", "float")):
             break
-        steps.append(str(step))
+        is_field = not isinstance(here, dict) or step in here or (missing and number == len(location))
+        if is_field:
+            steps.append(str(step))
+            here = _part(here, step)
     return ".".join(steps) or None
+
+
+def _part(value: Any, step: int | str) -> Any:
+    if isinstance(value, list) and isinstance(step, int):
+        return value[step]
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def _named(request: Request, error: HTTPException) -> HttpError:

@@ -48,7 +48,7 @@ def _cause(refusal: Refusal) -> str:
 
 
 def _fix(refusal: Refusal) -> str:
-    smaller = "" if refusal.limit is Limit.REQUESTS else "Set a smaller max_tokens"
+    smaller = "" if refusal.limit is Limit.REQUESTS else "Send less or set a smaller max_tokens"
     if refusal.hopeless:
         return f"{smaller or 'Ask an admin for a key with a higher limit'}; waiting does not help."
     wait = "Wait for the next month" if refusal.limit is Limit.SPEND else f"Wait {refusal.wait_s} seconds"

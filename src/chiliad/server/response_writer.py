@@ -21,12 +21,13 @@ Event = dict[str, Any]
 class ResponseWriter:
     """Writes one response."""
 
-    def __init__(self, response_id: str, model: ServedModel, body: wire.ResponsesBody) -> None:
+    def __init__(self, response_id: str, model: ServedModel, body: wire.ResponsesBody, *, with_tools: bool) -> None:
+        """with_tools: the answer was held to a toolbox's grammar, so it may be a call"""
         self._id = response_id
         self._created_s = int(time.time())
         self._model = model
         self._body = body
-        self._with_tools = bool(body.tools)
+        self._with_tools = with_tools
         self._item_id = f"msg_{uuid4().hex}"
         self._numbers = count()
 

@@ -34,11 +34,11 @@ class ServedModel(Protocol):
 
     @property
     def description(self) -> str:
-        """One line for people: what it does and how well."""
+        """One line for people: what it does and how well. May read files."""
 
     @property
     def example(self) -> str | None:
-        """An input to try."""
+        """An input to try. May read files."""
 
     @property
     def context_max(self) -> int:
@@ -82,8 +82,11 @@ class Service(Records, Protocol[M]):
     def resolve(self, model_id: str) -> M:
         """What `tickets`, `tickets@3`, a fine-tuned or hosted model's name, or a base id stands for now.
 
-        Raises ExpertNotFound, BaseNotFound.
+        Raises ExpertNotFound, BaseNotFound, and BaseNotLoaded when `load` has to come first.
         """
+
+    def load(self, base_id: str) -> None:
+        """Bring a base into memory, which takes seconds, or minutes if it is fetched first. Raises BaseModelError."""
 
     def render(self, model: M, turns: Turns) -> tuple[int, ...]:
         """The prompt of a conversation, as the model was trained to read it. Raises BadRequest."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, FastAPI, Request
 
 from chiliad.engine import Completion, Grammar
-from chiliad.errors import ChiliadError
+from chiliad.errors import BaseNotLoaded, ChiliadError
 from chiliad.ledger import Accounts, MachineTime
 from chiliad.server.admin_link import AdminLink
 from chiliad.server.answers import Answers, Start, failing_when_gone
@@ -27,6 +28,10 @@ QUERIES_AT_ONCE_MAX = 2
 """so that slow queries leave worker threads to other requests"""
 GRAMMARS_AT_ONCE_MAX = 2
 """compiled, for the same reason"""
+EMBEDDINGS_AT_ONCE_MAX = 2
+"""likewise"""
+
+T = TypeVar("T")
 
 
 class ServerState:
@@ -49,7 +54,10 @@ class ServerState:
         self._told = told
         self.queries = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
         """taken by whoever runs one on a database of the workspace"""
+        self.embeddings = asyncio.Semaphore(EMBEDDINGS_AT_ONCE_MAX)
+        """taken by whoever makes some"""
         self._compiling = asyncio.Semaphore(GRAMMARS_AT_ONCE_MAX)
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="chiliad-bases")
         self._machine = MachineTime()
         self._running: set[Answers] = set()
         self._closing = False
@@ -59,7 +67,20 @@ class ServerState:
         return list(await asyncio.to_thread(self.service.models))
 
     async def resolve(self, model_id: str) -> ServedModel:
-        return await asyncio.to_thread(self.service.resolve, model_id)
+        return await self.with_model(lambda: self.service.resolve(model_id))
+
+    async def with_model(self, work: Callable[[], T]) -> T:
+        """What `work` gives, which resolves a model, on a worker thread.
+
+        Those who need a base that is not in memory wait for it here: had each of them a worker thread to wait on, none
+        would be left to other requests. Raises BaseModelError.
+        """
+        try:
+            return await asyncio.to_thread(work)
+        except BaseNotLoaded as missing:
+            loading = asyncio.get_running_loop().run_in_executor(self._loader, self.service.load, missing.base_id)
+        await loading
+        return await asyncio.to_thread(work)
 
     async def compile(self, model: ServedModel, grammar: Grammar | None) -> None:
         """Make a grammar ready, if there is one, before anything is begun with it. Raises BadRequest."""

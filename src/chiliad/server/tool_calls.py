@@ -78,7 +78,10 @@ def read_call(text: str) -> ToolCall | None:
     """The call that an answer makes; None for a text, and for a call that was cut short."""
     if not (text.startswith(OPEN) and text.endswith(CLOSE)):
         return None
-    call = json.loads(text.removeprefix(OPEN).removesuffix(CLOSE))
+    try:
+        call = json.loads(text.removeprefix(OPEN).removesuffix(CLOSE))
+    except ValueError:  # cut short within an argument, right after the end tag as a part of it
+        return None
     function = CalledFunction(name=call["name"], arguments=json.dumps(call["arguments"]))
     return ToolCall(id=f"call_{uuid4().hex}", type="function", function=function)
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from chiliad.store.answers import LEARNED, Decision, KeptAnswer, KeptAnswers, kept
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
-from chiliad.store.tables import answers, retraining_rules
+from chiliad.store.jobs import Job, JobState
+from chiliad.store.tables import answers, jobs, retraining_rules
+
+_LEARNING = (
+    select(jobs.c.id)
+    .where(jobs.c.id == answers.c.job_id, jobs.c.state != JobState.FAILED, jobs.c.state != JobState.CANCELLED)
+    .exists()
+)
+"""a training has it, or had it and ended with a version"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Corrections:
         counts = (
             func.count().filter(answers.c.decision == Decision.ACCEPT).label("accepted"),
             func.count().filter(correct).label("corrected"),
-            func.count().filter(correct & answers.c.job_id.is_(None)).label("waiting"),
+            func.count().filter(correct & ~_LEARNING).label("waiting"),
         )
         query = select(answers.c.expert, *counts).where(self._kept.seen_by(project), answers.c.expert.is_not(None))
         query = query.where(answers.c.decision.in_(LEARNED)).group_by(answers.c.expert).order_by(answers.c.expert)
@@ -76,13 +84,29 @@ class Corrections:
         with self._database.read() as connection:
             return self._waiting(connection, expert, project)
 
-    def take(self, expert: str, job_id: str, *, project: str | None, at_least: int = 0) -> bool:
-        """Note that a training is given all that is decided. False, and nothing noted, if fewer corrections wait by now."""
+    def learn(
+        self,
+        expert: str,
+        given: Sequence[KeptAnswer],
+        submit: Callable[[Connection], Job],
+        *,
+        project: str | None,
+        at_least: int = 0,
+    ) -> Job | None:
+        """Queue a training that is given these answers, as they were decided about when they were read.
+
+        None, and nothing is queued, if fewer corrections wait by now. `submit` queues within the transaction that notes it.
+        What a training was given waits again when that fails or is cancelled.
+        """
+        decided = (answers.c.id == bindparam("answer"), answers.c.decided_s == bindparam("at_s"))
         with self._database.write(Writers.FEEDBACK) as connection:
             if self._waiting(connection, expert, project) < at_least:
-                return False
-            connection.execute(update(answers).where(*self._of(expert, project)).values(job_id=job_id))
-        return True
+                return None
+            job = submit(connection)
+            if given:
+                note = update(answers).where(*decided, ~_LEARNING).values(job_id=job.id)
+                connection.execute(note, [{"answer": one.id, "at_s": one.decided_s} for one in given])
+        return job
 
     def set_rule(self, expert: str, project: str, after: int | None) -> None:
         """Retrain the expert after so many corrections of a project; None ends that."""
@@ -102,5 +126,5 @@ class Corrections:
         return (self._kept.seen_by(project), answers.c.expert == expert, answers.c.decision.in_(LEARNED))
 
     def _waiting(self, connection: Connection, expert: str, project: str | None) -> int:
-        new = (answers.c.decision == Decision.CORRECT, answers.c.job_id.is_(None))
+        new = (answers.c.decision == Decision.CORRECT, ~_LEARNING)
         return connection.scalar(select(func.count()).where(*self._of(expert, project), *new)) or 0

@@ -110,12 +110,14 @@ class FeedbackLog:
         chosen = (self._kept.seen_by(project), answers.c.expert == expert, feedback.c.boolean.is_not(None))
         kept_in = or_(answers.c.decision.is_(None), answers.c.decision != Decision.DISMISS)
         words = select(answers.c.id, feedback.c.boolean).join(feedback, feedback.c.answer_id == answers.c.id)
+        words = words.where(*chosen, kept_in)
+        about = select(answers).where(answers.c.id.in_(words.with_only_columns(answers.c.id)))
         votes: Counter[str] = Counter()
         with self._database.read() as connection:
-            for row in connection.execute(words.where(*chosen, kept_in)):
+            for row in connection.execute(words):
                 votes[row.id] += 1 if row.boolean else -1
-            rows = select(answers).where(answers.c.id.in_(votes)).order_by(answers.c.created_s, answers.c.id)
-            return [Rated(kept(row), votes[row.id] > 0) for row in connection.execute(rows) if votes[row.id]]
+            rows = connection.execute(about.order_by(answers.c.created_s, answers.c.id))
+            return [Rated(kept(row), votes[row.id] > 0) for row in rows if votes[row.id]]
 
 
 def _disagreement(given: Sequence[Feedback], text: str) -> float:

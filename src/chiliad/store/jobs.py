@@ -106,6 +106,10 @@ class Jobs(Scoped):
             raise key_conflict(_job(row))
         return _job(row)
 
+    def submit_with(self, connection: Connection, kind: str, document: Mapping[str, Any]) -> Job:
+        """Queue a job in a transaction that is under way: it is there once that has ended well."""
+        return self._queued(connection, kind, document, None, new_job_id())
+
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
         with self._database.read() as connection:
@@ -125,11 +129,12 @@ class Jobs(Scoped):
         newest_first: bool = True,
         kind: str | None = None,
         state: JobState | None = None,
-        holding: Mapping[tuple[str, ...], str] | None = None,
+        holding: Mapping[tuple[str, ...], str | None] | None = None,
     ) -> list[Job]:
         """Jobs in the order in which they were queued, those beyond `after`. Raises JobNotFound for an unknown `after`.
 
-        Only those of one `kind`, in one `state`, and those whose documents have the texts of `holding` at its paths.
+        Only those of one `kind`, in one `state`, and those whose documents have the texts of `holding` at its paths;
+        None stands for no text there.
         """
         query = select(jobs).where(self._scope.covers(jobs))
         if kind is not None:

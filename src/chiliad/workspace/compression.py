@@ -104,9 +104,8 @@ def _written(
 def _dev_rows(workspace: Workspace, expert: Expert) -> list[Row]:
     if expert.version.dataset_hash is None:
         return []
-    room = workspace.settings.engine.context_max
     rows = (row_of(example, expert.served, expert.template) for example in workspace.own_dataset(expert).dev)
-    return [row for row in rows if len(row.ids) <= room]
+    return [row for row in rows if len(row.ids) <= expert.served.context_max]
 
 
 def _score(trainer: Trainer, shape: AdapterShape, factors: Factors, rows: Sequence[Row]) -> Score | None:

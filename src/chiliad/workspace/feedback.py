@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chiliad.data import Amended
@@ -23,7 +25,7 @@ from chiliad.store import (
     Said,
     scope_of,
 )
-from chiliad.store.jobs import OPEN, new_job_id
+from chiliad.store.jobs import OPEN
 from chiliad.training import Method
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.jobs import CORRECT, TRAIN, to_document
@@ -135,7 +137,7 @@ class WorkspaceFeedback:
         gathered = {one.expert: one for one in self._corrections.gathered(project=project)}
         rules = self._corrections.rules(own_project)
         return [
-            Standing(gathered.get(name, Gathered(name, 0, 0, 0)), rules.get(name), self._latest(name))
+            Standing(gathered.get(name, Gathered(name, 0, 0, 0)), rules.get(name), self._latest(name, project))
             for name in sorted({*gathered, *rules})
         ]
 
@@ -143,7 +145,7 @@ class WorkspaceFeedback:
         """Raises ExpertNotFound."""
         self._workspace.registry.get(name)
         found = {one.gathered.expert: one for one in self.standings(project=project, own_project=own_project)}
-        return found.get(name) or Standing(Gathered(name, 0, 0, 0), None, self._latest(name))
+        return found.get(name) or Standing(Gathered(name, 0, 0, 0), None, self._latest(name, project))
 
     def freeze(self, name: str, *, project: str | None) -> Amended:
         """The dataset of an expert's next version: that of the live one, with all that was decided since.
@@ -151,7 +153,7 @@ class WorkspaceFeedback:
         Test rows stay what they are. The same decisions give the same dataset. Raises ExpertNotFound, and UnusableData
         if there is nothing to learn.
         """
-        assigned = self._assignment(name, project).corrections
+        assigned = self._assignment(name, self._corrections.learned(name, project=project)).corrections
         assert assigned is not None
         return assigned
 
@@ -161,12 +163,13 @@ class WorkspaceFeedback:
         A second time without a decision in between it is the same job, until that has ended. Raises ExpertNotFound,
         UnusableData.
         """
-        document, job_id = to_document(self._assignment(name, project)), new_job_id()
-        queued = self._waiting(name, CORRECT, document)
-        if queued is not None:
-            return queued
-        self._corrections.take(name, job_id, project=project)
-        return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
+        decided = self._corrections.learned(name, project=project)
+        document = to_document(self._assignment(name, decided))
+        queued = self._waiting(name, project, CORRECT, document) or self._queue(
+            name, decided, document, project=project
+        )
+        assert queued is not None, "no number of corrections was asked for"
+        return queued
 
     def prefer(self, name: str, *, project: str | None) -> Job:
         """Queue a training that continues from the live version, towards answers that people called good and away from
@@ -188,7 +191,7 @@ class WorkspaceFeedback:
         )
         document = to_document(assigned)
         jobs = self._workspace.jobs.of(scope_of(project))
-        return self._waiting(name, TRAIN, document) or jobs.submit(TRAIN, document)
+        return self._waiting(name, project, TRAIN, document) or jobs.submit(TRAIN, document)
 
     def set_rule(self, name: str, *, project: str, after: int | None) -> None:
         """Retrain an expert by itself after so many corrections of a project; None ends that. Raises ExpertNotFound."""
@@ -203,9 +206,8 @@ class WorkspaceFeedback:
         """What the newest such search found, as far as it is still kept; None before the first."""
         return latest(self._workspace, project)
 
-    def _assignment(self, name: str, project: str | None) -> Assignment:
+    def _assignment(self, name: str, decided: Sequence[KeptAnswer]) -> Assignment:
         live = self._workspace.expert(name)
-        decided = self._corrections.learned(name, project=project)
         if not decided:
             raise UnusableData(
                 f"Nobody has corrected or accepted an answer of {name} yet.", fix="Review some of its answers first."
@@ -224,20 +226,27 @@ class WorkspaceFeedback:
         if name is None or after is None or self._corrections.waiting(name, project=project) < after:
             return None
         try:
-            document, job_id = to_document(self._assignment(name, project)), new_job_id()
+            decided = self._corrections.learned(name, project=project)
+            document = to_document(self._assignment(name, decided))
+            return self._queue(name, decided, document, project=project, at_least=after)
         except ChiliadError as error:
             log.warning("%s is not retrained by its rule: %s", name, error)
             return None
-        if not self._corrections.take(name, job_id, project=project, at_least=after):
-            return None
-        return self._workspace.jobs.of(scope_of(project)).submit(CORRECT, document, job_id=job_id)
 
-    def _latest(self, name: str, kind: str = CORRECT) -> Job | None:
-        return next(iter(self._workspace.jobs.page(kind=kind, holding={("name",): name}, limit=1)), None)
+    def _queue(
+        self, name: str, decided: Sequence[KeptAnswer], document: Document, *, project: str | None, at_least: int = 0
+    ) -> Job | None:
+        jobs = self._workspace.jobs.of(scope_of(project))
+        submit = partial(jobs.submit_with, kind=CORRECT, document=document)
+        return self._corrections.learn(name, decided, submit, project=project, at_least=at_least)
 
-    def _waiting(self, name: str, kind: str, document: Document) -> Job | None:
-        """The newest job of that kind, if it is not over and learns from the same dataset."""
-        queued = self._latest(name, kind)
+    def _latest(self, name: str, project: str | None, kind: str = CORRECT) -> Job | None:
+        jobs = self._workspace.jobs.of(scope_of(project))
+        return next(iter(jobs.page(kind=kind, holding={("name",): name}, limit=1)), None)
+
+    def _waiting(self, name: str, project: str | None, kind: str, document: Document) -> Job | None:
+        """The project's newest job of that kind, if it is not over and learns from the same dataset."""
+        queued = self._latest(name, project, kind)
         if queued is None or queued.state not in OPEN or queued.document["dataset"] != document["dataset"]:
             return None
         return queued

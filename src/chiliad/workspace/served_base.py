@@ -98,6 +98,11 @@ class ServedBase:
         return f"{self.base.id}: {weights:,.0f} MB of weights, computed with {self.engine.computes_with}"
 
     @property
+    def can_answer(self) -> bool:
+        """Whether a request would be worked on: by the engine that runs, or one that it would start."""
+        return "engine" not in self.__dict__ or self.engine.is_working
+
+    @property
     def end_token(self) -> int:
         """What ends an answer in this base's chat format."""
         assert self.tokenizer.eos_token is not None, "a converted base names its end token"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from chiliad.adapters import AdapterHash
 from chiliad.base import ChatTemplate, Tokenizer
 from chiliad.engine import Grammar, Handle, OnEvent, SamplingParams
-from chiliad.errors import BaseModelError, DataError, ExpertNotFound, WrongBase
+from chiliad.errors import BaseModelError, BaseNotLoaded, DataError, ExpertNotFound, WrongBase
 from chiliad.ledger import RightShare, Training
 from chiliad.registry import ExpertRef, ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
@@ -85,7 +85,7 @@ class WorkspaceService:
     """Reads the registry at every question, so that a version promoted by another process answers at once.
 
     Each base has an engine of its own, which starts now for `bases` and, unless `experts_wait`, for those of live experts;
-    for any other when somebody first asks for it or one of its experts. May be asked by several threads at a time.
+    for any other when it is loaded. May be asked by several threads at a time.
     """
 
     def __init__(
@@ -99,20 +99,22 @@ class WorkspaceService:
         self._loaded: set[str] = set()
         self._loading = Lock()
         for base_id in bases:
-            self._load(base_id)
+            self.load(base_id)
         for version in () if experts_wait else self._live():
             try:
-                self._load(version.base_id)
+                self.load(version.base_id)
             except BaseModelError as error:
                 log.warning("%s cannot answer: %s", version.ref, error)
 
     def is_ready(self) -> bool:
-        return True
+        return all(self._workspace.served(base_id).can_answer for base_id in self._loaded)
 
     def models(self) -> Sequence[Model]:
         experts = {version.name: version for version in self._live()}
         experts |= {version.training[RECORDED_AS]: version for version in self._workspace.registry.fine_tuned()}
-        listed = [model for model in (self._listed(name, one) for name, one in experts.items()) if model]
+        here = {*self._workspace.bases.ids(), *self._loaded}
+        found = (self._listed(name, one) for name, one in experts.items() if one.base_id in here)
+        listed = [model for model in found if model]
         bases = self._loaded | {model.served.base.id for model in listed}
         return [*listed, *(self._base(base_id) for base_id in sorted(bases))]
 
@@ -130,10 +132,18 @@ class WorkspaceService:
             if not is_base and self._workspace.settings.hosted(model_id) is None:
                 raise
             base_id = self._workspace.base_called(model_id)
-            self._load(base_id)
+            self._require_loaded(base_id)
             return replace(self._base(base_id), id=model_id)
-        self._load(version.base_id)
+        self._require_loaded(version.base_id)
         return self._expert(model_id, version)
+
+    def load(self, base_id: str) -> None:
+        """Read a base's weights and start its engine, once. Raises BaseModelError."""
+        with self._loading:
+            if base_id not in self._loaded:
+                served = self._workspace.served(base_id)
+                log.info("loaded %s", served.about)
+                self._loaded = {*self._loaded, base_id}
 
     def render(self, model: Model, turns: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         return model.served.prompt(model.chat_template, turns)
@@ -181,13 +191,9 @@ class WorkspaceService:
     def _has_experts(self, base_id: str) -> bool:
         return any(version.base_id == base_id for version in self._live())
 
-    def _load(self, base_id: str) -> None:
-        """Read a base's weights and start its engine, once."""
-        with self._loading:
-            if base_id not in self._loaded:
-                served = self._workspace.served(base_id)
-                log.info("loaded %s", served.about)
-                self._loaded = {*self._loaded, base_id}
+    def _require_loaded(self, base_id: str) -> None:
+        if base_id not in self._loaded:
+            raise BaseNotLoaded(base_id)
 
     def _base(self, base_id: str) -> Model:
         served = self._workspace.served(base_id)
@@ -205,7 +211,7 @@ class WorkspaceService:
             return None
 
     def _about(self, expert: Expert) -> Told:
-        """The card's first line and a development input to try, where there are such. Read once per version."""
+        """The card's first line and a development input to try, where there are such."""
         try:
             return self._read_about(expert)
         except DataError as error:
@@ -213,13 +219,15 @@ class WorkspaceService:
             return Told("")
 
     def _read_about(self, expert: Expert) -> Told:
+        """Each version's files once; only whether it has a card by now is looked at until it has one."""
         key = (expert.ref, expert.version.adapter_hash)
         if key not in self._told:
-            card, dataset_hash = expert.card, expert.version.dataset_hash
-            dataset = self._workspace.dataset(dataset_hash) if dataset_hash else None
-            example = dataset.dev[0].input if dataset and dataset.dev else None
-            told = Told(card.verdict.line if card else "", example)
-            if card is None:
-                return told
-            self._told[key] = told
+            self._told[key] = Told("", self._example(expert))
+        if not self._told[key].description and (card := expert.card):
+            self._told[key] = replace(self._told[key], description=card.verdict.line)
         return self._told[key]
+
+    def _example(self, expert: Expert) -> str | None:
+        dataset_hash = expert.version.dataset_hash
+        dataset = self._workspace.dataset(dataset_hash) if dataset_hash else None
+        return dataset.dev[0].input if dataset and dataset.dev else None

@@ -58,10 +58,12 @@ def suggest(workspace: Workspace, job: Job) -> Iterator[Document]:
 
 def latest(workspace: Workspace, project: str | None) -> list[Suggestion] | None:
     """What the newest search of the project found, as far as it is still kept; None before the first."""
-    done = workspace.jobs.page(kind=SUGGEST, state=JobState.SUCCEEDED)
-    result = next((job.result for job in done if job.document["project"] == project), None)
-    if result is None:
+    jobs = workspace.jobs.of(scope_of(project))
+    done = jobs.page(kind=SUGGEST, state=JobState.SUCCEEDED, holding={("project",): project}, limit=1)
+    if not done:
         return None
+    result = done[0].result
+    assert result is not None, "a job that succeeded has a result"
     kept = workspace.feedback.answers.some([one for kind in result["kinds"] for one in kind], project=project)
     kinds = (tuple(kept[one] for one in kind if one in kept) for kind in result["kinds"])
     return [Suggestion(kind) for kind in kinds if kind]

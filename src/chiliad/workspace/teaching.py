@@ -114,10 +114,14 @@ class Teaching:
             assert assignment.base_precision is self._precision
             served, amended, parent = self._served, assignment.corrections, assignment.parent
             earlier = served.adapter_in(self._workspace.registry.folder(parent.ref)) if parent else None
-            room = self._workspace.settings.engine.context_max
             corrected = amended.used if amended else ()
             lessons = lessons_for(
-                assignment.dataset, served, served.expert_template, room, assignment.options, corrected
+                assignment.dataset,
+                served,
+                served.expert_template,
+                served.context_max,
+                assignment.options,
+                corrected,
             )
             recipe = recipe_for(lessons, assignment.options, earlier)
             if recipe.kind is AdapterKind.PREFIX:

@@ -1,5 +1,6 @@
 """What every page keeps to, and what comes of forms."""
 
+import asyncio
 import re
 
 import httpx
@@ -15,6 +16,7 @@ from chiliad.server.web.render import ASSETS, asset
 from chiliad.store import Role, Winner
 from chiliad.workspace import Workspace
 from chiliad.workspace.expert import CARD_FILE
+from chiliad.workspace.service import WorkspaceService
 from tests.server.conftest import running
 from tests.server.web.conftest import ADMIN, EVIL
 from tests.tiny import ROWS
@@ -41,6 +43,22 @@ def test_every_page_that_there_is_is_looked_at(shop):
     paths = [path.partition("?")[0] for path in shop.paths]
     missed = {route.path for route in routes if not any(route.path_regex.fullmatch(path) for path in paths)}
     assert missed == {"/experts/{name}/{number}/card"}, "which has a test of its own"
+
+
+def test_what_models_tell_of_themselves_is_read_off_the_event_loop(shop, admin, monkeypatch):
+    seen, about = [], WorkspaceService._about
+
+    def told(service, expert):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        seen.append(expert.ref)
+        return about(service, expert)
+
+    monkeypatch.setattr(WorkspaceService, "_about", told)
+    for path in ("/v1/models", "/v1/models/evil", "/playground", "/compare"):
+        seen.clear()
+        assert admin.get(path).status_code == 200
+        assert seen, path
 
 
 def test_the_whole_card_is_a_page_that_may_do_nothing(admin):

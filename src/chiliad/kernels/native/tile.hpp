@@ -49,6 +49,7 @@ struct Stream {
 template <int ROWS>
 struct LoraAhead {
     Stream ups[ROWS], downs[ROWS];
+    int count = 0;             // of different adapters
     long share = 0, turn = 0;  // lines of `downs` for one turn, and which turn is next
 
     LoraAhead() = default;
@@ -56,38 +57,50 @@ struct LoraAhead {
     LoraAhead(const Product &p, const TileLora &lora, long bursts) : turn(lora.panel * bursts) {
         for (int row = 0; row < ROWS; row++) {
             const LoraPart *part = lora.of(row), *next = lora.loras[row] ? lora.loras[row] + p.next : nullptr;
-            if (row && lora.loras[row] == lora.loras[row - 1]) continue;
+            if (!next || (row && lora.loras[row] == lora.loras[row - 1])) continue;
             for (int i = 0; part && i < SITES_MAX; i++)
-                if (const bf16 *up = part->sites[i].of(lora.panel)) ups[row] = {up, part->sites[i].pairs * 2 * PANEL / 32};
-            if (next) downs[row] = {next->down, next->inner * next->inputs / 32};
-            const long turns = p.panels() * bursts, needed = (downs[row].lines + turns - 1) / turns;
+                if (const bf16 *up = part->sites[i].of(lora.panel)) ups[count] = {up, part->sites[i].pairs * 2 * PANEL / 32};
+            downs[count] = {next->down, next->inner * next->inputs / 32};
+            const long turns = p.panels() * bursts, needed = (downs[count].lines + turns - 1) / turns;
             share = needed > share ? needed : share;
+            count++;
         }
     }
 
     void fetch(long burst) {
-        for (int row = 0; row < ROWS; row++) {
-            ups[row].fetch(burst, burst + 1);
-            downs[row].fetch(turn * share, (turn + 1) * share);
+        for (int i = 0; i < count; i++) {
+            ups[i].fetch(burst, burst + 1);
+            downs[i].fetch(turn * share, (turn + 1) * share);
         }
         turn++;
     }
 };
 
+// What `part` adds to ROWS rows.
 template <int ROWS>
-inline void add_lora(Floats (&sums)[ROWS][VECTORS], const TileLora &lora) {
-    for (int row = 0; row < ROWS; row++) {
-        const LoraPart *part = lora.of(row);
-        for (int i = 0; part && i < SITES_MAX; i++) {
-            const SiteUp &site = part->sites[i];
-            const bf16 *up = site.of(lora.panel), *inner = lora.inner + row * lora.inner_stride + 2 * site.pair;
-            for (long k = 0; up && k < site.pairs; k++) {
-                const Pairs both = pair_everywhere(inner + 2 * k);
-                for (int v = 0; v < VECTORS; v++)
-                    sums[row][v] = dot(sums[row][v], both, pairs_at(up + k * 2 * PANEL + 32 * v));
+inline void add_part(Floats (*sums)[VECTORS], const LoraPart &part, const bf16 *inner, const TileLora &lora) {
+    for (const SiteUp &site : part.sites) {
+        const bf16 *up = site.of(lora.panel);
+        for (long k = 0; up && k < site.pairs; k++, up += 2 * PANEL) {
+            Pairs ups[VECTORS];
+            for (int v = 0; v < VECTORS; v++) ups[v] = pairs_at(up + 32 * v);
+            for (int row = 0; row < ROWS; row++) {
+                const Pairs both = pair_everywhere(inner + row * lora.inner_stride + 2 * (site.pair + k));
+                for (int v = 0; v < VECTORS; v++) sums[row][v] = dot(sums[row][v], both, ups[v]);
             }
         }
     }
+}
+
+// Rows of one adapter lie side by side: where the first and the last have the same one, all have.
+template <int ROWS>
+inline void add_lora(Floats (&sums)[ROWS][VECTORS], const TileLora &lora) {
+    if (ROWS > 1 && lora.loras[0] == lora.loras[ROWS - 1]) {
+        if (const LoraPart *part = lora.of(0)) add_part<ROWS>(sums, *part, lora.inner, lora);
+        return;
+    }
+    for (int row = 0; row < ROWS; row++)
+        if (const LoraPart *part = lora.of(row)) add_part<1>(sums + row, *part, lora.inner + row * lora.inner_stride, lora);
 }
 
 template <Sink SINK>

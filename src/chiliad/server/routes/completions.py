@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ class _Prompt:
 async def create_completion(body: wire.CompletionBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
     _check(body)
-    model, prompts, grammar = await asyncio.to_thread(_read, state.service, body)
+    model, prompts, grammar = await state.with_model(partial(_read, state.service, body))
     await state.compile(model, grammar)
     writer = _Writer(model, body, prompts)
     keepsake = state.keepsake(body, writer.id, model, _turns(body, prompts), caller)

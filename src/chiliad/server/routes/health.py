@@ -28,10 +28,12 @@ async def health() -> Status:
 
 @router.get("/ready")
 async def ready(state: State) -> Status:
-    """200 when requests are taken, 503 before that and during shutdown."""
+    """200 when requests are taken, 503 during shutdown and when the engine of a base has ended."""
     state.refuse_if_closing()
     if not state.service.is_ready():
-        raise HttpError(503, "not_ready", "The base model is not loaded yet.", fix="Ask again in a moment.")
+        raise HttpError(
+            503, "not_ready", "A base model's engine has stopped.", fix="Start the server again; its log says why."
+        )
     return Status(status="ready")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 
-from chiliad.server.service import ServedModel
+from chiliad.server.service import AnyService, ServedModel
 from chiliad.server.state import State
 from chiliad.server.wire.models import Model, ModelList
 
@@ -16,15 +18,20 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 @router.get("")
 @router.get("/", include_in_schema=False)
 async def list_models(state: State) -> ModelList:
-    return ModelList(object="list", data=[_on_wire(model) for model in await state.models()])
+    return await asyncio.to_thread(_listed, state.service)
 
 
 @router.get("/{model_id:path}")
 async def retrieve_model(model_id: str, state: State) -> Model:
-    return _on_wire(await state.resolve(model_id.rstrip("/")))
+    return await state.with_model(lambda: _on_wire(state.service.resolve(model_id.rstrip("/"))))
+
+
+def _listed(service: AnyService) -> ModelList:
+    return ModelList(object="list", data=[_on_wire(model) for model in service.models()])
 
 
 def _on_wire(model: ServedModel) -> Model:
+    """Called on worker threads: the description and the example are read from files."""
     return Model(
         id=model.id,
         object="model",

@@ -22,8 +22,10 @@ router = APIRouter(prefix="/v1", tags=["responses"])
 async def create_response(body: wire.ResponsesBody, request: Request, state: State, caller: From) -> Response:
     body.refuse_missing()
     response_id = f"resp_{uuid4().hex}"
-    asked = await prepared(body.chat(), response_id, state, caller)
-    writer, bill = ResponseWriter(response_id, asked.model, body), asked.bill
+    chat = body.chat()
+    asked = await prepared(chat, response_id, state, caller)
+    writer = ResponseWriter(response_id, asked.model, body, with_tools=chat.toolbox is not None)
+    bill = asked.bill
     if not body.stream:
         [completion] = await state.complete(asked.starts, bill, request)
         return JSONResponse(writer.whole(completion, bill.usage()), headers=bill.headers)

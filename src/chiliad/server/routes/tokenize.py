@@ -6,6 +6,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from chiliad.errors import BaseNotFound
 from chiliad.server.service import ServedModel
 from chiliad.server.state import ServerState, State
 from chiliad.server.tokens import check_ids
@@ -39,5 +40,10 @@ async def tokenizer_info(state: State, model: str | None = None) -> TokenizerInf
 
 
 async def _model(state: ServerState, model_id: str | None) -> ServedModel:
-    """Without an id the first that is served: one base, one tokenizer, is the usual case."""
-    return await state.resolve(model_id) if model_id else (await state.models())[0]
+    """Without an id the first that is served: one base, one tokenizer, is the usual case. Raises BaseNotFound."""
+    if model_id:
+        return await state.resolve(model_id)
+    first = next(iter(await state.models()), None)
+    if first is None:
+        raise BaseNotFound("No model is served here at the moment.", fix="Pull the base of its experts.")
+    return first

@@ -6,6 +6,7 @@ The pages ask `/v1/chat/completions` themselves, as any client would; what is he
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -57,13 +58,14 @@ async def playground(
     """`expert` names those that stand there already."""
     choices = await _choices(state, workspace)
     asked = [name for name in expert or () if name in choices.names] or choices.names[:1]
-    return page(request, "playground.html", choices=choices, asked=asked, asked_max=ASKED_MAX, **_keeping(workspace))
+    content = {"asked": asked, "asked_max": ASKED_MAX, **_keeping(workspace)}
+    return await _told(request, "playground.html", choices, content)
 
 
 @router.get("/compare")
 async def compare(request: Request, state: State, workspace: Opened) -> HTMLResponse:
     choices = await _choices(state, workspace)
-    return page(request, "compare.html", choices=choices, asked=choices.names[:2], **_keeping(workspace))
+    return await _told(request, "compare.html", choices, {"asked": choices.names[:2], **_keeping(workspace)})
 
 
 @router.post("/compare")
@@ -116,6 +118,11 @@ async def _choices(state: ServerState, workspace: Workspace) -> Choices:
         versions=[version for version in versions if version not in roots],
         bases=[model for model in models if model.parent is None],
     )
+
+
+async def _told(request: Request, template: str, choices: Choices, content: Mapping[str, Any]) -> HTMLResponse:
+    """A page on which models tell of themselves, which may read files."""
+    return await asyncio.to_thread(page, request, template, choices=choices, **content)
 
 
 def _share(tally: Tally) -> tuple[float, Interval] | None:

@@ -73,7 +73,8 @@ async def make(
         rows = [{INPUT: text, OUTPUT: right} for text, right in (*answered, *pasted) if text.strip() and right.strip()]
         table = table_from_rows(rows, source=f"requests like {answer_id}")
         told = instruction.strip() or None
-        return workspace.jobs.train(name.strip(), table, base=base, input=INPUT, output=OUTPUT, instruction=told)
+        jobs = workspace.jobs.of(caller.scope)
+        return jobs.train(name.strip(), table, base=base, input=INPUT, output=OUTPUT, instruction=told)
 
     try:
         job = await asyncio.to_thread(submit)

@@ -44,7 +44,8 @@ class Message(BaseModel):
         if self.role == "function" or (self.model_extra or {}).get("function_call"):
             raise HttpError.unsupported(path, "The older form of tool calling")
         if self.tool_calls:
-            return call_text(self.tool_calls)
+            said = self._content(path) if self.content else ""
+            return "\n".join(filter(None, (said, call_text(self.tool_calls))))
         content = self._content(path)
         return result_text(content) if self.role == "tool" else content
 

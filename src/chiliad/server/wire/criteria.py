@@ -13,6 +13,8 @@ TURNS_MAX = 64
 LABELS_MAX = 1000
 
 Name = Annotated[Text, Field(min_length=1, max_length=256)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""the others cannot be kept: JSON does not have them"""
 Operation = Literal["eq", "ne", "like", "ilike"]
 Similarity = Literal["cosine", "fuzzy_match", "gleu", "rouge_1", "rouge_2", "rouge_3", "rouge_4", "rouge_5", "rouge_l"]
 
@@ -52,7 +54,7 @@ class TextSimilarity(BaseModel):
     input: Text
     reference: Text
     evaluation_metric: Similarity
-    pass_threshold: float
+    pass_threshold: Finite
 
 
 class LabelModel(BaseModel):
@@ -87,8 +89,8 @@ class ScoreModel(BaseModel):
     name: Name
     model: Name
     input: Turns
-    range: tuple[float, float] = (0.0, 1.0)
-    pass_threshold: float | None = None
+    range: tuple[Finite, Finite] = (0.0, 1.0)
+    pass_threshold: Finite | None = None
     """without it the middle of the range"""
     sampling_params: JudgeSampling | None = None
 

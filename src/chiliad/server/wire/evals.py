@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from chiliad.server.errors import HttpError
-from chiliad.server.wire.criteria import AnyCriterion, Turns, refuse_elsewhere
+from chiliad.server.wire.criteria import AnyCriterion, Finite, Turns, refuse_elsewhere
 from chiliad.server.wire.listing import Id, Metadata
 from chiliad.server.wire.request import RequestBody
 from chiliad.server.wire.responses import FlatTool, TextOptions
@@ -147,8 +147,8 @@ class ResponsesSampling(BaseModel):
     model_config = ConfigDict(extra="ignore")
     max_completion_tokens: int | None = None
     seed: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Finite | None = None
+    top_p: Finite | None = None
     text: TextOptions | None = None
     tools: Annotated[list[FlatTool], Field(max_length=TOOLS_MAX)] | None = None
 

@@ -114,9 +114,11 @@ class TextOptions(BaseModel):
 
     @property
     def response_format(self) -> ResponseFormat | None:
-        """As a chat completion is asked for it."""
+        """As a chat completion is asked for it. Raises HttpError (400) for a schema that is not there."""
         if self.format is None:
             return None
+        if self.format.type == "json_schema" and self.format.content is None:
+            raise HttpError.bad_value("text.format.schema", "The format has no schema.", fix="Give it one.")
         schema = NamedSchema(schema=self.format.content) if self.format.content is not None else None
         return ResponseFormat(type=self.format.type, json_schema=schema)
 

@@ -117,9 +117,9 @@ def _dev_rows(workspace: Workspace, expert: Expert) -> list[Row]:
     """Those that fit into the base's context; none for an expert that was imported without examples."""
     if expert.version.dataset_hash is None:
         return []
-    dataset, room = workspace.own_dataset(expert), workspace.settings.engine.context_max
+    dataset = workspace.own_dataset(expert)
     rows = (row_of(example, expert.served, expert.template) for example in dataset.dev)
-    return [row for row in rows if len(row.ids) <= room]
+    return [row for row in rows if len(row.ids) <= expert.served.context_max]
 
 
 def _costs(trainer: Trainer, adapter: LoraAdapter, rows: Sequence[Row], reporter: Reporter) -> Iterator[RankCost]:

@@ -139,10 +139,10 @@ class Planner:
 
     def _entry(self, member: Member, names: Counter[str]) -> Entry:
         name = self._name(member, names)
-        lot, served, room = member.read(), self._served, self._workspace.settings.engine.context_max
+        lot, served = member.read(), self._served
         said = {**asdict(self._named), "instruction": lot.instruction, "base": served.base.id, "options": self._options}
         dataset = drafted(self._workspace, name, lot.train, test=lot.test, **said).dataset
-        lessons = lessons_for(dataset, served, served.expert_template, room, self._options)
+        lessons = lessons_for(dataset, served, served.expert_template, served.context_max, self._options)
         recipe = recipe_for(lessons, self._options)
         if len(self._probe) < SEATS:
             self._probe[name] = (recipe, lessons.train)
