@@ -6,6 +6,7 @@ ChiliadError
 │   ├── BrokenArchive      cut short, changed, or made to do harm
 │   │   ├── BrokenBackup
 │   │   └── BrokenPack
+│   ├── InUse              another process holds it; later it may be free
 │   ├── FileMissing        no such uploaded file, or not any more
 │   └── FileRefused        an upload that is too large or has a name that no file may have
 ├── BaseModelError
@@ -88,6 +89,10 @@ class BrokenBackup(BrokenArchive):
 class BrokenPack(BrokenArchive):
     code = "broken_pack"
     thing = "pack"
+
+
+class InUse(StoreError):
+    """Another process holds it."""
 
 
 class FileMissing(StoreError):

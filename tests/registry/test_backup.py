@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+import sqlite3
 import stat
 import threading
 import zipfile
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 
-from chiliad.config import Settings
+from chiliad.config import CopilotSettings, Settings
 from chiliad.errors import BrokenBackup, StoreError
 from chiliad.registry import Registry
 from chiliad.registry.backup import back_up, restore
-from chiliad.store import Purpose, Store, Uploads
+from chiliad.store import Databases, Purpose, Store, Uploads
 from tests.cli.conftest import contents
 from tests.registry.conftest import Clock, add, compared
 
@@ -42,6 +44,10 @@ def filled(registry, workspace):
     (workspace / "reports" / "desk").mkdir(parents=True)
     (workspace / "reports" / "desk" / "report.html").write_text("<h1>Experts</h1>")
     Uploads(registry.database, workspace / "files").add("rows.jsonl", Purpose.BATCH, iter([b"{}"]), file_id="file-1")
+    with closing(sqlite3.connect(":memory:")) as shop:
+        shop.execute("create table orders (id)")
+        whole = shop.serialize()
+    Databases(workspace / "databases", CopilotSettings()).add("shop.db", [whole], bytes_max=len(whole))
     registry.reconcile()
     return registry
 
@@ -79,6 +85,7 @@ def test_everything_comes_back_on_either_database(filled, workspace, target, tmp
     assert again.unreadable == ()
     assert state(again) == state(filled)
     assert Uploads(again.database, target.workspace / "files").get("file-1").name == "rows.jsonl"
+    assert Databases(target.workspace / "databases", CopilotSettings()).open("shop.db").tables()[0].name == "orders"
     assert add(again, "tickets").number == 4
     store.close()
 

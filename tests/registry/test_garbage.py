@@ -112,6 +112,47 @@ def test_a_dataset_that_a_job_waits_to_be_trained_on_stays(registry, workspace, 
     assert found().datasets == (waiting,)
 
 
+def test_a_version_that_clients_call_by_a_name_of_its_own_stays(registry, found):
+    named = {"fine_tuned_model": "ft:tiny:us:tickets:1"}
+    for training in (named, {}, {}):
+        add(registry, "tickets", facts=replace(FACTS, training=training))
+    assert [str(ref) for ref in found(keep=1).versions] == ["tickets@2"]
+
+
+def test_what_a_job_goes_on_with_stays_until_it_has_ended(registry, workspace, found):
+    for seed in range(3):
+        add(registry, "tickets", seed=seed)
+    jobs = Jobs(registry.database)
+    train = jobs.submit("train", {"name": "orders", "dataset": HASH["a"], "parent": "tickets@1"})
+    grade = jobs.submit("eval_run", {"data_source": {"model": "tickets@2", "rows": [{"n": 1}]}})
+    batch = jobs.submit("batch", {})
+    runs = [f"batch-{batch.id}", f"orders-{HASH['a'][:12]}-12345678"]
+    for run in runs:
+        stop(workspace, run, age=timedelta(days=30))
+    jobs.pause(train.id)
+    assert not found()
+    for job in (train, grade, batch):
+        jobs.cancel(job.id)
+    garbage = found()
+    assert [str(ref) for ref in garbage.versions] == ["tickets@1", "tickets@2"]
+    assert [run.name for run in garbage.runs] == runs
+
+
+def test_what_a_job_wants_that_came_after_the_look_stays(registry, workspace, found):
+    dataset, unused = freeze(workspace, "a"), freeze(workspace, "b")
+    run = stop(workspace, f"orders-{dataset.name}-12345678", age=timedelta(days=30))
+    for seed in range(2):
+        add(registry, "tickets", seed=seed)
+    garbage = found()
+    assert garbage.datasets == (dataset, unused)
+    Jobs(registry.database).submit("train", {"name": "orders", "dataset": HASH["a"], "parent": "tickets@1"})
+    collect(registry, garbage, now=NOW)
+    assert [version.number for version in registry.versions("tickets")] == [1, 2]
+    assert run.is_dir()
+    assert dataset.is_dir()
+    assert not unused.exists()
+
+
 def test_a_dataset_goes_with_the_last_version_that_used_it(registry, workspace, found):
     folder = freeze(workspace, "a")
     add(registry, "tickets", facts=replace(FACTS, dataset_hash=HASH["a"]))
@@ -130,11 +171,14 @@ for stage in stages:
     stage.__enter__()
 os.kill(os.getpid(), 9)
 """
-    places = [workspace / "experts" / "tickets" / "7", workspace / "datasets" / "abc", workspace / "runs" / "x"]
+    places = [
+        workspace / "experts" / "tickets" / "7",
+        *(workspace / one / "x" for one in ("datasets", "databases", "runs")),
+    ]
     subprocess.run([sys.executable, "-c", code, *map(str, places)], timeout=120, check=False)
     with staged_folder(workspace / "experts" / "tickets" / "8") as writing:
         garbage = found()
-        assert sorted(stage.parent.name for stage in garbage.stages) == ["datasets", "runs", "tickets"]
+        assert sorted(stage.parent.name for stage in garbage.stages) == ["databases", "datasets", "runs", "tickets"]
         collect(registry, garbage, now=NOW)
         assert writing.is_dir()
     assert [path.name for path in workspace.rglob(".staging-*")] == []

@@ -1,14 +1,17 @@
 """`/v1/batches` as the openai client uses it: requests in a file, answers in another, done by the real worker."""
 
 import json
+import resource
 import subprocess
 import sys
 
 import openai
 import pytest
 
-from chiliad.server.batch_run import Answers, do_batch
-from chiliad.store import GroupBy, JobState, Role, Wish
+from chiliad.errors import StoreError
+from chiliad.server.batch_answers import ANSWERS_FILE, Answers, folder_of
+from chiliad.server.batch_run import do_batch
+from chiliad.store import GroupBy, JobState, Limits, Role, Wish
 from chiliad.workspace import SilentReporter, Workspace
 from chiliad.workspace.worker import Stopped
 from tests.server.platform import json_lines, serving, with_hosted_names, work
@@ -83,7 +86,8 @@ def test_a_batch_is_billed_to_the_key_that_submitted_it(settings):
             done, late = create(client, [request("a"), request("b")]), create(client, [request("c")])
             with Workspace.open(settings) as workspace:
                 job = workspace.jobs.lease("w")
-                workspace.jobs.succeed(job.id, "w", do_batch(workspace, job))
+                with do_batch(workspace, job) as result:
+                    workspace.jobs.succeed(job.id, "w", result)
             assert client.batches.retrieve(done.id).request_counts.completed == 2
         sums = served.accounts.ledger.sums(GroupBy.KEY)
         assert [(total.of, total.answers) for total in sums] == [(made.key.id, 2)]
@@ -111,14 +115,17 @@ def test_the_worker_of_the_command_line_does_batches(client, settings):
 
 
 class Impatient(SilentReporter):
-    """Cancels at the second look."""
+    """Wishes something at the second look."""
 
     looks = 0
+
+    def __init__(self, wish=Wish.CANCEL):
+        self.wish = wish
 
     def stage(self, doing, done, total):
         self.looks += 1
         if self.looks == 2:
-            raise Stopped(Wish.CANCEL)
+            raise Stopped(self.wish)
 
 
 def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings):
@@ -126,21 +133,96 @@ def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings
     with Workspace.open(settings, reporter=Impatient()) as workspace:
         job = workspace.jobs.lease("w")
         assert client.batches.cancel(batch.id).status == "cancelling"
-        with pytest.raises(Stopped):
-            do_batch(workspace, job)
+        with pytest.raises(Stopped), do_batch(workspace, job):
+            pass
         workspace.jobs.stop(job.id, "w", Wish.CANCEL)
     cancelled = client.batches.retrieve(batch.id)
     assert cancelled.status == "cancelled"
     assert 0 < len(lines(client, cancelled.output_file_id)) < 40
 
 
+def test_a_database_that_is_away_is_nobodys_answer(settings, monkeypatch):
+    def away(*_, **__):
+        raise StoreError("The database is away.", fix="Wait.")
+
+    with serving(settings) as served, Workspace.open(settings) as workspace:
+        made = served.accounts.keys.create("night", role=Role.MEMBER, limits=Limits(spend_per_month=50.0))
+        with served.openai(api_key=made.secret) as client:
+            batch = create(client, [request(f"r{n}") for n in range(40)])
+            job = workspace.jobs.lease("w")
+            with monkeypatch.context() as patch:
+                patch.setattr(workspace.accounts.budgets, "reserve", away)
+                with pytest.raises(StoreError, match="is away"), do_batch(workspace, job):
+                    pass
+            with do_batch(workspace, job) as result:
+                workspace.jobs.succeed(job.id, "w", result)
+            done = client.batches.retrieve(batch.id)
+    assert (done.request_counts.completed, done.error_file_id) == (40, None)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_batch_whose_end_was_not_recorded_is_not_asked_again(client, settings, in_time):
+    create(client, [request("a"), request("b")])
+    with Workspace.open(settings) as workspace:
+        job = workspace.jobs.lease("w")
+        clock = (lambda: 0.0) if in_time else (lambda: job.document["expires_s"])
+        with pytest.raises(Killed), do_batch(workspace, job, clock) as first:
+            raise Killed
+        kept = Answers(folder_of(workspace, job) / ANSWERS_FILE).done
+        with do_batch(workspace, job, clock) as again:
+            workspace.jobs.succeed(job.id, "w", again)
+        assert kept == {"a", "b"}
+        assert again == first
+        assert again["expired"] is not in_time
+        assert not folder_of(workspace, job).exists()
+
+
+def paused(jobs, job):
+    jobs.stop(job.id, "w", Wish.PAUSE)
+
+
+def laid_down(jobs, job):
+    jobs.stop(job.id, "w", None)
+
+
+def died(jobs, job):
+    jobs.cancel(job.id)
+    jobs.keep(job.id, "w", lease_s=-1)
+    assert jobs.lease("other") is None
+
+
+def failed(jobs, job):
+    jobs.fail(job.id, "w", {"cause": "The key is revoked.", "fix": "Make another.", "code": "key_not_found"})
+
+
+@pytest.mark.parametrize("left", [paused, laid_down, died, failed])
+def test_a_batch_that_ends_while_no_worker_has_it_keeps_its_answers(client, settings, left):
+    batch = create(client, [request(f"r{n}") for n in range(40)])
+    with Workspace.open(settings, reporter=Impatient(Wish.PAUSE)) as workspace:
+        job = workspace.jobs.lease("w")
+        with pytest.raises(Stopped), do_batch(workspace, job):
+            pass
+        left(workspace.jobs, job)
+    if left is not failed:
+        client.batches.cancel(batch.id)
+    ended = client.batches.retrieve(batch.id)
+    assert ended.status == ("failed" if left is failed else "cancelled")
+    assert 0 < len(lines(client, ended.output_file_id)) < 40
+    client.files.delete(ended.output_file_id)
+    assert client.batches.retrieve(batch.id).output_file_id is None, "it does not come back"
+
+
 def test_what_is_not_answered_in_time_expires(client, settings):
     batch = create(client, [request("a"), request("b")])
     with Workspace.open(settings) as workspace:
         job = workspace.jobs.lease("w")
-        result = do_batch(workspace, job, clock=lambda: job.document["expires_s"])
-        assert (result["total"], result["completed"], result["failed"], result["expired"]) == (2, 0, 2, True)
-        workspace.jobs.succeed(job.id, "w", result)
+        with do_batch(workspace, job, clock=lambda: job.document["expires_s"]) as result:
+            assert (result["total"], result["completed"], result["failed"], result["expired"]) == (2, 0, 2, True)
+            workspace.jobs.succeed(job.id, "w", result)
         assert workspace.jobs.get(job.id).state is JobState.SUCCEEDED
     expired = client.batches.retrieve(batch.id)
     assert expired.status == "expired"
@@ -161,6 +243,18 @@ def test_answers_survive_a_worker_that_is_killed_in_the_middle_of_one(tmp_path):
     again.add([{"custom_id": "c", "response": {"status_code": 400}, "error": None}])
     assert [json.loads(line)["custom_id"] for line in again.lines(failed=True)] == ["b", "c"]
     assert [json.loads(line)["custom_id"] for line in again.lines(failed=False)] == ["a"]
+
+
+def test_answers_are_never_written_again_when_a_batch_goes_on(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    Answers(path).add([{"custom_id": "a", "response": None, "error": {"code": "x"}}])
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limit[1]))  # as on a full disk, nothing more can be written
+    try:
+        assert Answers(path).done == {"a"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert Answers(path).done == {"a"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from chiliad.config import CopilotSettings
 from chiliad.errors import FileMissing, FileRefused
 from chiliad.store import Databases
+from chiliad.store.files import orphaned_stages
 from tests.store.test_read_only import make
 
 ROOM = 1 << 20
@@ -34,6 +35,16 @@ def test_a_database_is_added_listed_opened_and_removed(databases, whole):
     assert databases.all() == []
     with pytest.raises(FileMissing):
         databases.remove("post.db")
+
+
+def test_what_is_being_added_is_no_leftover_of_a_killed_writer(databases, whole, tmp_path):
+    def slowly():
+        yield whole[:100]
+        assert list((tmp_path / "databases").glob(".staging-*"))
+        assert orphaned_stages(tmp_path / "databases") == []
+        yield whole[100:]
+
+    assert databases.add("post.db", slowly(), bytes_max=ROOM) in databases.all()
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,30 @@ def test_a_worker_that_stops_lays_its_job_down_for_the_next(jobs):
     assert jobs.lease("next").attempts == 1
 
 
+def test_a_job_that_is_put_off_waits_and_is_tried_again(jobs, clock):
+    job = jobs.submit("train", {})
+    for attempt in (1, 2):
+        assert jobs.lease("w").attempts == attempt
+        jobs.put_off(job.id, "w", "The disk is full.", delay_s=30)
+        assert jobs.lease("w") is None
+        clock.now += 31
+    put_off = "Put off: The disk is full."
+    assert texts(jobs, job) == ["Queued.", "Started.", put_off, "Tried again.", put_off]
+    with pytest.raises(LeaseLost):
+        jobs.put_off(job.id, "w", "It is another's by now.")
+
+
+def test_waiting_for_others_is_no_attempt_and_wishes_are_heard_meanwhile(jobs, clock):
+    job = jobs.submit("train", {})
+    for _ in range(2 * ATTEMPTS_MAX):
+        assert jobs.lease("w").attempts == 1
+        jobs.put_off(job.id, "w", "In use.", delay_s=30, counts=False)
+        clock.now += 31
+    jobs.cancel(job.id)
+    assert jobs.lease("w") is None
+    assert jobs.get(job.id).state is JobState.CANCELLED
+
+
 def test_unknown_jobs_are_not_found(jobs):
     for ask in (jobs.get, jobs.events, jobs.cancel, jobs.pause, jobs.resume):
         with pytest.raises(JobNotFound):

@@ -71,7 +71,8 @@ def test_a_collection_and_a_job_train_in_it_too(workspace, table):
     assert not report.failed
     assert {workspace.expert(name).version.training["base_precision"] for name in ("one", "two")} == {"int4"}
     submitted = workspace.jobs.train("later", table, base="tiny", options=CODED)
-    done = train(workspace, workspace.jobs.get(submitted.id))
+    with train(workspace, workspace.jobs.get(submitted.id)) as result:
+        done = result
     assert workspace.expert(done["expert"]).version.training["base_precision"] == "int4"
 
 

@@ -129,7 +129,7 @@ def test_killed_while_it_trains_and_while_it_evaluates_it_ends_as_if_nothing_had
         report = ws.train_many(folder, base="tiny", options=SLOW)
         assert not report.failed
         continued = _hashes(ws)
-        left = {path.parent.name.rpartition("-")[0] for path in ws.folder.glob("runs/*/checkpoint*")}
+        left = {path.parent.name.rsplit("-", 2)[0] for path in ws.folder.glob("runs/*/checkpoint*")}
         assert left <= before, "only an expert that was noted just before the kill leaves its checkpoint, to `gc`"
     with Workspace.open(replace(settings, workspace=tmp_path / "whole")) as other:
         whole = other.train_many(folder, base="tiny", options=SLOW)

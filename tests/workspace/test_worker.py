@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Thread
 
@@ -12,8 +13,11 @@ import pytest
 
 from chiliad.cli.worker import step_back
 from chiliad.config import WorkerSettings
-from chiliad.errors import JobConflict, UnusableData
+from chiliad.errors import FileMissing, JobConflict, StoreError, UnusableData
+from chiliad.registry.runs import training_run
 from chiliad.store import Jobs, JobState
+from chiliad.store.files import folder_lock
+from chiliad.store.jobs import ATTEMPTS_MAX
 from chiliad.workspace import TrainOptions, Workspace
 from chiliad.workspace.worker import Worker
 from chiliad.workspace.worker_process import WorkerProcess
@@ -23,10 +27,11 @@ LONG = TrainOptions(rank=2, epochs=40, baselines=False)
 WORK = (sys.executable, "-m", "chiliad", "worker", "--until-idle")
 
 
-def work_until_done(workspace, job):
+def work_until_done(workspace, job, **options):
     """What a worker does that is started again and again."""
     while workspace.jobs.get(job.id).state in (JobState.QUEUED, JobState.RUNNING):
-        Worker(workspace, workspace.jobs).run(until_idle=True)
+        Worker(workspace, workspace.jobs, **options).run(until_idle=True)
+        time.sleep(0.01)
     return workspace.jobs.get(job.id)
 
 
@@ -121,6 +126,83 @@ def test_a_worker_killed_in_the_middle_costs_nothing(settings, workspace, table,
     assert [v.adapter_hash for v in workspace.registry.versions("tickets")] == [wanted]
 
 
+def test_a_training_whose_end_was_not_recorded_is_not_done_twice(workspace, table, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    job = workspace.jobs.train("tickets", table, base="tiny", options=QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace.jobs, "succeed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Worker(workspace, workspace.jobs).run(until_idle=True)
+    assert workspace.jobs.get(job.id).state is JobState.QUEUED
+    workspace.train("tickets", table, base="tiny", options=replace(QUICK, seed=4))
+    workspace.promote("tickets@2", force=True)
+    assert work_until_done(workspace, job).result["expert"] == "tickets@1"
+    assert [version.number for version in workspace.registry.versions("tickets")] == [1, 2]
+    assert workspace.registry.get("tickets").number == 2, "what became live meanwhile stays"
+    assert not checkpoints(workspace)
+
+
+def test_a_result_that_the_database_did_not_take_is_recorded_later(workspace, table, monkeypatch):
+    job = workspace.jobs.train("tickets", table, base="tiny", options=QUICK)
+    succeed, times = workspace.jobs.succeed, iter(range(3))
+
+    def away(*arguments):
+        if next(times) < 2:
+            raise StoreError("The database is away.", fix="Wait.")
+        succeed(*arguments)
+
+    monkeypatch.setattr(workspace.jobs, "succeed", away)
+    done = work_until_done(workspace, job, lease_s=0.5)
+    assert (done.result["expert"], done.attempts) == ("tickets@1", 3)
+    assert len(workspace.registry.versions("tickets")) == 1
+
+
+def test_a_trouble_that_stays_fails_with_its_own_words(workspace):
+    @contextmanager
+    def full(workspace, job):
+        raise StoreError("The disk is full.", fix="Free some space.")
+        yield
+
+    @contextmanager
+    def gone(workspace, job):
+        raise FileMissing("There is no file.", fix="Upload it again.")
+        yield
+
+    jobs, kinds = workspace.jobs, {"full": full, "gone": gone}
+    first, second = jobs.submit("full", {}), jobs.submit("gone", {})
+    failed = [work_until_done(workspace, job, kinds=kinds, lease_s=0.1) for job in (first, second)]
+    assert [(job.attempts, job.error["cause"]) for job in failed] == [
+        (ATTEMPTS_MAX, "The disk is full."),
+        (1, "There is no file."),
+    ]
+
+
+def test_a_training_that_another_process_is_at_waits_for_it(workspace, table):
+    job = workspace.jobs.train("tickets", table, base="tiny", options=QUICK)
+    assignment = workspace.assign("tickets", table, base="tiny", options=QUICK)
+    run = training_run(workspace.folder, "tickets", assignment.dataset.hash, assignment.settings_hash[:8])
+    with folder_lock(run):
+        Worker(workspace, workspace.jobs, lease_s=0.5).run(until_idle=True)
+    assert workspace.jobs.get(job.id).state is JobState.RUNNING
+    assert any("in use by another process" in text for text in texts(workspace, job))
+    assert work_until_done(workspace, job).state is JobState.SUCCEEDED
+
+
+def test_a_worker_for_ever_outlasts_a_database_that_is_away(workspace, monkeypatch):
+    looks = []
+
+    def has_work():
+        looks.append(len(looks))
+        raise StoreError("The database is away.", fix="Wait.") if len(looks) == 1 else KeyboardInterrupt
+
+    monkeypatch.setattr(workspace.jobs, "has_work", has_work)
+    with pytest.raises(KeyboardInterrupt):
+        Worker(workspace, workspace.jobs).run(until_idle=False)
+    assert looks == [0, 1]
+
+
 def test_a_worker_that_is_told_to_stop_lays_its_job_down(settings, workspace, table):
     job = workspace.jobs.train("tickets", table, base="tiny", options=LONG)
     with worker(settings) as process:
@@ -172,10 +254,11 @@ def test_the_work_leaves_the_processors_to_others_and_what_locks_the_database_do
         seen["telling"] = os.sched_getscheduler(0)
         tell(*arguments)
 
+    @contextmanager
     def look(workspace, job):
         seen["working"] = os.sched_getscheduler(0)
         workspace.reporter.stage("looking", 1, 2)
-        return {}
+        yield {}
 
     def work():  # a thread of its own, which cannot step forward again
         front = step_back()

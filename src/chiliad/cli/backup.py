@@ -24,7 +24,7 @@ def backup(
     workspace: WorkspaceFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write experts, cards, datasets and the database's rows into one file, while others go on working."""
+    """Write experts, cards, datasets, files, databases and all rows into one file, while others go on working."""
     from chiliad.cli.experts import open_registry
     from chiliad.registry.backup import back_up
     from chiliad.registry.registry import utc_now

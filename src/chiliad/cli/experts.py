@@ -199,7 +199,8 @@ def gc(
     """Find versions that were never live, unused datasets, abandoned trainings and leftovers of killed processes.
 
     Nothing is touched unless --delete is given. A training that was stopped can
-    be continued for 14 days.
+    be continued for 14 days. Fine-tuned models that have a name of their own stay,
+    and so does what jobs that have not ended need.
     """
     from chiliad.registry.garbage import collect, find_garbage
     from chiliad.registry.registry import utc_now

@@ -1,4 +1,5 @@
-"""A whole workspace in one file: experts with their cards, datasets, reports, uploaded files, and every row of the database.
+"""A whole workspace in one file: experts with their cards, datasets, reports, uploaded files, the databases that experts
+may be asked about, and every row of Chiliad's own.
 
 It is taken while others train, promote and serve, and comes back into SQLite or PostgreSQL, or not at all. Left out are
 base models (they are pulled again), runs that are under way, and what killed writers left.
@@ -25,7 +26,7 @@ from chiliad.store.tables import SCHEMA
 
 FORMAT = 1
 ROWS = "database"
-FOLDERS = ("experts", "datasets", "reports", "files", "basis")
+FOLDERS = ("experts", "datasets", "reports", "files", "databases", "basis")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def back_up(registry: Registry, file: Path, *, now: datetime) -> Summary:
         _add_folder(archive, registry.workspace / "reports", "reports")
         _add_folder(archive, registry.workspace / "basis", "basis")
         _add_uploads(archive, registry.workspace / "files")
+        _add_databases(archive, registry.workspace / "databases")
         facts["rows"] = _add_rows(archive, registry.database)
         archive.finish(facts)
     with open_archive(file) as written:
@@ -101,6 +103,13 @@ def _add_uploads(archive: ArchiveWriter, root: Path) -> None:
     for folder in _entries(root):
         with suppress(FileNotFoundError):  # its client has just deleted it
             _add_folder(archive, folder, f"files/{folder.name}")
+
+
+def _add_databases(archive: ArchiveWriter, root: Path) -> None:
+    for file in _entries(root):
+        with suppress(FileNotFoundError):  # somebody has just removed it
+            if file.is_file():
+                archive.add_file(f"databases/{file.name}", file)
 
 
 def _add_folder(archive: ArchiveWriter, folder: Path, name: str) -> None:

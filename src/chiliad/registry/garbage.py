@@ -7,14 +7,18 @@ Finding and collecting are two steps, so that people can look before anything go
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Self
 
 from chiliad.errors import RegistryError, StoreError
+from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.registry.ids import ExpertRef
 from chiliad.registry.registry import Registry
+from chiliad.registry.runs import batch_run, training_run
 from chiliad.store import Jobs
 from chiliad.store.files import (
     LOCK_NAME,
@@ -50,51 +54,94 @@ class Garbage:
 def find_garbage(registry: Registry, *, now: datetime, keep: int = KEEP_DEFAULT) -> Garbage:
     """Find what can go.
 
-    A version stays if it is or was live or is among the newest `keep` of its expert; a run if a process works on it, or
-    if it left a checkpoint that is not FINISHED_RUN_AGE_MIN or STOPPED_RUN_AGE_MIN old.
+    A version stays if it is or was live, has a name of its own as a fine-tuned model, or is among the newest `keep` of its
+    expert; a run if a process works on it, or if it left a checkpoint that is not FINISHED_RUN_AGE_MIN or
+    STOPPED_RUN_AGE_MIN old. What a job that has not ended goes on with stays in any case.
     """
-    versions = tuple(ref for expert in registry.experts() for ref in _unreachable(registry, expert.name, keep))
+    claims = _Claims.of(registry)
+    old = (ref for expert in registry.experts() for ref in _unreachable(registry, expert.name, keep))
+    versions = tuple(ref for ref in old if str(ref) not in claims.names)
     written = _written_runs(registry)
-    runs = tuple(run for run in _folders(registry.workspace / "runs") if _is_abandoned(run, written, now))
-    datasets = tuple(_unused_datasets(registry, frozenset(versions), frozenset(runs), now))
+    runs = tuple(run for run in _folders(registry.workspace / "runs") if _is_abandoned(run, written, claims, now))
+    datasets = tuple(_unused_datasets(registry, claims, now, without=frozenset(versions), abandoned=frozenset(runs)))
     stages = tuple(stage for folder in _written_folders(registry.workspace) for stage in orphaned_stages(folder))
     paths = (*(registry.folder(ref) for ref in versions), *datasets, *runs, *stages)
     return Garbage(versions, datasets, runs, stages, sum(_bytes(path) for path in paths))
 
 
 def collect(registry: Registry, garbage: Garbage, *, now: datetime) -> None:
-    """Remove what was found. What became live, is worked on again or went meanwhile is left alone."""
+    """Remove what was found. What became live, is wanted or worked on again, or went meanwhile is left alone."""
+    claims = _Claims.of(registry)
     for ref in garbage.versions:
-        with suppress(RegistryError):
-            registry.delete(ref)
-    for folder in garbage.datasets:
-        remove_folder(folder)
+        if str(ref) not in claims.names:
+            with suppress(RegistryError):
+                registry.delete(ref)
     written = _written_runs(registry)
     for run in garbage.runs:
         with suppress(StoreError), folder_lock(run, wait=False, create=False):
-            if _is_left(run, written, now):
+            if _is_left(run, written, claims, now):
                 remove_folder(run)
+    for folder in {*garbage.datasets}.intersection(_unused_datasets(registry, claims, now)):
+        remove_folder(folder)
     for stage in garbage.stages:
         remove_stage(stage)
     registry.reconcile()
+
+
+@dataclass(frozen=True)
+class _Claims:
+    """What jobs that have not ended go on with. names: every text of what they are to do, versions among them; runs: what
+    the names of theirs begin with."""
+
+    names: frozenset[str]
+    datasets: frozenset[str]
+    runs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, registry: Registry) -> Self:
+        jobs, folder = Jobs(registry.database).still_open(), registry.workspace
+        trained = [(job.document.get("name", ""), job.document["dataset"]) for job in jobs if "dataset" in job.document]
+        batches = (batch_run(folder, job.id) for job in jobs)
+        trainings = (training_run(folder, name, dataset, settings="") for name, dataset in trained)
+        return cls(
+            names=frozenset(text for job in jobs for text in _texts(job.document)),
+            datasets=frozenset(dataset for _, dataset in trained),
+            runs=tuple(run.name for run in (*batches, *trainings)),
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """In a JSON value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(one)
 
 
 def _unreachable(registry: Registry, name: str, keep: int) -> list[ExpertRef]:
     ever_live = {step.version for step in registry.history(name)}
     versions = registry.versions(name)
     old = versions[: max(len(versions) - keep, 0)]
-    return [version.ref for version in old if version.number not in ever_live]
+    return [version.ref for version in old if version.number not in ever_live and RECORDED_AS not in version.training]
 
 
 def _unused_datasets(
-    registry: Registry, leaving: frozenset[ExpertRef], abandoned: frozenset[Path], now: datetime
+    registry: Registry,
+    claims: _Claims,
+    now: datetime,
+    *,
+    without: frozenset[ExpertRef] = frozenset(),
+    abandoned: frozenset[Path] = frozenset(),
 ) -> list[Path]:
-    """Datasets that no staying version, no open job and no unfinished run names, and that are not brand-new."""
+    """Datasets that no staying version, no open job and no unfinished run names, and that are not brand-new.
+
+    without, abandoned: versions and runs that do not stay.
+    """
     runs = [run for run in _folders(registry.workspace / "runs") if run not in abandoned]
-    names = [run.name for run in runs if _is_unfinished(run)]
-    names += [document.get("dataset", "") for document in Jobs(registry.database).open_documents()]
+    names = [*claims.datasets, *(run.name for run in runs if _is_unfinished(run))]
     for expert in registry.experts():
-        names += [v.dataset_hash or "" for v in registry.versions(expert.name) if v.ref not in leaving]
+        names += [v.dataset_hash or "" for v in registry.versions(expert.name) if v.ref not in without]
     newest = (now - DATASET_AGE_MIN).timestamp()
     return [
         folder
@@ -109,12 +156,14 @@ def _written_runs(registry: Registry) -> frozenset[str]:
     return frozenset(str(version.training["run"]) for version in versions if "run" in version.training)
 
 
-def _is_abandoned(run: Path, written: frozenset[str], now: datetime) -> bool:
-    return not is_locked(run) and _is_left(run, written, now)
+def _is_abandoned(run: Path, written: frozenset[str], claims: _Claims, now: datetime) -> bool:
+    return not is_locked(run) and _is_left(run, written, claims, now)
 
 
-def _is_left(run: Path, written: frozenset[str], now: datetime) -> bool:
+def _is_left(run: Path, written: frozenset[str], claims: _Claims, now: datetime) -> bool:
     """Nobody will continue this run, which no other process works on at this moment."""
+    if run.name.startswith(claims.runs):
+        return False
     files = _files(run)
     finished = all(_identity(path) in written for path in files)
     age_min = FINISHED_RUN_AGE_MIN if finished else STOPPED_RUN_AGE_MIN
@@ -144,6 +193,7 @@ def _written_folders(workspace: Path) -> list[Path]:
         *experts,
         *versions,
         workspace / "datasets",
+        workspace / "databases",
         workspace / "basis",
         workspace / "runs",
         *runs,

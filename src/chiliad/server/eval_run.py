@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from chiliad.errors import ChiliadError
+from chiliad.errors import ChiliadError, StoreError
 from chiliad.evals.item_template import look_up
 from chiliad.server.eval_rows import rows_of
 from chiliad.server.grading import Grader, messages, sampled
@@ -24,7 +24,8 @@ _CRITERIA: TypeAdapter[list[Criterion]] = TypeAdapter(list[Criterion])
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 
 
-def do_eval_run(workspace: Workspace, job: Job) -> Document:
+@contextmanager
+def do_eval_run(workspace: Workspace, job: Job) -> Iterator[Document]:
     """Answer and grade what is not done yet; the whole result."""
     source = _SOURCE.validate_python(job.document["data_source"])
     criteria = _CRITERIA.validate_python(job.document["testing_criteria"])
@@ -34,7 +35,7 @@ def do_eval_run(workspace: Workspace, job: Job) -> Document:
     finally:
         workspace.rest()
     items = workspace.evals.items(job.id, limit=None)
-    return {"criteria": _by_criterion(criteria, items), "usage": _usage(items, isinstance(source, Sampled))}
+    yield {"criteria": _by_criterion(criteria, items), "usage": _usage(items, isinstance(source, Sampled))}
 
 
 async def _do(
@@ -57,7 +58,7 @@ async def _do(
 async def _item(
     inside: Inside, grader: Grader, source: Source, criteria: Sequence[Criterion], number: int, row: Row
 ) -> tuple[int, ItemStatus, Document]:
-    """One row answered and graded; what goes wrong with it is told in it, and the run goes on."""
+    """One row answered and graded; what goes wrong with it is told in it, and the run goes on. Raises StoreError."""
     sample: Mapping[str, Any] = row.sample or {}
     grades: list[dict[str, Any]] = []
     try:
@@ -66,6 +67,8 @@ async def _item(
         values = {"item": row.item, "sample": sample}
         for criterion in criteria:
             grades.append((await grader.grade(criterion, values)).to_json())
+    except StoreError:
+        raise
     except ChiliadError as error:
         told = {"code": error.code, "message": str(error)}
         return number, ItemStatus.ERRORED, {"item": row.item, "sample": {**sample, "error": told}, "results": grades}

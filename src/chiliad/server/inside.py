@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterable
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from chiliad.errors import StoreError
 from chiliad.server.app import create_app
 from chiliad.server.caller import submitter
 from chiliad.workspace import Workspace
@@ -27,13 +29,14 @@ async def some_at_once(asked: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerato
             running.add(asyncio.create_task(one))
             if len(running) == AT_ONCE_MAX:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                yield [task.result() for task in done]
+                yield await asyncio.gather(*done)
         while running:
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            yield [task.result() for task in done]
+            yield await asyncio.gather(*done)
     finally:
         for task in running:
             task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 class Inside:
@@ -60,6 +63,9 @@ class Inside:
         await self._client.aclose()
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON of the answer."""
+        """The status and the JSON of the answer. Raises StoreError for what is no answer, since the database is away."""
         answer = await self._client.post(path, json=body)
-        return answer.status_code, answer.json()
+        told = answer.json()
+        if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise StoreError(told["error"]["message"], fix="")
+        return answer.status_code, told

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chiliad.config import CopilotSettings
 from chiliad.errors import FileMissing, FileRefused
-from chiliad.store.files import STAGE_PREFIX, explain_disk_errors
+from chiliad.store.files import explain_disk_errors, working_folder
 from chiliad.store.read_only import ReadOnlyFile
 
 ENDINGS = (".db", ".sqlite", ".sqlite3")
@@ -51,18 +50,16 @@ class Databases:
                 f"{name[:80]!r} cannot be the name of a database.",
                 fix=f"Use letters, digits and - _ . and an ending of {', '.join(ENDINGS)}, such as shop.db.",
             )
-        with explain_disk_errors(self._root / name):
-            self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=STAGE_PREFIX, dir=self._root) as folder:
-                stage = Path(folder) / name
-                size = _written(stage, chunks, bytes_max)
-                ReadOnlyFile(stage, self._limits).check()
-                try:
-                    os.link(stage, self._root / name)
-                except FileExistsError:
-                    raise FileRefused(
-                        f"There is a database {name} already.", fix="Remove it first, or use another name."
-                    ) from None
+        with explain_disk_errors(self._root / name), working_folder(self._root) as folder:
+            stage = folder / name
+            size = _written(stage, chunks, bytes_max)
+            ReadOnlyFile(stage, self._limits).check()
+            try:
+                os.link(stage, self._root / name)
+            except FileExistsError:
+                raise FileRefused(
+                    f"There is a database {name} already.", fix="Remove it first, or use another name."
+                ) from None
         return DatabaseFile(name, size)
 
     def remove(self, name: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chiliad.errors import ChiliadError, StoreError, VersionConflict
+from chiliad.errors import ChiliadError, InUse, StoreError, VersionConflict
 
 STAGE_PREFIX = ".staging-"
 LOCK_NAME = ".lock"
@@ -98,7 +98,7 @@ def folder_lock(path: Path, *, wait: bool = True, create: bool = True) -> Iterat
     """Hold the one lock of a folder, across processes; the system frees it when the holder dies.
 
     The folder is created if missing; with `create=False` StoreError is raised for a missing one, also for one that
-    was removed while waiting. With `wait=False` a lock held by another process raises StoreError.
+    was removed while waiting. With `wait=False` a lock held by another process raises InUse.
     """
     with explain_disk_errors(path):
         lock = _locked(path, wait=wait, create=create)
@@ -273,7 +273,7 @@ def _lock(handle: int, path: Path, *, wait: bool) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreError(
+        raise InUse(
             f"{path} is in use by another process.", fix="Wait until it is done, or stop it, and run it again."
         ) from error
 

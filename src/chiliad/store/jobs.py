@@ -2,7 +2,7 @@
 
 queued ──lease──> running ──finish──> succeeded | failed | cancelled
   ^  └──pause──> paused <──pause──┘
-  └────resume──────┘          a running job whose lease has run out is leased again: its worker died
+  └────resume──────┘          a running job whose lease has run out is leased again: its worker died, or put it off
 
 A running job is asked to pause or stop (`wish`); its worker reads that with its next heartbeat. Every move is one
 transaction, and one at a time.
@@ -148,10 +148,10 @@ class Jobs(Scoped):
             query = page(query, jobs, after=last, limit=limit, newest_first=newest_first)
             return [_job(row) for row in connection.execute(query)]
 
-    def open_documents(self) -> list[Mapping[str, Any]]:
-        """What is still to be done, of every job that has not ended."""
+    def still_open(self) -> list[Job]:
+        """Every job that has not ended."""
         with self._database.read() as connection:
-            return list(connection.scalars(select(jobs.c.document).where(jobs.c.state.in_(OPEN))))
+            return [_job(row) for row in connection.execute(select(jobs).where(jobs.c.state.in_(OPEN)))]
 
     def events(self, job_id: str, *, after: int = 0, limit: int = PAGE_MAX) -> list[JobEvent]:
         """What happened after event number `after`, oldest first. Raises JobNotFound."""
@@ -211,7 +211,7 @@ class Jobs(Scoped):
         with self._database.write(Writers.JOBS) as connection:
             while row := connection.execute(_free(self._clock())).first():
                 if not self._buried(connection, _job(row)):
-                    return self._taken(connection, _job(row), worker, lease_s)
+                    return self._taken(connection, row, worker, lease_s)
         return None
 
     def keep(self, job_id: str, worker: str, lease_s: float = LEASE_S) -> Wish | None:
@@ -237,6 +237,14 @@ class Jobs(Scoped):
         """Lay a job down half done: as it was wished, or without a wish for another worker. Raises LeaseLost."""
         state, text = _STOPPED[wish]
         self._end(job_id, worker, state, text, wish=None)
+
+    def put_off(self, job_id: str, worker: str, cause: str, *, delay_s: float = LEASE_S, counts: bool = True) -> None:
+        """Leave a job to any worker, after so long. `counts`: as one of its ATTEMPTS_MAX. Raises LeaseLost."""
+        attempts = jobs.c.attempts - (0 if counts else 1)
+        with self._database.write(Writers.JOBS) as connection:
+            values = {"worker": None, "lease_until_s": self._clock() + delay_s, "attempts": attempts}
+            _set_held(connection, job_id, worker, **values)
+            self._tell(connection, job_id, "message", f"Put off: {cause}")
 
     def _queued(
         self, connection: Connection, kind: str, document: Mapping[str, Any], key: str | None, job_id: str
@@ -277,14 +285,15 @@ class Jobs(Scoped):
         self._tell(connection, job.id, "message", text)
         return True
 
-    def _taken(self, connection: Connection, job: Job, worker: str, lease_s: float) -> Job:
-        now = self._clock()
-        again = job.state is JobState.RUNNING
+    def _taken(self, connection: Connection, row: Row[Any], worker: str, lease_s: float) -> Job:
+        now, job = self._clock(), _job(row)
+        again, died = job.state is JobState.RUNNING, row.worker is not None
         _set(
             connection, job.id, state=JobState.RUNNING, worker=worker, lease_until_s=now + lease_s,
             attempts=job.attempts + 1 if again else 1, started_s=job.started_s or now,
         )  # fmt: skip
-        self._tell(connection, job.id, "message", "Its worker died; another one continues." if again else "Started.")
+        continued = "Its worker died; another one continues." if died else "Tried again."
+        self._tell(connection, job.id, "message", continued if again else "Started.")
         return self._find(connection, job.id)
 
     def _end(self, job_id: str, worker: str, state: JobState, text: str, **values: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 from chiliad.config import Precision
 from chiliad.data import Amended, Columns, Dataset
@@ -24,6 +26,16 @@ class Assignment:
     """what was corrected: those examples weigh more than others"""
     fine_tuned_model: str | None = None
     """a name that the version has besides its own, see `registry.fine_tuned`"""
+
+    @property
+    def settings_hash(self) -> str:
+        """Tells it from other trainings of the same expert on the same dataset."""
+        about = {
+            "base": self.base,
+            "options": asdict(self.options),
+            "parent": str(self.parent.ref) if self.parent else None,
+        }
+        return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
     def base_precision(self) -> Precision:

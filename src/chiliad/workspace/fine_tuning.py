@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,25 +89,26 @@ def submit(workspace: Workspace, asked: FineTuning, *, scope: Scope = EVERYTHING
     return jobs.submit(KIND, document, key=key, job_id=job_id)
 
 
-def fine_tune(workspace: Workspace, job: Job) -> Document:
+@contextmanager
+def fine_tune(workspace: Workspace, job: Job) -> Iterator[Document]:
     """Train, evaluate and gate, and write the metrics into a file for the client."""
-    trained = train(workspace, job)
-    version = workspace.registry.get(trained["expert"])
-    results = workspace.files.of(scope_of(job.project)).add(
-        f"{job.id}.csv",
-        Purpose.FINE_TUNE_RESULTS,
-        iter([_metrics(version).encode()]),
-        file_id=f"file-{job.id}",
-    )
-    told = version.training
-    return {
-        **trained,
-        "result_file": results.id,
-        "trained_tokens": told["tokens"],
-        "n_epochs": told["epochs"],
-        "batch_size": told["rows_per_batch"],
-        "best_step": best_step(version),
-    }
+    with train(workspace, job) as trained:
+        version = workspace.registry.get(trained["expert"])
+        results = workspace.files.of(scope_of(job.project)).add(
+            f"{job.id}.csv",
+            Purpose.FINE_TUNE_RESULTS,
+            iter([_metrics(version).encode()]),
+            file_id=f"file-{job.id}",
+        )
+        told = version.training
+        yield {
+            **trained,
+            "result_file": results.id,
+            "trained_tokens": told["tokens"],
+            "n_epochs": told["epochs"],
+            "batch_size": told["rows_per_batch"],
+            "best_step": best_step(version),
+        }
 
 
 def best_step(version: ExpertVersion) -> int:

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
 
 def gated(workspace: Workspace, expert: Expert, reporter: Reporter) -> Expert:
-    """Compare with the live version and the best one before it, and promote unless that is significantly worse."""
+    """Compare with the live version and the best one before it, and promote unless that is significantly worse.
+
+    What was promoted before, by a run whose end was not noted, keeps that verdict: what has become live since then, or was
+    rolled back to, stays.
+    """
+    name, number = expert.version.name, expert.version.number
+    steps = [step for step in workspace.registry.history(name) if step.version == number]
+    if steps:
+        return replace(expert, comparison=steps[0].comparison)
     comparison = compared(workspace, expert, reporter)
     try:
-        workspace.registry.promote(expert.version.name, expert.version.number, comparison)
+        workspace.registry.promote(name, number, comparison)
     except PromotionRefused as refusal:
         return replace(expert, comparison=comparison, refusal=refusal)
     return replace(expert, comparison=comparison)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeAlias
 
 from chiliad.errors import JobError
@@ -15,7 +16,9 @@ from chiliad.workspace.suggestions import SUGGEST, suggest
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
 
-Kinds: TypeAlias = Mapping[str, Callable[["Workspace", Job], Document]]
+Kinds: TypeAlias = Mapping[str, Callable[["Workspace", Job], AbstractContextManager[Document]]]
+"""Entering does the job and gives its result, which is recorded in the block. What would repeat the end of the job stays
+until the block has ended well, so that a job whose end was not recorded is not done twice."""
 
 KINDS: Kinds = {
     TRAIN: train,
@@ -26,8 +29,8 @@ KINDS: Kinds = {
 }
 
 
-def carry_out(workspace: Workspace, job: Job, kinds: Kinds = KINDS) -> Document:
-    """Do a job, here and now, and return its result. Its progress goes to the workspace's reporter. Raises JobError."""
+def carry_out(workspace: Workspace, job: Job, kinds: Kinds = KINDS) -> AbstractContextManager[Document]:
+    """Do a job when this is entered. Its progress goes to the workspace's reporter. Raises JobError."""
     if job.kind not in kinds:
         raise JobError(f"This version of Chiliad has no job {job.kind!r}.", fix="Upgrade it, or cancel the job.")
     return kinds[job.kind](workspace, job)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from chiliad.store.jobs import key_conflict
 from chiliad.training import Method
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.options import TrainOptions
+from chiliad.workspace.teaching import taught
 
 if TYPE_CHECKING:
     from chiliad.workspace.given import Data
@@ -74,23 +76,25 @@ class WorkspaceJobs(Jobs):
         return self.submit(EVALUATE, {"expert": str(self._workspace.registry.get(reference).ref)}, key=key)
 
 
-def train(workspace: Workspace, job: Job) -> Document:
+@contextmanager
+def train(workspace: Workspace, job: Job) -> Iterator[Document]:
     """A version afresh, or one that continues from another with corrections, as the document says."""
-    expert = workspace.run(_assignment(workspace, job.document))
-    refusal = expert.refusal.cause if expert.refusal else None
-    compared = f"Against version {expert.comparison.live}: {expert.comparison}." if expert.comparison else None
-    return {
-        "expert": str(expert.ref),
-        "live": refusal is None,
-        "refusal": refusal,
-        "comparison": compared,
-        "warning": expert.warning,
-    }
+    with taught(workspace, _assignment(workspace, job.document)) as expert:
+        refusal = expert.refusal.cause if expert.refusal else None
+        compared = f"Against version {expert.comparison.live}: {expert.comparison}." if expert.comparison else None
+        yield {
+            "expert": str(expert.ref),
+            "live": refusal is None,
+            "refusal": refusal,
+            "comparison": compared,
+            "warning": expert.warning,
+        }
 
 
-def evaluate(workspace: Workspace, job: Job) -> Document:
+@contextmanager
+def evaluate(workspace: Workspace, job: Job) -> Iterator[Document]:
     card = workspace.evaluate(workspace.expert(job.document["expert"]))
-    return {"expert": job.document["expert"], "verdict": card.verdict.line}
+    yield {"expert": job.document["expert"], "verdict": card.verdict.line}
 
 
 def to_document(assignment: Assignment) -> Document:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,11 +48,12 @@ def submit(workspace: Workspace, project: str | None) -> Job:
     return workspace.jobs.of(scope_of(project)).submit(SUGGEST, {"project": project})
 
 
-def suggest(workspace: Workspace, job: Job) -> Document:
+@contextmanager
+def suggest(workspace: Workspace, job: Job) -> Iterator[Document]:
     """The result holds ids alone: what is deleted or purged later is gone from it, too."""
     found = workspace.feedback.answers.badly_served(project=job.document["project"], limit=REQUESTS_MAX)
     kinds = kinds_of_request({answer.id: last_request(answer) for answer in found}, workspace.embedder)
-    return {"looked_at": len(found), "kinds": kinds}
+    yield {"looked_at": len(found), "kinds": kinds}
 
 
 def latest(workspace: Workspace, project: str | None) -> list[Suggestion] | None:

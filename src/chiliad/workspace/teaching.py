@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chiliad.adapters import AdapterKind
 from chiliad.config import Precision
-from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, StoreError, TrainingError
+from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, InUse, StoreError, TrainingError
 from chiliad.ledger import MachinePrice
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import RECORDED_AS
+from chiliad.registry.runs import training_run
 from chiliad.store.files import folder_lock
 from chiliad.training import Course, FitResult, Recipe, Trainer, fit_many
 from chiliad.training.run import CHECKPOINT_FILE
@@ -37,6 +38,22 @@ class Taught:
     outcome: Expert | ChiliadError
 
 
+@contextmanager
+def taught(workspace: Workspace, assignment: Assignment) -> Iterator[Expert]:
+    """Train, evaluate and gate one expert. What would repeat the end of it stays on disk unless the block ends well.
+
+    Raises what `Teaching` raises, and the reason why there is no version.
+    """
+    with workspace.reporter as reporter:
+        teaching = Teaching(workspace, assignment.base, assignment.base_precision, reporter)
+        with closing(teaching.ended([assignment])) as ended:
+            outcome = next(ended).outcome
+            if isinstance(outcome, ChiliadError):
+                raise outcome
+            yield outcome
+            next(ended, None)
+
+
 @dataclass(frozen=True)
 class _Pupil:
     """An expert in training. held: the lock of its run's folder, so that two commands never share a checkpoint."""
@@ -58,7 +75,7 @@ class Teaching:
         self._pupils: dict[str, _Pupil] = {}
         self._refused: list[Taught] = []
 
-    def ended(self, assignments: Iterable[Assignment]) -> Iterator[Taught]:
+    def ended(self, assignments: Iterable[Assignment]) -> Generator[Taught]:
         """Yield each assignment as it ends; the next one is asked for when there is room.
 
         Until the next is asked for, what would repeat the end of the last one stays on disk: what is noted by then is
@@ -79,7 +96,9 @@ class Teaching:
         for assignment in assignments:
             try:
                 yield self._begin(assignment)
-            except BaseModelError:
+            except InUse as error:
+                self._refused.append(Taught(assignment, error))
+            except (StoreError, BaseModelError):
                 raise
             except ChiliadError as error:
                 self._refused.append(Taught(assignment, error))
@@ -89,7 +108,8 @@ class Teaching:
             self._reporter.stage("small embedder", 0, 0)
             _ = self._workspace.embedder  # fetched before the long work: without it there is no card
         with ExitStack() as held:
-            run = self._workspace.folder / "runs" / f"{assignment.name}-{assignment.dataset.hash[:12]}"
+            dataset_hash, settings = assignment.dataset.hash, assignment.settings_hash[:8]
+            run = training_run(self._workspace.folder, assignment.name, dataset_hash, settings)
             held.enter_context(folder_lock(run, wait=False))
             assert assignment.base_precision is self._precision
             served, amended, parent = self._served, assignment.corrections, assignment.parent

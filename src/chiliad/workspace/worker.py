@@ -8,15 +8,15 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from chiliad.errors import ChiliadError, StoreError
+from chiliad.errors import BrokenArchive, ChiliadError, FileMissing, FileRefused, InUse, StoreError
 from chiliad.store import Document, Job, Jobs, LeaseLost, Wish
-from chiliad.store.jobs import LEASE_S
+from chiliad.store.jobs import ATTEMPTS_MAX, LEASE_S
 from chiliad.workspace.job_kinds import KINDS, Kinds, carry_out
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ Progress: TypeAlias = dict[str, float | int | None]
 
 
 class Worker:
-    """lease_s: a job whose worker says nothing for so long is given to another one; kinds: what it knows how to do;
-    front: what is said about a job in hand is written there; for a worker that steps back, a thread that does not
+    """lease_s: a job whose worker says nothing for so long is given to another one, and one that was put off is tried again;
+    kinds: what it knows how to do; front: what is said about a job in hand is written there;
+    for a worker that steps back, a thread that does not
     """
 
     def __init__(
@@ -49,9 +50,17 @@ class Worker:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def run(self, *, until_idle: bool) -> None:
-        """Work until nothing is left to do, or for ever. Ctrl-C lays the job in hand down for another worker."""
+        """Work until nothing is left to do, or for ever. Ctrl-C lays the job in hand down for another worker.
+
+        Raises StoreError if nobody can say whether something is left to do; for ever, it looks again.
+        """
         while True:
-            job = self._jobs.lease(self.name, self._lease_s) if self._jobs.has_work() else None
+            try:
+                job = self._jobs.lease(self.name, self._lease_s) if self._jobs.has_work() else None
+            except StoreError:
+                if until_idle:
+                    raise
+                job = None
             if job is not None:
                 self._work(job)
             elif until_idle:
@@ -60,27 +69,46 @@ class Worker:
                 time.sleep(POLL_S)
 
     def _work(self, job: Job) -> None:
-        with suppress(LeaseLost):
+        """What cannot be recorded is as if the worker had died: the lease runs out, and the job is done again."""
+        with suppress(LeaseLost, StoreError):
             try:
-                result = self._carried_out(job)
+                self._carry_out(job)
+            except LeaseLost:
+                raise
             except Stopped as stopped:
                 self._jobs.stop(job.id, self.name, stopped.wish)
+            except StoreError as error:
+                self._put_off(job, error)
             except ChiliadError as error:
-                told = {"cause": error.cause, "fix": error.fix, "code": error.code}
-                self._jobs.fail(job.id, self.name, told)
+                self._jobs.fail(job.id, self.name, _told(error))
             except Exception as error:  # noqa: BLE001 - a job that fails must not take the worker with it
                 told = {"cause": f"{type(error).__name__}: {error}", "fix": "Please report it.", "code": "mistake"}
                 self._jobs.fail(job.id, self.name, told)
             except BaseException:
-                self._jobs.stop(job.id, self.name, None)
+                with suppress(LeaseLost, StoreError):
+                    self._jobs.stop(job.id, self.name, None)
                 raise
-            else:
-                self._jobs.succeed(job.id, self.name, result)
 
-    def _carried_out(self, job: Job) -> Document:
-        with Hold(self._jobs, job, self.name, self._lease_s, self._front) as hold:
-            self._workspace.report_to(JobReporter(hold))
-            return carry_out(self._workspace, job, self._kinds)
+    def _put_off(self, job: Job, error: StoreError) -> None:
+        """A database that is away or a full disk may be better later, but not for ever; what another process holds is waited
+        for, and a file that is gone does not come back.
+        """
+        lasts, held = isinstance(error, FileMissing | FileRefused | BrokenArchive), isinstance(error, InUse)
+        if lasts or (job.attempts == ATTEMPTS_MAX and not held):
+            self._jobs.fail(job.id, self.name, _told(error))
+        else:
+            self._jobs.put_off(job.id, self.name, error.cause, delay_s=self._lease_s, counts=not held)
+
+    def _carry_out(self, job: Job) -> None:
+        with ExitStack() as done:
+            with Hold(self._jobs, job, self.name, self._lease_s, self._front) as hold:
+                self._workspace.report_to(JobReporter(hold))
+                result = done.enter_context(carry_out(self._workspace, job, self._kinds))
+            self._jobs.succeed(job.id, self.name, result)
+
+
+def _told(error: ChiliadError) -> Document:
+    return {"cause": error.cause, "fix": error.fix, "code": error.code}
 
 
 class Hold:

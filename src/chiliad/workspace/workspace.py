@@ -14,7 +14,7 @@ from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
 from chiliad.data import Dataset, Example, amend
 from chiliad.embeddings import MiniLM
-from chiliad.errors import ChiliadError, UnusableData
+from chiliad.errors import UnusableData
 from chiliad.evals import Card, EvalOptions
 from chiliad.ledger import Accounts
 from chiliad.metrics import CustomScore
@@ -43,7 +43,7 @@ from chiliad.workspace.progress import Reporter, SilentReporter
 from chiliad.workspace.proof import prove_and_keep, scores_on, template_of
 from chiliad.workspace.served_base import ServedBase
 from chiliad.workspace.service import WorkspaceService
-from chiliad.workspace.teaching import Teaching
+from chiliad.workspace.teaching import taught
 
 if TYPE_CHECKING:
     from chiliad.data.audit import Audit
@@ -391,8 +391,6 @@ class Workspace:
 
     def run(self, assignment: Assignment) -> Expert:
         """Train, evaluate and gate."""
-        with self.reporter as reporter:
-            (taught,) = Teaching(self, assignment.base, assignment.base_precision, reporter).ended([assignment])
-        if isinstance(taught.outcome, ChiliadError):
-            raise taught.outcome
-        return taught.outcome
+        with taught(self, assignment) as expert:
+            pass
+        return expert

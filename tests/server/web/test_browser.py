@@ -1,6 +1,7 @@
 """The pages in a real browser: they work, by keyboard too, everybody can read them, and nothing leaves this server."""
 
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -108,9 +109,10 @@ def test_an_expert_is_made_from_a_file_and_one_can_watch(opened, shop, tmp_path)
     assert page.locator("h1").text_content() == "tickets@1"
 
 
+@contextmanager
 def quickly(workspace, job):
     expert = workspace.run(replace(_assignment(workspace, job.document), options=QUICK))
-    return {"expert": str(expert.ref), "live": True, "refusal": None}
+    yield {"expert": str(expert.ref), "live": True, "refusal": None}
 
 
 def test_the_language_that_is_chosen_stays(opened, shop):

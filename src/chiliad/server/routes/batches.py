@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from chiliad.errors import DataError, FileMissing, FileRefused
+from chiliad.server.batch_answers import settle
 from chiliad.server.batch_lines import BATCH, WINDOW_S, lines_of, output_ids
 from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
@@ -87,6 +88,8 @@ def _submitted(workspace: Workspace, body: wire.BatchBody, caller: Caller) -> Jo
 
 def _on_wire(workspace: Workspace, job: Job) -> wire.Batch:
     document, status = job.document, _status(job)
+    if job.state in (JobState.CANCELLED, JobState.FAILED):
+        settle(workspace, job)
     output, errors = (_known(workspace, file_id) for file_id in output_ids(job))
     finished = None if job.finished_s is None else int(job.finished_s)
     return wire.Batch(
