@@ -129,7 +129,7 @@ def test_several_results_are_told_in_one_turn():
 
 
 def test_what_was_said_before_a_call_stays_in_the_conversation():
-    call = {"function": {"name": "clock", "arguments": "{}"}}
+    call = {"function": {"name": "clock", "arguments": ""}}  # what some clients send where there are none
     written = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
     parts = [{"type": "text", "text": "Let me "}, {"type": "text", "text": "look."}]
     for content, text in (

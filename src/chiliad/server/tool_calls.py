@@ -89,7 +89,7 @@ def read_call(text: str) -> ToolCall | None:
 def call_text(calls: Sequence[PastCall]) -> str:
     """Earlier calls as the model would have written them."""
     return "\n".join(
-        _tagged(f'{{"name": "{call.function.name}", "arguments": {call.function.arguments}}}') for call in calls
+        _tagged(f'{{"name": "{call.function.name}", "arguments": {call.function.arguments or "{}"}}}') for call in calls
     )
 
 
