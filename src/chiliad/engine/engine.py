@@ -41,12 +41,11 @@ from chiliad.models.codes import no_codes
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
-"""(requests done, requests in all)"""
-
-
 RESERVED = 4
 """one place of so many in the queue is only for a share of which nothing waits"""
+
+Progress = Callable[[int, int], None]
+"""(requests done, requests in all)"""
 
 
 @dataclass(frozen=True)
