@@ -108,7 +108,7 @@ class Registry:
 
     def first_numbers(self, names: Sequence[str]) -> dict[str, int]:
         """Take a version number for each of these experts, of which there is no version."""
-        return self._store.reserve_first(names)
+        return self._store.reserve_first({name: self._number_max(ExpertName(name)) for name in names})
 
     def record_live(self, versions: Sequence[tuple[ExpertVersion, Alias]], source: str) -> None:
         """Record first versions whose folders and aliases are in place, all in one transaction."""

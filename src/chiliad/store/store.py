@@ -71,11 +71,11 @@ class Store:
             _put_expert(connection, name, next_number=number + 1)
         return number
 
-    def reserve_first(self, names: Sequence[str]) -> dict[str, int]:
-        """Take the next version number of each of these experts, of which there is no version."""
+    def reserve_first(self, above: Mapping[str, int]) -> dict[str, int]:
+        """Take the next version number of each of these experts, of which there is no version, greater than `above`."""
         with self.database.write(Writers.REGISTRY) as connection:
             taken = {row.name: row.next_number for row in connection.execute(select(experts))}
-            numbers = {name: taken.get(name, 1) for name in names}
+            numbers = {name: max(taken.get(name, 1), used + 1) for name, used in above.items()}
             for name, number in numbers.items():
                 _put_expert(connection, name, next_number=number + 1)
         return numbers
