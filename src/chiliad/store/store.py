@@ -12,7 +12,7 @@ from chiliad.config import Settings
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.sqlite import sqlite_url
-from chiliad.store.tables import comparisons, datasets, experts, promotions, versions
+from chiliad.store.tables import comparisons, datasets, experts, promotions, retraining_rules, versions
 
 _LIVE = select(versions).join(experts, (experts.c.name == versions.c.name) & (experts.c.live == versions.c.number))
 
@@ -142,10 +142,11 @@ class Store:
             )
 
     def remove_expert(self, name: str) -> None:
-        """Forget versions, alias, history and comparisons of an expert; its numbers stay used."""
+        """Forget versions, alias, history, comparisons and retraining rules of an expert; its numbers stay used."""
         with self.database.write(Writers.REGISTRY) as connection:
             for table in (versions, promotions, comparisons):
                 connection.execute(table.delete().where(table.c.name == name))
+            connection.execute(retraining_rules.delete().where(retraining_rules.c.expert == name))
             connection.execute(experts.update().where(experts.c.name == name).values(live=None))
 
     def put_alias(self, name: str, live: int | None, history: Iterable[PromotionRow]) -> None:
