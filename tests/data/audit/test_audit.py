@@ -73,9 +73,11 @@ def test_planted_wrong_labels_come_first_and_right_ones_are_left_in_peace():
     assert doubts.agreement == pytest.approx(1 - 6 / len(rows))
 
 
-def test_a_copy_does_not_vouch_for_a_wrong_label():
+@pytest.mark.parametrize("group", [None, "customer {}"])
+def test_a_copy_does_not_vouch_for_a_wrong_label(group):
     rows = tickets()
-    wrong = [example(rows[0].input.upper() if n % 2 else rows[0].input, "broken") for n in range(12)]
+    copies = [rows[0].input.upper() if n % 2 else rows[0].input for n in range(12)]
+    wrong = [example(text, "broken", group and group.format(n)) for n, text in enumerate(copies)]
     doubts = audit(numbered([*rows[1:], *wrong]), lambda texts: bag_of_words([text.lower() for text in texts])).doubts
     assert [one.likely for one in doubts.found if one.given == "broken"] == ["where"] * 12
 
