@@ -193,6 +193,8 @@ def test_times_of_every_form_are_ordered():
     [
         (["2026-01-01"] * 30, "day", UnusableData),
         (["yesterday"] * 30, "day", UnusableData),
+        ([*("2026-01-01", "2026-01-02") * 15, "nan"], "day", UnusableData),
+        ([*("2026-01-01", "2026-01-02") * 15, "Infinity"], "day", UnusableData),
         (["2026-01-01"] * 30, "when", ColumnsNotFound),
     ],
 )
