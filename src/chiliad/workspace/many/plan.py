@@ -144,6 +144,7 @@ class Planner:
         dataset = drafted(self._workspace, name, lot.train, test=lot.test, **said).dataset
         lessons = lessons_for(dataset, served, served.expert_template, served.context_max, self._options)
         recipe = recipe_for(lessons, self._options)
+        served.require_served(recipe)
         if len(self._probe) < SEATS:
             self._probe[name] = (recipe, lessons.train)
         key = sha256(f"{dataset.hash} {served.base.fingerprint} {self._options}".encode()).hexdigest()
