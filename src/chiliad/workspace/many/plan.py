@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -130,7 +130,7 @@ class Planner:
                 continue
             earlier = known.get(entry.name)
             if earlier is not None and earlier.key == entry.key and _is_there(earlier, versions):
-                done.append(earlier)
+                done.append(replace(earlier, label=member.label, family=entry.family))
             else:
                 to_do.append(entry)
         reporter.stage("tables", len(members), len(members))
