@@ -28,7 +28,9 @@ def audited(
     tested = None if test is None else numbered_examples(test, **columns)[1]
     if time is not None:
         split = time_split(table, time)
-        rows, tested = ({number: rows[number] for number in part if number in rows} for part in (split.older, split.newer))
+        rows, tested = (
+            {number: rows[number] for number in part if number in rows} for part in (split.older, split.newer)
+        )
     with workspace.reporter as reporter:
         reporter.stage("audit", 0, 0)
         return audit(
