@@ -52,6 +52,19 @@ def test_too_few_rows_are_refused_before_anything_is_trained(workspace, tmp_path
         workspace.forecast("tickets")
 
 
+def test_what_learned_more_than_its_examples_is_refused_before_anything_is_trained(workspace, table, tmp_path):
+    first = workspace.train("tickets", table, base="tiny", options=QUICK)
+    rows = write_table(tmp_path / "t.csv", [(f"{text}, please", label) for text, label in ROWS])
+    workspace.train("polite", rows, base="tiny", options=QUICK, parent=first.version)
+    with pytest.raises(UnusableData, match="also what tickets@1 learned"):
+        workspace.forecast("polite")
+    pairs = [{"prompt": text, "chosen": label, "rejected": "no"} for text, label in ROWS]
+    workspace.train("preferring", pairs, base="tiny", options=QUICK)
+    with pytest.raises(UnusableData, match="also preferences"):
+        workspace.forecast("preferring")
+    assert not list((workspace.folder / "runs").glob("forecast-*"))
+
+
 def forecast(now, middle, low, high):
     outlook = Outlook(Expected(2000, middle, Interval(low, high)), None)
     far = Outlook(Expected(9000, 0.99, Interval(0.98, 1.0)), None)
