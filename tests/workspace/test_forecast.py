@@ -1,5 +1,7 @@
 """A forecast on a tiny base: its trainings, what is left of them after a stop, and what it says."""
 
+from dataclasses import replace
+
 import pytest
 
 from chiliad.errors import UnusableData
@@ -73,7 +75,7 @@ def forecast(now, middle, low, high):
 
 
 def prompted(delta, p_value):
-    return Prompted(5, 0.5, PairedTest(delta, p_value, delta - 0.1, delta + 0.1, 100, "McNemar's exact test"))
+    return Prompted(5, 5, 0.5, PairedTest(delta, p_value, delta - 0.1, delta + 0.1, 100, "McNemar's exact test"))
 
 
 @pytest.mark.parametrize(
@@ -98,5 +100,6 @@ def test_what_is_said_about_more_rows(made, begins):
     ],
 )
 def test_what_is_said_about_a_prompt(delta, p_value, ends):
-    said = prompted(delta, p_value).sentence
-    assert said == f"5 examples in the prompt of the base model score 50.0 % on 100 test rows {ends}"
+    made = prompted(delta, p_value)
+    assert made.sentence == f"5 examples in the prompt of the base model score 50.0 % on 100 test rows {ends}"
+    assert replace(made, shots_min=0, shots=3).sentence.startswith("0 to 3 examples in the prompt of")
