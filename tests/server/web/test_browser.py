@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chiliad.server.admin_link import AdminLink
+from chiliad.store import Role
 from chiliad.workspace.jobs import _assignment
 from chiliad.workspace.worker import Worker
 from tests.server.conftest import running
@@ -157,3 +158,14 @@ def test_the_admin_link_signs_in_once_and_out_again(chromium, shop):
         page.goto(server.url + "/keys")
         assert page.get_by_label("Your key").is_visible()
         page.close()
+
+
+def test_whoever_signs_in_is_told_their_role_in_their_language(chromium, shop):
+    key = shop.running.accounts.keys.create("budi", role=Role.MEMBER)
+    page = chromium.new_page(locale="id-ID")
+    page.set_default_timeout(WAIT_MS)
+    page.goto(shop.running.url + "/admin")
+    page.get_by_label("Kunci Anda").fill(key.secret)
+    page.get_by_role("button", name="Masuk").click()
+    page.get_by_text("Peramban ini masuk sebagai budi: anggota.").wait_for()
+    page.close()

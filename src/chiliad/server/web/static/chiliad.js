@@ -27,7 +27,7 @@ function signIn(panel) {
     return welcome(await reply.json());
   };
   const welcome = (known) => {
-    tell(filled(panel.dataset.signedIn, known));
+    tell(filled(panel.dataset.signedIn, {...known, role: panel.dataset[known.role]}));
     one("[data-key]", panel).hidden = true;
     one("[data-on]", panel).hidden = false;
     one("[data-on] a", panel).focus();
