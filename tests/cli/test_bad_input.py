@@ -75,10 +75,13 @@ def test_a_base_that_is_not_there(chiliad, safe, table):
 
 
 def test_training_that_diverges(chiliad, safe, table):
+    (dataset,) = (safe / "datasets").iterdir()
+    before = contents(dataset)
     chiliad("train", "tickets", "--data", table, *FAST, "--learning-rate", "1e30").refused("diverged")
     shutil.rmtree(safe / "runs")
-    for dataset in (safe / "datasets").iterdir():
-        assert (dataset / "dataset.json").is_file()  # the frozen dataset is whole, and the same as before
+    assert list((safe / "datasets").iterdir()) == [dataset], "the same rows are the same dataset"
+    assert set(before) >= {"dataset.json", "examples.jsonl"}
+    assert contents(dataset) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"\x80\x04\x95pickle", "half", "header"])

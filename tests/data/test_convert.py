@@ -106,6 +106,7 @@ def test_broken_chats_are_refused_with_their_row(messages, cause):
     [
         ("x" * (ROW_CHARS_MAX + 1), "longer than 1,000,000 characters"),
         ("half \ud83d", "half of a character"),
+        ("zero \0", "zero character"),
         (b"\x00\x01", "bytes, not text"),
         (json.loads("[" * 900 + "]" * 900), "recursion"),
     ],

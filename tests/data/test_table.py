@@ -7,7 +7,7 @@ import pytest
 
 from chiliad.data import table_from_frame, table_from_rows
 from chiliad.data.table import cell_text
-from chiliad.errors import ColumnsNotFound, UnusableData
+from chiliad.errors import ColumnsNotFound, UnreadableFile, UnusableData
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,16 @@ def test_cells_as_text(value, text):
     assert cell_text(value) == text
 
 
-@pytest.mark.parametrize("value", [b"bytes", "half \ud83d", {"key": "half \udc00"}])
+@pytest.mark.parametrize("value", [b"bytes", "half \ud83d", {"key": "half \udc00"}, "zero \0"])
 def test_cells_without_text(value):
-    with pytest.raises(ValueError, match=r"bytes|half of a character"):
+    with pytest.raises(ValueError, match=r"bytes|half of a character|zero character"):
         cell_text(value)
+
+
+@pytest.mark.parametrize("name", ["text\0", "text \ud83d"])
+def test_a_column_is_called_by_a_text(name):
+    with pytest.raises(UnreadableFile, match="the rows has a column 'text"):
+        table_from_rows([{"label": "a", name: "b"}])
 
 
 def test_a_data_frame_keeps_types_and_loses_its_missing_values():

@@ -16,6 +16,7 @@ from chiliad.errors import BrokenBackup, StoreError
 from chiliad.registry import Registry
 from chiliad.registry.backup import back_up, restore
 from chiliad.store import Databases, Purpose, Store, Uploads
+from chiliad.store.archive import ArchiveWriter
 from tests.cli.conftest import contents
 from tests.registry.conftest import Clock, add, compared
 
@@ -125,6 +126,19 @@ def test_a_backup_taken_while_others_write_is_whole(filled, workspace, to_sqlite
         assert again.unreadable == ()
         assert again.get("tickets").number == again.history("tickets")[-1].version
         store.close()
+
+
+def test_an_expert_that_is_deleted_meanwhile_is_left_out_and_stays_away(filled, tmp_path, monkeypatch):
+    add = ArchiveWriter.add_file
+
+    def meanwhile(archive, name, path):
+        if name.startswith("experts/orders/") and any(expert.name == "tickets" for expert in filled.experts()):
+            filled.delete_expert("tickets")
+        add(archive, name, path)
+
+    monkeypatch.setattr(ArchiveWriter, "add_file", meanwhile)
+    assert back_up(filled, tmp_path / "b", now=NOW).experts == 1
+    assert not (filled.experts_root / "tickets").exists()
 
 
 def test_nothing_is_overwritten(filled, workspace, target, tmp_path):

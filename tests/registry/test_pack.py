@@ -84,6 +84,31 @@ def test_the_same_pack_again_adds_only_what_is_missing_and_no_number_twice(targe
     assert [str(ref) for ref in install_pack(target, pack, base).new] == ["money@2"]
 
 
+def test_an_expert_whose_versions_were_all_deleted_is_installed_again(target, pack, base):
+    install_pack(target, pack, base)
+    for name in ("money", "words"):
+        target.delete(target.get(name).ref, force=True)
+    target.rebuild()
+    install_pack(target, pack, base)
+    assert [str(target.get(name).ref) for name in NAMES] == ["dates@1", "money@2", "words@2"]
+    assert [(step.action, step.version) for step in target.history("words")] == [
+        ("promote", 1),
+        ("withdraw", 1),
+        ("promote", 2),
+    ]
+    before = target.experts()
+    assert not target.rebuild()
+    assert target.experts() == before
+
+
+def test_a_version_that_cannot_be_read_keeps_its_name_and_all_others_out(target, pack, base):
+    folder = target.experts_root / "words" / "1"
+    folder.mkdir(parents=True)
+    with pytest.raises(RegistryError, match=r"already: words\."):
+        install_pack(target, pack, base)
+    assert [entry.name for entry in sorted(target.experts_root.iterdir())] == [".lock", "words"]
+
+
 def test_a_kill_before_the_rows_were_written_loses_nothing(target, pack, base, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt

@@ -10,11 +10,14 @@ import openai
 import pytest
 
 from chiliad.errors import StoreError
+from chiliad.registry.garbage import find_garbage
+from chiliad.registry.registry import utc_now
 from chiliad.server.batch_answers import ANSWERS_FILE, Answers, folder_of
 from chiliad.server.batch_run import do_batch
 from chiliad.store import GroupBy, JobState, Limits, Role, Wish
 from chiliad.workspace import SilentReporter, Workspace
 from chiliad.workspace.worker import Stopped
+from tests.registry.conftest import add
 from tests.server.platform import json_lines, serving, with_hosted_names, work
 from tests.tiny import environment
 
@@ -158,6 +161,16 @@ class Impatient(SilentReporter):
         self.looks += 1
         if self.looks == 2:
             raise Stopped(self.wish)
+
+
+def test_a_version_that_a_waiting_batch_names_is_not_collected(client, settings):
+    with Workspace.open(settings) as workspace:
+        for seed in range(4):
+            add(workspace.registry, "tickets", seed=seed)
+        batch = create(client, [request("a", model="tickets@1"), request("b", model="tickets@2"), request("c")])
+        assert [str(ref) for ref in find_garbage(workspace.registry, now=utc_now(), keep=1).versions] == ["tickets@3"]
+        client.batches.cancel(batch.id)
+        assert len(find_garbage(workspace.registry, now=utc_now(), keep=1).versions) == 3
 
 
 def test_a_batch_that_is_cancelled_on_the_way_keeps_its_answers(client, settings):

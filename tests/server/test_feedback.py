@@ -267,6 +267,27 @@ def test_the_rule_retrains_once_for_each_number_of_corrections(http, settings):
     assert http.put("/v1/corrections/tickets/rule", json={"after": 0}).status_code == 400
 
 
+def test_a_rule_ends_without_a_live_version_and_with_its_expert(http, settings):
+    rule = "/v1/corrections/tickets/rule"
+    http.put(rule, json={"after": 3})
+    with Workspace.open(settings) as workspace:
+        workspace.registry.delete(workspace.registry.get("tickets").ref, force=True)
+    assert http.put(rule, json={"after": 4}).status_code == 404
+    ours = {"Origin": str(http.base_url).rstrip("/")}
+    assert http.post("/review/experts/tickets/rule", data={"after": ""}, headers=ours).status_code == 303
+    assert http.get("/v1/corrections").json()["data"] == []
+    assert http.delete(rule).json()["rule"] is None
+
+
+def test_an_expert_takes_its_rule_along(http, settings):
+    http.put("/v1/corrections/tickets/rule", json={"after": 3})
+    with Workspace.open(settings) as workspace:
+        workspace.registry.delete_expert("tickets")
+    assert http.get("/v1/corrections").json()["data"] == []
+    assert http.get("/v1/corrections/tickets").status_code == 404
+    assert http.delete("/v1/corrections/tickets/rule").json()["rule"] is None
+
+
 def test_what_cannot_be_learned_is_told_to_whoever_asks_and_waits(http, settings):
     assert http.post("/v1/corrections/tickets/retrain").json()["error"]["code"] == "unusable_data"
     with Workspace.open(settings) as workspace:

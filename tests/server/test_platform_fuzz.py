@@ -1,12 +1,15 @@
 """No body and no id makes the routes over a workspace break."""
 
 import json
+from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from chiliad.store import Role
 from tests.server.platform import json_lines, serving, with_hosted_names
 from tests.server.test_fuzz import VALUES
 
@@ -26,6 +29,7 @@ DATA = st.fixed_dictionaries(
 )
 EXTRA = dict.fromkeys(("name", "metadata", "suffix", "seed", "method", "hyperparameters", "dimensions"), VALUES)
 SAID = dict.fromkeys(("boolean", "score", "comment", "demonstration", "outcome"), VALUES)
+PLATFORM = ("files", "fine_tuning/jobs", "evals", "batches")
 BODIES = {
     "/v1/fine_tuning/jobs": {"model": st.just("tiny") | VALUES, "training_file": st.just("FILE") | VALUES},
     "/v1/evals": {
@@ -85,12 +89,46 @@ def test_any_json_about_an_answer_gets_an_answer_or_a_named_error(http):
     stay_whole(http, "/v1/chat/completions", stored, answer_id, {})
 
 
-@pytest.mark.parametrize("path", ["files", "fine_tuning/jobs", "evals", "batches"])
+@pytest.fixture
+def admins(settings, database_url):
+    """What an admin asks, of a server on each kind of database."""
+    with serving(replace(settings, database_url=database_url)) as served:
+        secret = served.accounts.keys.create("admin", role=Role.ADMIN).secret
+        with served.http(headers={"Authorization": f"Bearer {secret}"}) as http:
+            yield http
+
+
 @pytest.mark.parametrize("name", ["%00", "x%00y", "..%2f..", "%ff", "\N{GREEK SMALL LETTER ALPHA}", "a" * 300, "job-1"])
-def test_no_id_makes_a_route_break(http, path, name):
-    for reply in (http.get(f"/v1/{path}/{name}"), http.get(f"/v1/{path}?after={name}")):
+def test_no_id_makes_a_route_break(admins, name):
+    asked = [f"/v1/{path}{end}" for path in PLATFORM for end in (f"/{name}", f"?after={name}")]
+    for reply in (*map(admins.get, asked), admins.delete(f"/v1/admin/keys/{name}"), admins.get(f"/v1/models/{name}")):
         assert reply.status_code in (400, 404), (reply.url, reply.text)
         assert reply.json()["error"]["fix"]
+    assert admins.get("/v1/costs", params={"project": unquote(name)}).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("name", ["%00", "x%00y", "%ff"])
+def test_no_id_makes_a_page_break(admins, name):
+    moves = [f"/experts/{name}/{move}" for move in ("promote", "rollback", "evaluate")]
+    form = {"data": {"number": 1}, "headers": from_our_page(admins)}
+    replies = [
+        *(admins.get(f"/experts/{name}{more}") for more in ("", "?version=1", "/1/card")),
+        *(admins.post(address, **form) for address in (*moves, f"/keys/{name}/revoke")),
+    ]
+    assert {reply.status_code for reply in replies} <= {400, 404}, [(reply.url, reply.text) for reply in replies]
+
+
+def test_a_form_takes_no_zero_character(http):
+    decided = {"decision": "correct", "answer": "a\0b"}
+    assert http.post("/review/answer-1", data=decided, headers=from_our_page(http)).status_code == 400
+    given = {"files": {"file": ("a.csv", b"text,label\n")}, "data": {"instruction": "a\0b"}}
+    refused = http.post("/train", **given, headers=from_our_page(http))
+    assert refused.status_code == 400
+    assert "instruction" in refused.text
+
+
+def from_our_page(http):
+    return {"Origin": str(http.base_url).rstrip("/")}
 
 
 def test_a_metadata_filter_is_checked(http):

@@ -64,7 +64,7 @@ def test_an_answer_is_kept_as_it_was_and_seen_by_its_project_alone(answers):
     answers.keep([replace(ONE, text="a\0b"), replace(ONE, id="b", expert=None, model="tiny")])
     found = answers.get("a", project="shop")
     assert (found.turns, found.metadata, found.created_s) == (
-        [{"role": "user", "content": "where is my box\0"}],
+        [{"role": "user", "content": "where is my box\N{REPLACEMENT CHARACTER}"}],
         {"k": "v"},
         NOON,
     )

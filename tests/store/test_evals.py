@@ -62,6 +62,8 @@ def test_jobs_are_found_by_kind_state_and_document_and_forgotten(database):
     nobodys = jobs.submit("suggest", {"eval": None})
     assert jobs.page(holding={("eval",): None}) == [nobodys]
     assert jobs.page(state=JobState.CANCELLED) == []
+    jobs.submit("eval_run", {"eval": "c", "source": [{"item": {"a\0": "a\0b"}}]})
+    assert jobs.page(kind="eval_run", holding={("eval",): "a"}) == [one]
     with pytest.raises(JobConflict):
         jobs.delete(one.id)
     jobs.cancel(one.id)

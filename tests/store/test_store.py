@@ -33,6 +33,22 @@ def test_versions_come_back_as_they_went_in(store):
     assert store.version("a", 3) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a\0\0b", "a\ufffd\ufffdb"),
+        ("\\\0", "\\\ufffd"),
+        ("\ud83d", "\ufffd"),
+        ("\ud83d🐘\udc18", "\ufffd🐘\ufffd"),
+        (r"C:\u0000 \ud83d", r"C:\u0000 \ud83d"),
+    ],
+)
+def test_what_is_no_text_in_one_version_hides_no_other(store, text, kept):
+    store.put_versions([VersionRow("a", 1, "hash", None, {"choices": [text], "training": {"run": "r"}})])
+    (found,) = store.versions_trained_with("run")
+    assert found.document["choices"] == [kept]
+
+
 def test_the_alias_names_the_live_version(store):
     store.put_versions([version("a", 1)])
     assert store.live_version("a") is None
@@ -135,6 +151,6 @@ def test_threads_that_promote_at_once_leave_one_whole_history(store):
 
 
 def test_words_of_any_language_come_back(store):
-    row = VersionRow("a", 1, "h", None, {"label": "Ωμέγα \u0000 \ud800 🐘 'quoted' %s :x"})
+    row = VersionRow("a", 1, "h", None, {"label": "Ωμέγα \ufeff \x1f 🐘 'quoted' %s :x"})
     store.put_versions([row])
     assert store.version("a", 1) == row

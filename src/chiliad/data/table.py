@@ -45,7 +45,7 @@ def table_from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the rows")
     if not own:
         raise empty(source)
     columns = tuple(dict.fromkeys(key for row in own for key in row))
-    _check_number(columns, source)
+    _check_columns(columns, source)
     return Table(columns, own, source)
 
 
@@ -90,7 +90,7 @@ def cell_text(value: Any) -> str:
     """Return a cell as text: nothing for a missing one, compact JSON with sorted keys for a nested one.
 
     A whole number that a spreadsheet keeps as a float loses its ".0", a date its midnight. Raises ValueError for
-    what has no text: bytes, and text with half a character in it.
+    what has no text: bytes, and text with half a character or a zero character in it.
     """
     if isinstance(value, str):
         return _checked(value)
@@ -109,11 +109,16 @@ def empty(source: str) -> UnusableData:
     )
 
 
-def _check_number(names: Sequence[str], source: str) -> None:
+def _check_columns(names: Sequence[str], source: str) -> None:
     if len(names) > COLUMNS_MAX:
         raise UnreadableFile(
             f"{source} has more than {COLUMNS_MAX:,} columns.", fix="Give the columns that an expert is to learn from."
         )
+    for name in names:
+        try:
+            cell_text(name)
+        except ValueError as error:
+            raise UnreadableFile(f"{source} has a column {name!r}: {error}.", fix="Rename or remove it.") from error
 
 
 def too_many_cells(source: str) -> UnreadableFile:
@@ -155,6 +160,8 @@ def _checked(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"character {error.start} is half of a character (a lone surrogate)") from error
+    if (place := text.find("\0")) >= 0:
+        raise ValueError(f"character {place} is a zero character, which is no text")
     return text.replace("\r\n", "\n")
 
 
@@ -167,7 +174,7 @@ def _trimmed(cells: Sequence[Any]) -> list[Any]:
 
 
 def _check_names(names: Sequence[str], source: str) -> None:
-    _check_number(names, source)
+    _check_columns(names, source)
     counted = Counter(names)
     twice = next((name for name in names if counted[name] > 1), None)
     if twice is not None:

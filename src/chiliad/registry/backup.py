@@ -92,11 +92,19 @@ def _restore_beside(archive: ArchiveReader, folder: Path, url: str) -> None:
 
 
 def _add_experts(archive: ArchiveWriter, root: Path) -> int:
-    experts = [folder for folder in _entries(root) if folder.is_dir()]
-    for folder in experts:
-        with folder_lock(folder):
+    return sum(_add_expert(archive, folder) for folder in _entries(root) if folder.is_dir())
+
+
+def _add_expert(archive: ArchiveWriter, folder: Path) -> bool:
+    """Whether it was there: somebody may just have deleted it."""
+    try:
+        with folder_lock(folder, create=False):
             _add_folder(archive, folder, f"experts/{folder.name}")
-    return len(experts)
+    except StoreError:
+        if folder.is_dir():
+            raise
+        return False
+    return True
 
 
 def _add_uploads(archive: ArchiveWriter, root: Path) -> None:

@@ -26,6 +26,7 @@ from chiliad.registry.gate import Action, Promotion
 from chiliad.registry.ids import ExpertName, ExpertRef
 from chiliad.registry.import_ import OWN_TO_A_WORKSPACE, TEMPLATE_FILE, check_adapter, check_template, shapes_of
 from chiliad.registry.pack import ADAPTERS, BASIS, Pack, PackedExpert, open_pack
+from chiliad.registry.reconcile import numbers_in
 from chiliad.registry.registry import Registry
 from chiliad.store.files import folder_lock, working_folder
 
@@ -83,19 +84,25 @@ def _sorted_out(registry: Registry, pack: Pack) -> tuple[list[PackedExpert], tup
     for expert in pack.experts:
         name = registry.check_name(expert.name)
         live = here.get(name)
-        if name not in here:
-            new.append(expert)
-        elif live is not None and live.adapter_hash == expert.adapter_hash:
+        if live is not None and live.adapter_hash == expert.adapter_hash:
             present.append(live.ref)
+        elif name not in here and _is_free(registry.experts_root / name):
+            new.append(expert)
         else:
             taken.append(name)
     if taken:
         more = f" and {len(taken) - TOLD_MAX} more" if len(taken) > TOLD_MAX else ""
         raise RegistryError(
             f"There are other experts of these names already: {', '.join(taken[:TOLD_MAX])}{more}.",
-            fix="Install the pack into another workspace (--workspace), or delete those experts first.",
+            fix="Install the pack into another workspace (--workspace), or delete those experts first, or the folder of one "
+            "that cannot be read.",
         )
     return new, tuple(present)
+
+
+def _is_free(folder: Path) -> bool:
+    """An expert's folder that is not there, or that its deleted versions have left."""
+    return not folder.exists() or (folder.is_dir() and not numbers_in(folder))
 
 
 def _check_adapters(unpacked: Path, experts: Sequence[PackedExpert], base: Base) -> None:
@@ -138,7 +145,8 @@ def _made_ready(
         shutil.copyfile(unpacked / expert.template, folder / TEMPLATE_FILE)
         document = json.dumps(version.to_document(), indent=2, ensure_ascii=False)
         (folder / EXPERT_FILE).write_text(document + "\n", "utf-8")
-        alias = Alias().moved(Promotion(Action.PROMOTE, version.number, version.created))
+        before = Alias.read(registry.experts_root / expert.name)
+        alias = before.moved(Promotion(Action.PROMOTE, version.number, version.created))
         (folder.parent / ALIAS_FILE).write_text(alias.to_json(), "utf-8")
         versions.append((version, alias))
     return versions
@@ -174,10 +182,22 @@ def _place(ready: Path, versions: Sequence[tuple[ExpertVersion, Alias]], root: P
     os.sync()
     for version, _ in versions:
         try:
-            (ready / version.name).rename(root / version.name)
+            _settle(ready / version.name, root / version.name)
         except OSError as error:
             raise VersionConflict(
                 f"{root / version.name} appeared while the pack was being installed.",
                 fix="Delete that expert or rename it, and install the pack again: it goes on from here.",
             ) from error
     os.sync()
+
+
+def _settle(ready: Path, folder: Path) -> None:
+    """Become an expert's folder, or fill the one that there is. Raises OSError if there are versions in it."""
+    if not folder.exists():
+        ready.rename(folder)
+        return
+    with folder_lock(folder, create=False):
+        if not _is_free(folder):
+            raise FileExistsError(folder)
+        for entry in sorted(ready.iterdir(), reverse=True):  # the alias first: alone it makes nothing live
+            entry.rename(folder / entry.name)

@@ -20,9 +20,9 @@ from chiliad.registry.alias import Alias
 from chiliad.registry.expert import EXPERT_FILE, ExpertFacts, ExpertVersion
 from chiliad.registry.fine_tuned import PREFIX, RECORDED_AS, FineTunedName
 from chiliad.registry.gate import Action, Comparison, Promotion, judge
-from chiliad.registry.ids import ExpertName, ExpertRef, check_name
+from chiliad.registry.ids import ExpertName, ExpertRef, check_name, is_name
 from chiliad.registry.reconcile import Unreadable, numbers_in, reconcile
-from chiliad.store import AuditLog, Document, Store
+from chiliad.store import AuditLog, Document, Store, VersionRow
 from chiliad.store.files import explain_disk_errors, folder_lock, remove_folder, staged_folder, write_atomic
 
 Clock = Callable[[], datetime]
@@ -108,7 +108,7 @@ class Registry:
 
     def first_numbers(self, names: Sequence[str]) -> dict[str, int]:
         """Take a version number for each of these experts, of which there is no version."""
-        return self._store.reserve_first(names)
+        return self._store.reserve_first({name: self._number_max(ExpertName(name)) for name in names})
 
     def record_live(self, versions: Sequence[tuple[ExpertVersion, Alias]], source: str) -> None:
         """Record first versions whose folders and aliases are in place, all in one transaction."""
@@ -124,15 +124,14 @@ class Registry:
         if isinstance(reference, str) and reference.startswith(PREFIX):
             return self._fine_tuned(FineTunedName.parse(reference))
         ref = reference if isinstance(reference, ExpertRef) else ExpertRef.parse(reference)
-        number = ref.number
-        row = self._store.live_version(ref.name) if number is None else self._store.version(ref.name, number)
+        row = self._row(ref) if is_name(ref.name) else None
         if row is None:
             self._refuse(ref)
         return ExpertVersion.from_document(row.document)
 
     def versions(self, name: str) -> list[ExpertVersion]:
         """All versions of an expert, oldest first. Raises ExpertNotFound."""
-        rows = self._store.versions(name)
+        rows = self._store.versions(name) if is_name(name) else ()
         if not rows:
             self._refuse(ExpertRef(ExpertName(name)))
         return [ExpertVersion.from_document(row.document) for row in rows]
@@ -250,6 +249,11 @@ class Registry:
         self._store.clear()
         self.reconcile()
         return self.unreadable
+
+    def _row(self, ref: ExpertRef) -> VersionRow | None:
+        if ref.number is None:
+            return self._store.live_version(ref.name)
+        return self._store.version(ref.name, ref.number)
 
     def _fine_tuned(self, name: FineTunedName) -> ExpertVersion:
         for row in reversed(self._store.versions(name.expert)):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 
 from chiliad.data import read_table
@@ -13,6 +16,7 @@ from chiliad.store import Job, Purpose, Uploads
 BATCH = "batch"
 """the kind of job that a batch is"""
 WINDOW_S = 24 * 3600.0
+_VERSION = re.compile(r"[a-z0-9._-]{1,64}@[1-9][0-9]{0,8}")
 
 
 def lines_of(files: Uploads, file_id: str, endpoint: str) -> list[Line]:
@@ -53,6 +57,12 @@ def _line(row: object, number: int) -> Line:
 
 def _wrong(cause: str, fix: str) -> HttpError:
     return HttpError(400, "invalid_batch_file", cause, fix=fix, param="input_file_id")
+
+
+def versions_in(lines: Sequence[Line]) -> list[str]:
+    """Those that requests name with their number: the job names them too, and so they stay until it has ended."""
+    models = {model for line in lines if isinstance(model := line.body.get("model"), str)}
+    return sorted(model for model in models if _VERSION.fullmatch(model))
 
 
 def output_ids(job: Job) -> tuple[str, str]:

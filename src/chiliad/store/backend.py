@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +17,8 @@ from chiliad.errors import StoreError
 
 WAIT_MS_MAX = 30_000
 """how long a writer waits for the writers before it"""
+_ESCAPED = re.compile(r"(\\ud[89ab]..\\ud[c-f]..|\\[^u])|\\u0000|\\ud[89a-f]..")
+"""in JSON: what is right as it is (two halves of a character, a backslash before another), or NUL, or half a character"""
 
 
 class Writers(IntEnum):
@@ -66,3 +70,8 @@ class Backend(ABC):
             raise StoreError(
                 f"No connection to {self.where} became free: too many threads use it at a time.", fix="Try it again."
             ) from error
+
+
+def as_json(value: Any) -> str:
+    """How a JSON column is written. NUL and halves of characters go: PostgreSQL searches no table in which one stands."""
+    return _ESCAPED.sub(lambda found: found[1] or r"\ufffd", json.dumps(value))

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from chiliad.errors import StoreError
-from chiliad.store.backend import WAIT_MS_MAX, Backend, Writers
+from chiliad.store.backend import WAIT_MS_MAX, Backend, Writers, as_json
 
 CONNECT_S_MAX = 10
 SILENCE_MS_MAX = 30_000
@@ -63,6 +63,7 @@ class Postgres(Backend):
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
+            json_serializer=as_json,
             hide_parameters=True,  # errors are logged; answers are not
             connect_args={**arguments, **theirs},
         )

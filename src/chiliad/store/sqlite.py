@@ -12,13 +12,17 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from chiliad.errors import StoreError
-from chiliad.store.backend import WAIT_MS_MAX, Backend, Writers
+from chiliad.store.backend import WAIT_MS_MAX, Backend, Writers, as_json
 from chiliad.store.files import explain_disk_errors, folder_lock
 
 
 class Sqlite(Backend):
     def __init__(self, path: Path) -> None:
-        engine = create_engine(sqlite_url(path), hide_parameters=True)  # errors are logged; answers are not
+        engine = create_engine(
+            sqlite_url(path),
+            json_serializer=as_json,
+            hide_parameters=True,  # errors are logged; answers are not
+        )
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         super().__init__(engine, str(path), read_options={"begin": "BEGIN"})

@@ -12,7 +12,7 @@ from chiliad.config import Settings
 from chiliad.store.backend import Writers
 from chiliad.store.database import Database
 from chiliad.store.sqlite import sqlite_url
-from chiliad.store.tables import comparisons, datasets, experts, promotions, versions
+from chiliad.store.tables import comparisons, datasets, experts, promotions, retraining_rules, versions
 
 _LIVE = select(versions).join(experts, (experts.c.name == versions.c.name) & (experts.c.live == versions.c.number))
 
@@ -71,11 +71,11 @@ class Store:
             _put_expert(connection, name, next_number=number + 1)
         return number
 
-    def reserve_first(self, names: Sequence[str]) -> dict[str, int]:
-        """Take the next version number of each of these experts, of which there is no version."""
+    def reserve_first(self, above: Mapping[str, int]) -> dict[str, int]:
+        """Take the next version number of each of these experts, of which there is no version, greater than `above`."""
         with self.database.write(Writers.REGISTRY) as connection:
             taken = {row.name: row.next_number for row in connection.execute(select(experts))}
-            numbers = {name: taken.get(name, 1) for name in names}
+            numbers = {name: max(taken.get(name, 1), used + 1) for name, used in above.items()}
             for name, number in numbers.items():
                 _put_expert(connection, name, next_number=number + 1)
         return numbers
@@ -142,10 +142,11 @@ class Store:
             )
 
     def remove_expert(self, name: str) -> None:
-        """Forget versions, alias, history and comparisons of an expert; its numbers stay used."""
+        """Forget versions, alias, history, comparisons and retraining rules of an expert; its numbers stay used."""
         with self.database.write(Writers.REGISTRY) as connection:
             for table in (versions, promotions, comparisons):
                 connection.execute(table.delete().where(table.c.name == name))
+            connection.execute(retraining_rules.delete().where(retraining_rules.c.expert == name))
             connection.execute(experts.update().where(experts.c.name == name).values(live=None))
 
     def put_alias(self, name: str, live: int | None, history: Iterable[PromotionRow]) -> None:

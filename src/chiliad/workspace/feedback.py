@@ -142,8 +142,7 @@ class WorkspaceFeedback:
         ]
 
     def standing(self, name: str, *, project: str | None, own_project: str) -> Standing:
-        """Raises ExpertNotFound."""
-        self._workspace.registry.get(name)
+        """All of it nothing where nothing was decided, whether or not there is such an expert."""
         found = {one.gathered.expert: one for one in self.standings(project=project, own_project=own_project)}
         return found.get(name) or Standing(Gathered(name, 0, 0, 0), None, self._latest(name, project))
 
@@ -194,8 +193,12 @@ class WorkspaceFeedback:
         return self._waiting(name, project, TRAIN, document) or jobs.submit(TRAIN, document)
 
     def set_rule(self, name: str, *, project: str, after: int | None) -> None:
-        """Retrain an expert by itself after so many corrections of a project; None ends that. Raises ExpertNotFound."""
-        self._workspace.registry.get(name)
+        """Retrain an expert by itself after so many corrections of a project. Raises ExpertNotFound.
+
+        None ends that, also for an expert that has no live version (any more).
+        """
+        if after is not None:
+            self._workspace.registry.get(name)
         self._corrections.set_rule(name, project, after)
 
     def suggest(self, *, project: str | None) -> Job:

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 
 from chiliad.errors import DataError, FileMissing, FileRefused
 from chiliad.server.batch_answers import settle
-from chiliad.server.batch_lines import BATCH, WINDOW_S, lines_of, output_ids
+from chiliad.server.batch_lines import BATCH, WINDOW_S, lines_of, output_ids, versions_in
 from chiliad.server.caller import Caller, From
 from chiliad.server.errors import HttpError
 from chiliad.server.job_ids import find_job, id_on_wire, job_id
@@ -80,6 +80,7 @@ def _submitted(workspace: Workspace, body: wire.BatchBody, caller: Caller) -> Jo
         "window": body.completion_window,
         "metadata": body.metadata,
         "total": len(lines),
+        "versions": versions_in(lines),
         "expires_s": time.time() + WINDOW_S,
         "output_expires_after_s": None if kept is None else kept.seconds,
     }

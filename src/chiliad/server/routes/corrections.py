@@ -30,6 +30,7 @@ async def list_corrections(workspace: Opened, caller: From) -> wire.StandingList
 
 @router.get("/{expert}")
 async def retrieve_corrections(expert: InPath, workspace: Opened, caller: From) -> wire.StandingOnWire:
+    await asyncio.to_thread(workspace.registry.versions, expert)
     return await _standing(workspace, expert, caller)
 
 

@@ -12,6 +12,7 @@ from chiliad.ledger import CostReport, cost_report
 from chiliad.ledger.elsewhere import HOSTED
 from chiliad.server.caller import From
 from chiliad.server.state import State
+from chiliad.server.wire.listing import WITHOUT_NUL
 from chiliad.server.wire.text import Text
 from chiliad.store import Period
 
@@ -29,7 +30,7 @@ async def costs(
     caller: From,
     since: Seconds = None,
     until: Seconds = None,
-    project: Annotated[Text | None, Query(max_length=64)] = None,
+    project: Annotated[Text | None, Query(max_length=64, pattern=WITHOUT_NUL)] = None,
     hosted: Annotated[list[Annotated[Text, Query(max_length=100)]] | None, Query(max_length=HOSTED_MAX)] = None,
 ) -> CostReport:
     """Of all projects for an admin who names none, and otherwise of the caller's own. Times are seconds since 1970."""

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from chiliad.server.state import State
 from chiliad.server.wire.keys import KeyBody, KeyList, KeyOnWire, key_on_wire
+from chiliad.server.wire.listing import InPath
 
 router = APIRouter(prefix="/v1/admin/keys", tags=["admin"])
 
@@ -33,6 +34,6 @@ async def list_keys(state: State) -> KeyList:
 
 
 @router.delete("/{key_id}")
-async def revoke_key(key_id: str, state: State) -> KeyOnWire:
+async def revoke_key(key_id: InPath, state: State) -> KeyOnWire:
     """It is refused from now on, and stays in the list."""
     return key_on_wire(await asyncio.to_thread(state.accounts.keys.revoke, key_id))

@@ -12,6 +12,7 @@ from chiliad.server.state import State
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page
 from chiliad.server.wire.keys import COUNT_MAX
+from chiliad.server.wire.listing import InPath
 from chiliad.store import DEFAULT_PROJECT, Limits, NewKey, Role
 from chiliad.store.keys import PROJECT_PATTERN
 
@@ -45,7 +46,7 @@ async def create(
 
 
 @router.post("/{key_id}/revoke")
-async def revoke(state: State, key_id: str) -> RedirectResponse:
+async def revoke(state: State, key_id: InPath) -> RedirectResponse:
     await asyncio.to_thread(state.accounts.keys.revoke, key_id)
     return RedirectResponse("/keys", 303)
 

@@ -35,6 +35,7 @@ from chiliad.server.errors import HttpError
 from chiliad.server.opened import Opened
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page, to_page
+from chiliad.server.wire.listing import WITHOUT_NUL
 from chiliad.store import Job
 from chiliad.workspace import Workspace
 
@@ -68,7 +69,7 @@ def _given(
     base: Annotated[str, Form(max_length=NAME_CHARS_MAX)] = DEFAULT_BASE,
     input: Annotated[str, Form(max_length=TEXT_MAX)] = "",  # noqa: A002  the column's name in the form
     output: Annotated[str, Form(max_length=TEXT_MAX)] = "",
-    instruction: Annotated[str, Form(max_length=TEXT_MAX)] = "",
+    instruction: Annotated[str, Form(max_length=TEXT_MAX, pattern=WITHOUT_NUL)] = "",
 ) -> Given:
     return Given(file, name.strip(), base, input or None, output or None, instruction.strip() or None)
 

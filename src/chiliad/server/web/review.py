@@ -16,7 +16,7 @@ from chiliad.server.opened import Opened
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import is_part, page
 from chiliad.server.wire.feedback import AFTER_MAX, TEXT_CHARS_MAX
-from chiliad.server.wire.listing import ID_PATTERN, InPath
+from chiliad.server.wire.listing import ID_PATTERN, WITHOUT_NUL, InPath
 from chiliad.store import Decision, ReviewOrder
 from chiliad.workspace import Workspace
 
@@ -75,7 +75,7 @@ async def decide(
     caller: From,
     answer_id: InPath,
     decision: Annotated[Decision, Form()],
-    answer: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = "",
+    answer: Annotated[str, Form(max_length=TEXT_CHARS_MAX, pattern=WITHOUT_NUL)] = "",
 ) -> Response:
     """The last word counts. What the form gets back is the decision in a line, and what is gathered with it."""
     feedback = workspace.feedback

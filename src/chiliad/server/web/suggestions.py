@@ -20,7 +20,7 @@ from chiliad.server.web.making import bases_to_choose
 from chiliad.server.web.origin import OUR_FORMS
 from chiliad.server.web.render import page, to_page
 from chiliad.server.wire.feedback import TEXT_CHARS_MAX
-from chiliad.server.wire.listing import Id, InPath
+from chiliad.server.wire.listing import WITHOUT_NUL, Id, InPath
 from chiliad.store import Job, KeptAnswer
 from chiliad.workspace import Workspace
 from chiliad.workspace.suggestions import Suggestion
@@ -61,7 +61,7 @@ async def make(
     asked: Annotated[list[Id], Form(max_length=ROWS_SHOWN_MAX)],
     wanted: Annotated[list[Annotated[str, Field(max_length=TEXT_CHARS_MAX)]], Form(max_length=ROWS_SHOWN_MAX)],
     more: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = "",
-    instruction: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = "",
+    instruction: Annotated[str, Form(max_length=TEXT_CHARS_MAX, pattern=WITHOUT_NUL)] = "",
     base: Annotated[str, Form(max_length=TEXT_CHARS_MAX)] = DEFAULT_BASE,
 ) -> Response:
     """Train an expert on the requests that were given an answer, and on `more`: lines of input, tab, output."""
