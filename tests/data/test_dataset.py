@@ -202,3 +202,35 @@ def test_corrections_of_test_rows_only_are_refused(tmp_path):
     _, first = _dataset(tmp_path)
     with pytest.raises(UnusableData, match="tested on"):
         amend(first, [Example.of(first.test[0].messages, "b")], tmp_path, source="corrected")
+
+
+def _closed_set(tmp_path, labels=20):
+    """Each label only just often enough to be one of a closed set."""
+    rows = [example(f"text {n}", f"label {n % labels}") for n in range(labels * 3)]
+    return rows, freeze(rows, tmp_path, source="first.csv")
+
+
+def test_one_correction_or_one_new_row_leaves_a_closed_set_closed(tmp_path):
+    rows, first = _closed_set(tmp_path)
+    corrected = example(first.train[0].input, first.train[1].answer)
+    after = amend(first, [corrected], tmp_path, source="corrected").dataset
+    grown = renew(first, [*rows, example("one more", "label 0")], tmp_path, source="grown.csv")
+    for dataset in (after, grown):
+        assert (dataset.kind, dataset.labels) == (TaskKind.LABELS, first.labels)
+
+
+def test_corrections_with_rare_answers_leave_a_closed_set_closed_unless_one_could_be_no_label(tmp_path):
+    _, first = _closed_set(tmp_path)
+    odd = [example(f"odd {n}", f"mistyped {n}") for n in range(9)]
+    after = amend(first, odd, tmp_path, source="odd").dataset
+    assert (after.kind, set(after.labels)) == (TaskKind.LABELS, {*first.labels, *(one.answer for one in odd)})
+    told = amend(first, [example("why", "Because.\nAnd so on.")], tmp_path, source="told").dataset
+    assert (told.kind, told.labels) == (TaskKind.TEXT, ())
+
+
+def test_a_closed_set_stays_closed_when_all_its_labels_get_other_names(tmp_path):
+    rows, first = _closed_set(tmp_path)
+    renamed = [example(row.input, row.answer.replace("label", "class")) for row in rows]
+    more = [example(f"more {n}", f"class {n % 20}") for n in range(60)]
+    again = renew(first, [*renamed, *more], tmp_path, source="renamed.csv")
+    assert (again.kind, len(again.labels)) == (TaskKind.LABELS, 20)

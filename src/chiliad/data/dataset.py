@@ -19,7 +19,7 @@ from typing import Any
 from chiliad.data.example import Example, Message
 from chiliad.data.preference import Preferences
 from chiliad.data.split import DEV, TEST, TRAIN, Split, split, split_around
-from chiliad.data.task import TaskKind, label_counts, task_kind
+from chiliad.data.task import TaskKind, label_counts, may_be_label, task_kind
 from chiliad.errors import UnreadableFile, UnusableData, VersionConflict
 from chiliad.store.files import staged_folder
 
@@ -108,8 +108,9 @@ class Amended:
 def amend(dataset: Dataset, corrections: Sequence[Example], root: Path, *, source: str) -> Amended:
     """Freeze a dataset anew with corrections among its training rows; a corrected input loses its old answer.
 
-    Development and test rows stay what they were, so that scores before and after compare. Raises UnusableData when
-    no correction is left to use, and StoreError when the disk does not take it.
+    Development and test rows stay what they were, so that scores before and after compare; and a closed set of answers
+    stays closed, however rare a corrected answer is, as long as it could be one of them. Raises UnusableData when no
+    correction is left to use, and StoreError when the disk does not take it.
     """
     tested = {example.key for example in dataset.test}
     usable = [example for example in corrections if example.usable]
@@ -123,7 +124,10 @@ def amend(dataset: Dataset, corrections: Sequence[Example], root: Path, *, sourc
     train, dev = (
         tuple(example for example in part if example.key not in used) for part in (dataset.train, dataset.dev)
     )
-    frozen = keep(_with_rows(dataset, (*train, *used.values()), dev, source, dataset.instruction), root)
+    train = (*train, *used.values())
+    still_closed = dataset.kind is TaskKind.LABELS and all(may_be_label(example.answer) for example in used.values())
+    kind = TaskKind.LABELS if still_closed else _kind_of(dataset, [*train, *dev])
+    frozen = keep(_with_rows(dataset, kind, train, dev, source, dataset.instruction), root)
     of_test_rows = sum(example.key in tested for example in usable)
     return Amended(frozen, tuple(used.values()), of_test_rows, len(corrections) - len(usable))
 
@@ -141,10 +145,8 @@ def renew(
     rows = {example.id: example for example in examples if example.usable}
     free = [example for example in rows.values() if example.key not in tested and example.group not in tested]
     require_enough(free, " beside the test rows of the live version")
-    dev = [example for example in free if example.key in held]
-    return keep(
-        _with_rows(dataset, [example for example in free if example.key not in held], dev, source, instruction), root
-    )
+    train, dev = ([example for example in free if (example.key in held) is part] for part in (False, True))
+    return keep(_with_rows(dataset, _kind_of(dataset, free), train, dev, source, instruction), root)
 
 
 def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
@@ -161,16 +163,29 @@ def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
     return named(replace(dataset, train=tuple(sorted(kept, key=lambda one: one.id)), preferences=None))
 
 
+def _kind_of(dataset: Dataset, rows: Sequence[Example]) -> TaskKind:
+    """Told from all rows, as when they were first divided: without their share in the test, answers look rarer than they are.
+
+    Beside a closed set, a test row whose answer nobody learns any more, or never did, says nothing.
+    """
+    known = {example.answer for example in rows}
+    closed = dataset.kind is TaskKind.LABELS
+    return task_kind([*rows, *(example for example in dataset.test if example.answer in known or not closed)])
+
+
 def _with_rows(
-    dataset: Dataset, train: Sequence[Example], dev: Sequence[Example], source: str, instruction: str | None
+    dataset: Dataset,
+    kind: TaskKind,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    source: str,
+    instruction: str | None,
 ) -> Dataset:
     """The dataset with other rows to learn from, named by its new content."""
-    rows = [*train, *dev]
-    kind = task_kind(rows)
     draft = replace(
         dataset,
         kind=kind,
-        labels=tuple(sorted(label_counts(rows))) if kind is TaskKind.LABELS else (),
+        labels=tuple(sorted(label_counts([*train, *dev]))) if kind is TaskKind.LABELS else (),
         train=tuple(sorted(train, key=lambda example: example.id)),
         dev=tuple(sorted(dev, key=lambda example: example.id)),
         instruction=instruction,
