@@ -234,3 +234,38 @@ def test_a_closed_set_stays_closed_when_all_its_labels_get_other_names(tmp_path)
     more = [example(f"more {n}", f"class {n % 20}") for n in range(60)]
     again = renew(first, [*renamed, *more], tmp_path, source="renamed.csv")
     assert (again.kind, len(again.labels)) == (TaskKind.LABELS, 20)
+
+
+def _apart(one, other):
+    """Whether the two have no group in common."""
+    return not {row.group for row in one} & {row.group for row in other}
+
+
+def test_new_rows_of_a_group_go_where_the_group_is(tmp_path):
+    rows = [example(f"question {n}", "ab"[n % 2], f"group {n}") for n in range(100)]
+    more = [example(f"new question {n}", "ab"[n % 2], f"group {n}") for n in range(100)]
+    first = freeze(rows, tmp_path, source="first.csv")
+    grown = renew(first, [*rows, *more], tmp_path, source="grown.csv")
+    assert grown.test == first.test
+    assert _apart(grown.train, grown.dev)
+    assert _apart((*grown.train, *grown.dev), grown.test)
+    assert (len(grown.train), len(grown.dev)) == (2 * len(first.train), 2 * len(first.dev))
+
+
+def test_groups_that_are_named_only_now_stay_together_too(tmp_path):
+    rows = [example(f"question {n}", "ab"[n % 2]) for n in range(120)]
+    first = freeze(rows, tmp_path, source="first.csv")
+    named = [replace(row, group=f"group {n // 2}") for n, row in enumerate(rows)]
+    again = renew(first, named, tmp_path, source="first.csv")
+    groups = {row.key: row.group for row in named}
+    assert again.test == first.test
+    tested = {groups[row.key] for row in again.test}
+    assert not tested & {row.group for row in (*again.train, *again.dev)}
+    assert _apart(again.train, again.dev)
+    one_group = [replace(row, group="one") for row in rows]
+    with pytest.raises(UnusableData, match="There are 0 different rows .* beside the test rows"):
+        renew(first, one_group, tmp_path, source="first.csv")
+    beside = {row.key for row in first.test}
+    one_group = [row for row in one_group if row.key not in beside]
+    with pytest.raises(UnusableData, match="group with a row that is held out for development"):
+        renew(first, one_group, tmp_path, source="first.csv")

@@ -232,6 +232,17 @@ def test_a_relabelled_table_is_judged_by_the_live_versions_test_rows(workspace, 
     assert candidate.comparison.n == len(live_test)
 
 
+def test_no_row_of_a_group_that_the_live_version_is_tested_on_is_learned_beside_other_tests(workspace):
+    rows = [{"text": text, "label": label, "who": f"customer {n}"} for n, (text, label) in enumerate(ROWS)]
+    more = [{**row, "text": f"again: {row['text']}"} for row in rows]
+    expert = workspace.train("tickets", rows, group="who", base="tiny", options=QUICK)
+    tests = [{"text": f"what about {n}", "label": "status", "who": "new"} for n in range(9)]
+    after = workspace.assign("tickets", [*rows, *more], test=tests, group="who", base="tiny", options=QUICK).dataset
+    tested = {example.group for example in workspace.own_dataset(expert).test}
+    assert len(after.test) == len(tests)
+    assert not tested & {example.group for example in (*after.train, *after.dev)}
+
+
 def test_other_test_rows_that_were_trained_on_void_the_score(workspace, expert, tmp_path):
     own = workspace.own_dataset(expert)
     seen = write_table(tmp_path / "seen.csv", [(e.input, e.answer) for e in own.train[:12]])

@@ -18,7 +18,7 @@ from typing import Any
 
 from chiliad.data.example import Example, Message
 from chiliad.data.preference import Preferences
-from chiliad.data.split import DEV, TEST, TRAIN, Split, split, split_around
+from chiliad.data.split import DEV, TEST, TRAIN, Split, keys_shared, split, split_around
 from chiliad.data.task import TaskKind, label_counts, may_be_label, task_kind
 from chiliad.errors import UnreadableFile, UnusableData, VersionConflict
 from chiliad.store.files import staged_folder
@@ -137,15 +137,22 @@ def renew(
 ) -> Dataset:
     """Freeze the next dataset of the same task, from a table that has grown or changed.
 
-    The test rows stay, development rows stay development rows, everything else is for training: no row ever moves into a
-    part that makes a score look better. The same table gives the same dataset. Raises UnusableData and StoreError.
+    The test rows stay, and rows that share an input or a group with one are left out; such rows of a development row join
+    it. Everything else is for training: no row ever moves into a part that makes a score look better. The same table gives
+    the same dataset. Raises UnusableData and StoreError.
     """
-    tested = {example.key for example in dataset.test} | {example.group for example in dataset.test if example.group}
-    held = {example.key for example in dataset.dev}
-    rows = {example.id: example for example in examples if example.usable}
-    free = [example for example in rows.values() if example.key not in tested and example.group not in tested]
+    usable = [example for example in examples if example.usable]
+    tested = keys_shared(usable, dataset.test)
+    rows = {example.id: example for example in usable if example.key not in tested}
+    free = list(rows.values())
     require_enough(free, " beside the test rows of the live version")
+    held = keys_shared(free, dataset.dev)
     train, dev = ([example for example in free if (example.key in held) is part] for part in (False, True))
+    if not train:
+        raise UnusableData(
+            "All rows share an input or a group with a row that is held out for development.",
+            fix="Add rows of other groups, use a finer group column, or give the expert another name.",
+        )
     return keep(_with_rows(dataset, _kind_of(dataset, free), train, dev, source, instruction), root)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from chiliad.data import Dataset, Example, assemble, freeze, renew
 from chiliad.data.dataset import ROWS_MIN
+from chiliad.data.split import keys_shared
 from chiliad.errors import ExpertNotFound, UnusableData
 from chiliad.registry import ExpertVersion
 from chiliad.workspace.gating import live_version
@@ -43,7 +44,7 @@ def frozen(
         return freeze(rows, root, test=tests, source=source, instruction=instruction)
     if tests is None:
         return renew(before, rows, root, source=source, instruction=instruction)
-    protected = {example.key for example in before.test}
+    protected = keys_shared(rows, before.test)
     kept = [row for row in rows if row.key not in protected]
     return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
