@@ -3,12 +3,15 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
+from chiliad.data import table_from_rows, to_preferences
 from chiliad.errors import UnusableData, WrongBase
 from chiliad.training import Method
 from chiliad.workspace import TrainOptions
+from chiliad.workspace.freezing import learned_by
 from chiliad.workspace.plan import plan
 from chiliad.workspace.preferring import drafted
 from tests.tiny import QUICK, write_table
@@ -77,6 +80,30 @@ def test_preferences_continue_the_live_version_and_the_card_tells_what_came_of_i
     corrected = workspace.correct("replies", [{"text": "where is box 999", "label": "no"}], options=QUICK)
     assert "method" not in corrected.version.training
     assert corrected.version.training["continued_from"] == "replies@2"
+
+
+def test_preferences_that_were_held_out_stay_so_whatever_was_learned_in_between(workspace, table):
+    options = replace(EAGER, epochs=1)
+    first = workspace.train("replies", table, base="tiny", options=options)
+    held = workspace.own_dataset(first).preferences.test
+    corrected = workspace.correct("replies", [{"text": "where is box 999", "label": "it will be paid"}], options=QUICK)
+    assert workspace.own_dataset(corrected).preferences is None
+    after = workspace.assign("replies", pairs(120), base="tiny", options=options).dataset.preferences
+    assert after.test == held
+    assert not {one.key for one in after.test} & learned_by(workspace, corrected.version)
+    assert not {one.key for one in held} & {one.key for one in (*after.train, *after.dev)}
+
+
+def test_preferences_that_are_given_as_a_test_are_none_that_were_learned(workspace, table):
+    first = workspace.train("replies", table, base="tiny", options=replace(EAGER, epochs=1))
+    parts, learned = workspace.own_dataset(first).preferences, learned_by(workspace, first.version)
+    given = workspace.assign("replies", pairs(150), test=pairs(180)[30:90], base="tiny").dataset.preferences
+    news = {one.key for one in to_preferences(table_from_rows(pairs(180)[30:90]))} - learned
+    assert {one.key for one in given.test} == news
+    assert not {one.key for one in parts.test} & {one.key for one in (*given.train, *given.dev)}
+    known = [{"prompt": one.messages[0].content, "chosen": one.chosen, "rejected": one.rejected} for one in parts.train]
+    with pytest.raises(UnusableData, match="replies@1 has learned every preference"):
+        workspace.assign("replies", pairs(120), test=known, base="tiny")
 
 
 def test_thumbs_are_learned_and_pairs_may_be_taken_as_thumbs(workspace, table):
