@@ -263,7 +263,7 @@ def test_groups_that_are_named_only_now_stay_together_too(tmp_path):
     assert not tested & {row.group for row in (*again.train, *again.dev)}
     assert _apart(again.train, again.dev)
     one_group = [replace(row, group="one") for row in rows]
-    with pytest.raises(UnusableData, match="There are 0 different rows .* beside the test rows"):
+    with pytest.raises(UnusableData, match=r"There are 0 different rows .* beside the test rows"):
         renew(first, one_group, tmp_path, source="first.csv")
     beside = {row.key for row in first.test}
     one_group = [row for row in one_group if row.key not in beside]

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from chiliad.data import table_from_rows, to_preferences
-from chiliad.errors import UnusableData, WrongBase
+from chiliad.errors import StoreError, UnusableData, WrongBase
 from chiliad.training import Method
 from chiliad.workspace import TrainOptions
 from chiliad.workspace.freezing import learned_by
+from chiliad.workspace.many.outcome import Journal
 from chiliad.workspace.plan import plan
 from chiliad.workspace.preferring import drafted
 from tests.tiny import QUICK, write_table
@@ -161,6 +162,33 @@ def test_experts_of_a_folder_may_learn_of_either_kind_together(workspace, table,
     assert all(outcome.made for outcome in report.outcomes)
     methods = {name: workspace.expert(name).version.training.get("method") for name in ("pairs", "rows", "thumbs")}
     assert methods == {"pairs": "dpo", "rows": None, "thumbs": "kto"}
+    again = workspace.many(folder, base="tiny", options=QUICK)
+    planned = again.plan()
+    assert (len(planned.to_do), len(planned.done)) == (0, 3)
+    assert again.train(planned).outcomes == report.outcomes
+    assert {name: len(workspace.registry.versions(name)) for name in methods} == dict.fromkeys(methods, 1)
+    (folder / "thumbs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in thumbs(70)))
+    assert [entry.name for entry in again.plan().to_do] == ["thumbs"]
+
+
+def test_what_became_live_before_its_outcome_was_noted_is_not_trained_on_again(workspace, table, tmp_path, monkeypatch):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    table.rename(folder / "pairs.csv")
+
+    def broken(*_: object) -> None:
+        raise StoreError("The disk is full.", fix="Free some space.")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "note", broken)
+            with pytest.raises(StoreError):
+                workspace.train_many(folder, base="tiny", options=QUICK)
+        assert workspace.expert("pairs").ref.number == 1
+    (outcome,) = workspace.train_many(folder, base="tiny", options=QUICK).outcomes
+    assert (outcome.made.version, outcome.made.live) == (1, True)
+    assert len(workspace.registry.versions("pairs")) == 1
+    assert not list(workspace.folder.glob("reports/tables/outcomes/*.begun"))
 
 
 def test_a_plan_says_what_would_be_learned(workspace, table):

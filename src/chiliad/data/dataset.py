@@ -171,7 +171,7 @@ def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
 
 
 def _kind_of(dataset: Dataset, rows: Sequence[Example]) -> TaskKind:
-    """Told from all rows, as when they were first divided: without their share in the test, answers look rarer than they are.
+    """Told from all rows, as when they were first divided: without those of the test, answers look rarer than they are.
 
     Beside a closed set, a test row whose answer nobody learns any more, or never did, says nothing.
     """

@@ -36,7 +36,7 @@ def known_lineage(workspace: Workspace, version: ExpertVersion | None) -> list[D
     known: list[Dataset] = []
     with suppress(UnusableData):
         for dataset in lineage(workspace, version):
-            known.append(dataset)  # noqa: PERF402 - a list made at once would be lost with the error
+            known.append(dataset)
     return known
 
 
