@@ -251,6 +251,21 @@ def test_other_test_rows_that_were_trained_on_void_the_score(workspace, expert, 
     assert card.verdict.outcome is Outcome.VOID
 
 
+def test_rows_that_were_learned_before_the_own_ones_void_the_score_and_are_found_by_an_audit(workspace, expert):
+    pairs = [{"prompt": f"{text}, please", "chosen": label, "rejected": "no"} for text, label in ROWS]
+    polite = workspace.train("tickets", pairs, base="tiny", options=QUICK)
+    other = [{"text": f"{word} my order {n}", "label": word} for n in range(15) for word in ("cancel", "repeat")]
+    child = workspace.train("orders", other, base="tiny", options=QUICK, parent=polite.version)
+    own = workspace.own_dataset(polite)
+    learned = [example.input for example in own.train[:8]] + [one.place.input for one in own.preferences.train[:8]]
+    seen = [{"text": text, "label": "cancel"} for text in learned]
+    card = workspace.evaluate(child, workspace.test_on(child, seen), options=EvalOptions(base_rows_max=4))
+    assert card.leaks.exact == 16
+    assert card.verdict.outcome is Outcome.VOID
+    overlaps = {found.expert: len(found.exact) for found in workspace.audit(other, test=seen).overlaps}
+    assert overlaps == {"tickets": 16, "orders": 16}
+
+
 def test_a_run_is_not_continued_on_another_base(workspace, table, expert, tmp_path):
     workspace.bases.pull(str(write_folder(tmp_path / "second", seed=9, max_position_embeddings=512)), name="second")
     other = workspace.train("elsewhere", table, base="second", options=QUICK)
