@@ -50,6 +50,12 @@ class Dataset:
     source: str
     preferences: Preferences | None = None
 
+    @property
+    def learned(self) -> tuple[Example, ...]:
+        """What is trained on, or chosen by; the prompts of preferences among it."""
+        stated = (*self.preferences.train, *self.preferences.dev) if self.preferences else ()
+        return (*self.train, *self.dev, *(one.place for one in stated))
+
     @classmethod
     def load(cls, root: Path, hash: str) -> Dataset:  # noqa: A002  what the field is called
         """Read the dataset back, given at least 12 digits of its hash. Raises UnreadableFile: missing or changed."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.errors import UnusableData
 from chiliad.workspace.given import Data, table_of
-from chiliad.workspace.lineage import learned_examples
+from chiliad.workspace.lineage import known_lineage
 
 if TYPE_CHECKING:
     from chiliad.data.audit import Audit, Known
@@ -47,4 +47,5 @@ def _others(workspace: Workspace) -> Iterator[Known]:
 
     for expert in workspace.registry.experts():
         if expert.live:
-            yield Known(expert.name, learned_examples(workspace, expert.live))
+            datasets = known_lineage(workspace, expert.live)
+            yield Known(expert.name, [example for dataset in datasets for example in dataset.learned])

@@ -10,7 +10,7 @@ from chiliad.data.split import keys_shared
 from chiliad.errors import UnusableData
 from chiliad.registry import ExpertVersion
 from chiliad.workspace.gating import live_version
-from chiliad.workspace.lineage import learned_in, lineage
+from chiliad.workspace.lineage import lineage
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
@@ -54,7 +54,7 @@ def learned_by(workspace: Workspace, version: ExpertVersion | None) -> frozenset
 
     Raises UnusableData where that is not known.
     """
-    return frozenset(example.key for dataset in lineage(workspace, version) for example in learned_in(dataset))
+    return frozenset(example.key for dataset in lineage(workspace, version) for example in dataset.learned)
 
 
 def _new_tests(rows: list[Example], learned: frozenset[str], parent: ExpertVersion) -> list[Example]:

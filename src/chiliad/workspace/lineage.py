@@ -40,16 +40,13 @@ def known_lineage(workspace: Workspace, version: ExpertVersion | None) -> list[D
     return known
 
 
-def learned_in(dataset: Dataset) -> Iterator[Example]:
-    """What was trained on, or chosen by; the prompts of preferences among it."""
-    yield from (*dataset.train, *dataset.dev)
-    if dataset.preferences is not None:
-        yield from (one.place for one in (*dataset.preferences.train, *dataset.preferences.dev))
-
-
-def learned_examples(workspace: Workspace, version: ExpertVersion) -> list[Example]:
-    """What a version and those before it have learned, as far as that is known."""
-    return [example for dataset in known_lineage(workspace, version) for example in learned_in(dataset)]
+def learned_before(workspace: Workspace, version: ExpertVersion) -> list[Example]:
+    """What those before a version have learned, as far as that is known."""
+    with suppress(UnusableData):
+        return [
+            example for dataset in known_lineage(workspace, _before(workspace, version)) for example in dataset.learned
+        ]
+    return []
 
 
 def _before(workspace: Workspace, version: ExpertVersion) -> ExpertVersion | None:

@@ -22,7 +22,7 @@ from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import gated
 from chiliad.workspace.lessons import Lessons, course_of, facts_of, recipe_for, write_files
-from chiliad.workspace.lineage import learned_examples
+from chiliad.workspace.lineage import learned_before
 from chiliad.workspace.opinions import lessons_for
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.proof import prove_and_keep
@@ -149,7 +149,7 @@ class Teaching:
                     assignment.dataset,
                     self._workspace.embedder,
                     self._reporter,
-                    learned=learned_examples(self._workspace, expert.version),
+                    learned_before=learned_before(self._workspace, expert.version),
                     options=assignment.options.evaluation,
                 )
             return gated(self._workspace, expert, self._reporter)

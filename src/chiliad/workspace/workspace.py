@@ -34,7 +34,7 @@ from chiliad.workspace.given import Data, examples_of, source_of, table_of
 from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
-from chiliad.workspace.lineage import dataset_of, learned_examples
+from chiliad.workspace.lineage import dataset_of, learned_before
 from chiliad.workspace.many import Many, ManyReport
 from chiliad.workspace.many.plan import Named
 from chiliad.workspace.options import TrainOptions
@@ -242,10 +242,10 @@ class Workspace:
         options: EvalOptions | None = None,
     ) -> Card:
         """Score a version beside its baselines; what `prove_and_keep` keeps is the card that everybody sees."""
-        rows, learned = dataset or self.own_dataset(expert), learned_examples(self, expert.version)
+        rows, learned = dataset or self.own_dataset(expert), learned_before(self, expert.version)
         with self.reporter as reporter:
             return prove_and_keep(
-                expert, rows, self.embedder, reporter, learned=learned, scorer=scorer, options=options
+                expert, rows, self.embedder, reporter, learned_before=learned, scorer=scorer, options=options
             )
 
     def test_on(

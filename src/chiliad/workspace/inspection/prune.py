@@ -13,7 +13,7 @@ from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import gated
 from chiliad.workspace.lessons import TEMPLATE_FILE
-from chiliad.workspace.lineage import learned_examples
+from chiliad.workspace.lineage import learned_before
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.proof import prove_and_keep
 
@@ -48,6 +48,6 @@ def pruned_version(workspace: Workspace, expert: Expert, rank: int, reporter: Re
             shutil.copyfile(expert.folder / TEMPLATE_FILE, draft.folder / TEMPLATE_FILE)
     smaller = workspace.expert(draft.ref)
     if baselines:
-        learned = learned_examples(workspace, smaller.version)
-        prove_and_keep(smaller, workspace.own_dataset(smaller), workspace.embedder, reporter, learned=learned)
+        learned = learned_before(workspace, smaller.version)
+        prove_and_keep(smaller, workspace.own_dataset(smaller), workspace.embedder, reporter, learned_before=learned)
     return gated(workspace, smaller, reporter)
