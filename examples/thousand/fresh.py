@@ -33,21 +33,26 @@ class Fresh:
 
 
 def on_fresh_rows(workspace: Workspace, outcomes: Sequence[Outcome], tasks: Sequence[Task]) -> dict[str, Fresh]:
-    """By the experts' names; those that were not made have none. All are asked in mixed batches of one engine."""
-    known = {task.name: task for task in tasks}
-    rows = {one.name: _rows(known[one.name]) for one in outcomes if one.name is not None and one.made is not None}
+    """By the experts' names; those that were not made have none."""
+    made = {one.name for one in outcomes if one.made is not None}
+    own = [task for task in tasks if task.name in made]
+    by_expert, by_base = scores(workspace, own), scores(workspace, own, of_base=True)
+    return {task.name: Fresh(by_expert[task.name], by_base[task.name]) for task in own}
+
+
+def scores(workspace: Workspace, tasks: Sequence[Task], *, of_base: bool = False) -> dict[str, Scores]:
+    """Of each task's expert, by its name, or of the base in its place. All are asked in mixed batches of one engine."""
+    rows = {task.name: rows_of(task, train=0, test=ROWS, seed=SEED).test for task in tasks}
     requests = [request for name, pairs in rows.items() for request in _requests(workspace.expert(name), pairs)]
     if not requests:
         return {}
-    engine = workspace.expert(next(iter(rows))).served.engine
-    by_expert = _answers(engine, requests, "experts")
-    by_base = _answers(engine, [replace(request, adapter=None) for request in requests], "the base alone")
-    found, begin = {}, 0
-    for name, pairs in rows.items():
-        wanted, own = [answer for _, answer in pairs], slice(begin, begin + len(pairs))
-        found[name] = Fresh(exact_match(by_expert[own], wanted), exact_match(by_base[own], wanted))
-        begin += len(pairs)
-    return found
+    if of_base:
+        requests = [replace(request, adapter=None) for request in requests]
+    engine = workspace.expert(tasks[0].name).served.engine
+    said = iter(_answers(engine, requests, "the base alone" if of_base else "experts"))
+    return {
+        name: exact_match([next(said) for _ in pairs], [right for _, right in pairs]) for name, pairs in rows.items()
+    }
 
 
 def with_proofs(outcomes: Sequence[Outcome], found: Mapping[str, Fresh]) -> list[Outcome]:
@@ -74,10 +79,6 @@ def write(found: Mapping[str, Fresh], tasks: Sequence[Task], path: Path) -> None
 def told(found: Mapping[str, Fresh]) -> str:
     experts, base = (fmean(getattr(fresh, side).value for fresh in found.values()) for side in ("expert", "base"))
     return f"on fresh rows {experts:.1%} exactly right, the base alone {base:.1%}"
-
-
-def _rows(task: Task) -> tuple[Pair, ...]:
-    return rows_of(task, train=0, test=ROWS, seed=SEED).test
 
 
 def _requests(expert: Expert, pairs: Sequence[Pair]) -> list[Request]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from chiliad.adapters import LoraShape, load_adapter, save_adapter
+from chiliad.adapters import LoraAdapter, LoraShape, load_adapter, save_adapter
 from chiliad.adapters.spectrum import Spectrum, pruned, spectra
 
 
@@ -63,3 +63,13 @@ def test_the_full_rank_changes_nothing():
     down, up = factors()
     same_down, same_up = Spectrum.of(down, up).cut(6)
     torch.testing.assert_close(same_up @ same_down, up @ down, rtol=1e-4, atol=1e-4)
+
+
+def test_a_matrix_that_is_narrower_than_the_rank_is_filled_up():
+    shape = LoraShape(16, 16.0, False, ("q_proj", "v_proj"))
+    wide, narrow = (0, "q_proj"), (0, "v_proj")
+    full = LoraAdapter("h", shape, None, {wide: factors(16), narrow: factors(16, outs=8)})
+    small_shape, small = pruned(full, 12)
+    assert {(down.shape[0], up.shape[1]) for down, up in small.values()} == {(small_shape.rank, small_shape.rank)}
+    (down, up), (small_down, small_up) = full.factors[narrow], small[narrow]
+    torch.testing.assert_close(small_up @ small_down, up @ down, rtol=1e-4, atol=1e-4)

@@ -54,6 +54,30 @@ def test_a_split_by_time_is_written_and_can_be_trained_on(chiliad, tmp_path):
     assert chiliad("data", "check", "parts/train.jsonl", "--test", "parts/test.jsonl", *named).code == 0
 
 
+def test_rows_of_rated_answers_keep_the_numbers_of_their_table(chiliad, tmp_path):
+    bad = [(f"lid {n} is broken", "go away", False, "2026-12-01") for n in range(3)]
+    good = [(*row, True, f"2026-{1 + n % 12:02}-01") for n, row in enumerate([*ROWS, WRONG])]
+    table = write_table(tmp_path / "rated.csv", [*bad, *good], ("prompt", "completion", "label", "day"))
+    shown = chiliad("data", "audit", table)
+    line = next(line for line in shown.out.splitlines() if "money back for 99" in line)
+    assert [cell.strip() for cell in line.split("│")[1:4]] == ["76", "damage", "refund"]
+    report = json.loads(chiliad("data", "audit", table, "--time", "day", "--json").out)
+    assert [doubt["row"] for doubt in report["doubts"]["found"]] == [76]
+    assert report["test_rows"] == 24  # six good ones of each of the last four days
+
+
+def test_people_are_shown_what_was_found_among_chosen_answers(chiliad, tmp_path):
+    rows = [(f"write to {n}", f"Dear {n}", f"hey {n}") for n in range(30)]
+    pairs = write_table(
+        tmp_path / "pairs.csv", [*rows, ("Write to 7", "Hello 7", "hey 7")], ("prompt", "chosen", "rejected")
+    )
+    shown = chiliad("data", "audit", pairs)
+    assert shown.code == 0, shown.err
+    assert "Same input, different answers: 1 inputs." in shown.out
+    line = next(line for line in shown.out.splitlines() if "write to 7" in line)
+    assert line.split("│")[1].strip() == "8, 31"
+
+
 def test_what_cannot_be_audited_is_said(chiliad, tmp_path):
     table = write_table(tmp_path / "t.csv")
     chiliad("data", "audit", table, "--time", "when").refused("no column 'when'")

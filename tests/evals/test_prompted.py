@@ -64,10 +64,13 @@ def test_there_are_no_more_shots_than_training_rows(labels_dataset):
 def test_shots_that_do_not_fit_are_left_out(labels_dataset, prompter, asked):
     tight = replace(prompter, options=EvalOptions(prompt_tokens_max=80))
     long = example("word " * 40, "refund")
-    few_shot(labels_dataset, tight).predict([labels_dataset.test[0], long])
+    short = labels_dataset.test[0]
+    baseline = few_shot(replace(labels_dataset, test=(short, long)), tight)
+    baseline.predict([short, long])
     short_prompt, long_prompt = asked[0][0]
     assert 2 < len(short_prompt) < 12
     assert len(long_prompt) == 2
+    assert baseline.title == f"Base model, 0 to {len(short_prompt) // 2 - 1}-shot"
 
 
 def test_a_label_list_that_would_fill_the_prompt_is_left_out(labels_dataset, prompter, asked):

@@ -52,6 +52,31 @@ def test_every_epoch_trains_every_row_though_epochs_differ_in_batches(tmp_path):
     assert result.progress.tokens == 5 * sum(len(row.ids) - 1 for row in UNEVEN)
 
 
+def clock(monkeypatch, **seconds):
+    """Time that passes only while the trainer does what is named, for so many seconds: a list with the seconds until now."""
+    now = [0.0]
+
+    def taking(seconds, work):
+        def done(*given, **named):
+            now[0] += seconds
+            return work(*given, **named)
+
+        return done
+
+    for module in ("fit", "run"):
+        monkeypatch.setattr(sys.modules[f"chiliad.training.{module}"], "perf_counter", lambda: now[0])
+    for name, each in seconds.items():
+        monkeypatch.setattr(Trainer, name, taking(each, getattr(Trainer, name)))
+    return now
+
+
+def test_the_time_of_all_work_is_counted_and_the_speed_is_that_of_the_passes(tmp_path, monkeypatch):
+    now = clock(monkeypatch, forward_backward=2.0, optim_step=1.0, score=5.0)
+    progress = _fit(tmp_path).progress
+    assert progress.seconds == now[0] == 32 * (2 + 1) + 4 * 5
+    assert progress.tokens_per_second == progress.tokens / (32 * 2)
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     whole = _fit(tmp_path / "whole")
 

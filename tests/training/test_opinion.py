@@ -15,6 +15,7 @@ from chiliad.training.native_pass import NativePass
 from chiliad.training.packed import Packed
 from chiliad.training.plain_pass import PlainPass
 from chiliad.training.rows import epoch_batches, flat, make_batch
+from tests.training.test_fit import clock
 from tests.training.test_native_pass import config, error, model_of, native_only, rows_of, state_of
 from tests.training.test_together import _course, _factors, _in_bfloat16
 
@@ -176,6 +177,14 @@ def test_training_goes_on_from_an_experts_own_start(tmp_path):
     again = fit(Trainer(Llama.random(CONFIG, seed=1)), _preferring(tmp_path / "again", start=first.factors))
     assert again.agreement.likelier_before == first.agreement.likelier
     assert again.progress.losses[0][1] == pytest.approx(math.log(2), rel=0.2)
+
+
+def test_the_time_to_read_opinions_before_and_after_is_counted(tmp_path, monkeypatch):
+    now = clock(monkeypatch, forward_backward=2.0, read=30.0)
+    progress = fit(Trainer(Llama.random(CONFIG, seed=1)), _preferring(tmp_path)).progress
+    assert progress.seconds == now[0]
+    assert progress.beside_seconds >= 2 * 30
+    assert progress.pass_seconds == 2 * progress.step
 
 
 @pytest.mark.parametrize("kind", [_pairs, _thumbs])

@@ -1,5 +1,7 @@
 """A forecast on a tiny base: its trainings, what is left of them after a stop, and what it says."""
 
+from dataclasses import replace
+
 import pytest
 
 from chiliad.errors import UnusableData
@@ -52,6 +54,19 @@ def test_too_few_rows_are_refused_before_anything_is_trained(workspace, tmp_path
         workspace.forecast("tickets")
 
 
+def test_what_learned_more_than_its_examples_is_refused_before_anything_is_trained(workspace, table, tmp_path):
+    first = workspace.train("tickets", table, base="tiny", options=QUICK)
+    rows = write_table(tmp_path / "t.csv", [(f"{text}, please", label) for text, label in ROWS])
+    workspace.train("polite", rows, base="tiny", options=QUICK, parent=first.version)
+    with pytest.raises(UnusableData, match="also what tickets@1 learned"):
+        workspace.forecast("polite")
+    pairs = [{"prompt": text, "chosen": label, "rejected": "no"} for text, label in ROWS]
+    workspace.train("preferring", pairs, base="tiny", options=QUICK)
+    with pytest.raises(UnusableData, match="also preferences"):
+        workspace.forecast("preferring")
+    assert not list((workspace.folder / "runs").glob("forecast-*"))
+
+
 def forecast(now, middle, low, high):
     outlook = Outlook(Expected(2000, middle, Interval(low, high)), None)
     far = Outlook(Expected(9000, 0.99, Interval(0.98, 1.0)), None)
@@ -60,7 +75,7 @@ def forecast(now, middle, low, high):
 
 
 def prompted(delta, p_value):
-    return Prompted(5, 0.5, PairedTest(delta, p_value, delta - 0.1, delta + 0.1, 100, "McNemar's exact test"))
+    return Prompted(5, 5, 0.5, PairedTest(delta, p_value, delta - 0.1, delta + 0.1, 100, "McNemar's exact test"))
 
 
 @pytest.mark.parametrize(
@@ -85,5 +100,6 @@ def test_what_is_said_about_more_rows(made, begins):
     ],
 )
 def test_what_is_said_about_a_prompt(delta, p_value, ends):
-    said = prompted(delta, p_value).sentence
-    assert said == f"5 examples in the prompt of the base model score 50.0 % on 100 test rows {ends}"
+    made = prompted(delta, p_value)
+    assert made.sentence == f"5 examples in the prompt of the base model score 50.0 % on 100 test rows {ends}"
+    assert replace(made, shots_min=0, shots=3).sentence.startswith("0 to 3 examples in the prompt of")

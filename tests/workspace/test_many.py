@@ -165,6 +165,16 @@ def test_one_that_diverges_is_told_and_the_rest_are_trained(workspace, folder):
     assert not workspace.train_many(folder, base="tiny", options=QUICK).failed
 
 
+def test_a_family_that_is_named_anew_reaches_the_report_of_what_is_done_already(workspace):
+    rows = [{"expert": "Tickets", "family": "dsek", "text": text, "label": label} for text, label in ROWS]
+    workspace.train_many(rows, title="desk", base="tiny", options=QUICK)
+    corrected = [{**row, "expert": "tickets", "family": "desk"} for row in rows]
+    report = workspace.train_many(corrected, title="desk", base="tiny", options=QUICK)
+    assert workspace.expert("tickets").ref.number == 1
+    assert {row["family"] for row in _csv(report.folder / "families.csv")} == {"all", "desk"}
+    assert [row["label"] for row in _csv(report.folder / "experts.csv")] == ["tickets"]
+
+
 def test_no_tables_at_all_is_an_error(workspace, tmp_path):
     empty = tmp_path / "none"
     empty.mkdir()

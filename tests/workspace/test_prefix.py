@@ -15,8 +15,12 @@ from chiliad.registry.export_gguf import export_gguf
 from chiliad.registry.export_peft import export_peft
 from chiliad.registry.import_ import import_adapter
 from chiliad.workspace import TrainOptions, Workspace
+from chiliad.workspace.many import Many
+from chiliad.workspace.many.plan import Named
+from chiliad.workspace.plan import plan
+from chiliad.workspace.preferring import drafted
 from tests.models.architectures import base_folder, make
-from tests.tiny import QUICK
+from tests.tiny import QUICK, ROWS
 
 # transformers calls its own deprecated property while peft wraps a model
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -88,3 +92,9 @@ def test_where_native_kernels_compute_it_is_refused_before_it_is_trained(workspa
     with pytest.raises(NotServed, match="CHILIAD_NATIVE=0"):
         workspace.train("prefixed", table, base="tiny", options=OPTIONS)
     assert workspace.registry.experts() == []
+    with pytest.raises(NotServed, match="CHILIAD_NATIVE=0"):
+        plan(workspace, drafted(workspace, "prefixed", table, base="tiny", options=OPTIONS))
+    collection = [{"expert": "prefixed", "text": text, "label": label} for text, label in ROWS]
+    planned = Many(workspace, collection, title=None, named=Named(), base="tiny", options=OPTIONS).plan()
+    assert not planned.to_do
+    assert "CHILIAD_NATIVE=0" in str(planned)

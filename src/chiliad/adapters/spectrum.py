@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chiliad.adapters.lora import LoraAdapter, LoraShape
@@ -21,7 +22,8 @@ Factors = dict[tuple[int, str], tuple[Tensor, Tensor]]
 class Spectrum:
     """The change of one matrix as left @ diag(values) @ right.
 
-    values: [rank], largest first; left: [out, rank] and right: [rank, in], orthonormal. float32.
+    values: [directions], largest first; left: [out, directions] and right: [directions, in], orthonormal. float32. There are
+    as many directions as the adapter has rank, or as the matrix has rows or columns where those are fewer.
     """
 
     values: Tensor
@@ -55,9 +57,10 @@ class Spectrum:
 
     def cut(self, rank: int) -> tuple[Tensor, Tensor]:
         """A [rank, in] and B [out, rank] of the closest change of this rank (Eckart and Young 1936), sharing the values
-        evenly."""
+        evenly, with zeros where there are fewer directions."""
         root = self.values[:rank].sqrt()
-        return self.right[:rank] * root[:, None], self.left[:, :rank] * root
+        down, up, missing = self.right[:rank] * root[:, None], self.left[:, :rank] * root, rank - len(root)
+        return F.pad(down, (0, 0, 0, missing)), F.pad(up, (0, missing))
 
 
 def spectra(adapter: LoraAdapter) -> dict[tuple[int, str], Spectrum]:

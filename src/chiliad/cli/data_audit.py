@@ -47,8 +47,8 @@ def audit(
     or among those of another expert of the workspace. Nothing is changed or
     left out: you decide what is wrong.
     """
-    from chiliad.data import read_table, to_examples
-    from chiliad.data.columns import find_columns
+    from chiliad.data import read_table
+    from chiliad.workspace.given import numbered_examples
 
     if split_to is not None and time is None:
         raise typer.BadParameter("--split-to writes the split by time; name its column with --time.")
@@ -61,8 +61,7 @@ def audit(
     if as_json:
         typer.echo(json.dumps({"file": str(file), **found.to_json()}, ensure_ascii=False, indent=2))
     else:
-        examples = to_examples(table, find_columns(table, **columns))
-        _Page(dict(enumerate(examples, start=1))).show(file, found)
+        _Page(numbered_examples(table, **columns)[1]).show(file, found)
 
 
 def _write_split(table: Table, column: str, folder: Path) -> None:

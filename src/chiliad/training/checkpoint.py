@@ -22,6 +22,9 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    """that the machine worked for it"""
+    beside_seconds: float = 0.0
+    """of these, those outside the passes that train: optimizer steps, dev scores, what is read at the start and the end"""
     losses: list[tuple[int, float]] = field(default_factory=list)
     """(step, mean training loss per answer token)"""
     dev_losses: list[tuple[int, float]] = field(default_factory=list)
@@ -32,6 +35,16 @@ class Progress:
     """highest dev score yet"""
     epochs_done: int = 0
     stopped_early: bool = False
+
+    @property
+    def pass_seconds(self) -> float:
+        """Of the passes that train."""
+        return self.seconds - self.beside_seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the passes that train."""
+        return self.tokens / max(self.pass_seconds, 1e-9)
 
 
 @dataclass(frozen=True)

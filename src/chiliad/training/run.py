@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -145,14 +146,16 @@ class Run:
         return computed_tokens(self.lessons)
 
     def advance(self, report: StepReport, seconds: float) -> StepEvent | None:
-        """Take a step with the gradient of `lessons`, which took `seconds`, and what follows at the end of an epoch.
+        """Take a step with the gradient of `lessons`, whose pass took `seconds`, and what follows at the end of an epoch.
 
         Returns an event when there is something to tell. Raises TrainingError when a number is not finite.
         """
         progress, epoch = self._progress, self._progress.epochs_done
         if not math.isfinite(report.loss):
             raise self._diverged()
-        self._trainer.optim_step(self.name, learning_rate=self._recipe.learning_rate_at(progress.step, self._steps))
+        with self._timed():
+            rate = self._recipe.learning_rate_at(progress.step, self._steps)
+            self._trainer.optim_step(self.name, learning_rate=rate)
         self._queue.pop(0)
         progress.step += 1
         progress.tokens += report.tokens
@@ -173,7 +176,8 @@ class Run:
         self._state.master.copy_(self._best)
         self._state.refresh()
         factors = {key: tuple(t.clone() for t in tensors) for key, tensors in self._state.factors().items()}
-        agreed = agreement(self._test, self._read(self._test)) if self._test else None
+        with self._timed():
+            agreed = agreement(self._test, self._read(self._test)) if self._test else None
         return FitResult(factors, self._progress, self._checkpoint.identity, self.resumed, self.course.basis, agreed)
 
     def leave(self) -> None:
@@ -199,7 +203,8 @@ class Run:
         opinions = [one for one in (*course.train, *course.dev, *course.test) if isinstance(one, Opinion)]
         self._right = "preferred" if opinions else "exact"
         if known is None:
-            seen = self._read(opinions)
+            with self._timed():
+                seen = self._read(opinions)
             known = torch.tensor([row.nll for rows in seen for row in rows], dtype=torch.float64)
         self._start, numbers = known, iter(known.tolist())
         self._train, dev = (
@@ -242,7 +247,8 @@ class Run:
         if not self._dev_batches:
             self._best.copy_(self._state.master)
             return None
-        score = self._trainer.score(self.name, self._dev_batches)
+        with self._timed():
+            score = self._trainer.score(self.name, self._dev_batches)
         if not math.isfinite(score.loss):
             raise self._diverged()
         progress.dev_losses.append((progress.step, score.loss))
@@ -260,12 +266,29 @@ class Run:
 
     def _event(self, epoch: int, dev: Score | None = None) -> StepEvent:
         progress = self._progress
-        rate = progress.tokens / max(progress.seconds, 1e-9)
-        left = (self._steps - progress.step) * progress.seconds / max(progress.step, 1)
+        left = (self._steps - progress.step) * progress.pass_seconds / max(progress.step, 1)
         loss = progress.losses[-1][1] if progress.losses else float("nan")
         return StepEvent(
-            self.name, epoch, self._recipe.epochs, progress.step, self._steps, loss, rate, left, dev, self._right
+            self.name,
+            epoch,
+            self._recipe.epochs,
+            progress.step,
+            self._steps,
+            loss,
+            progress.tokens_per_second,
+            left,
+            dev,
+            self._right,
         )
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count what is done in the block among the seconds of the run, beside its passes."""
+        started = perf_counter()
+        yield
+        took = perf_counter() - started
+        self._progress.seconds += took
+        self._progress.beside_seconds += took
 
     def _save(self) -> None:
         """What the next step needs; at the end only the best weights."""

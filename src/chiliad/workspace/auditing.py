@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chiliad.errors import UnusableData
-from chiliad.workspace.given import Data, table_of
+from chiliad.workspace.given import Data, numbered_examples, table_of
 from chiliad.workspace.lineage import known_lineage
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ def audited(
             "Both a test and a column with times are given.", fix="Give one of them: each says which rows are the test."
         )
     table = table_of(data)
-    rows = dict(enumerate(workspace.examples(table, **columns), start=1))
-    tested = None if test is None else dict(enumerate(workspace.examples(test, **columns), start=1))
+    rows = numbered_examples(table, **columns)[1]
+    tested = None if test is None else numbered_examples(test, **columns)[1]
     if time is not None:
         split = time_split(table, time)
-        rows, tested = ({number: rows[number] for number in part} for part in (split.older, split.newer))
+        rows, tested = (
+            {number: rows[number] for number in part if number in rows} for part in (split.older, split.newer)
+        )
     with workspace.reporter as reporter:
         reporter.stage("audit", 0, 0)
         return audit(

@@ -40,15 +40,28 @@ def examples_of(
     output: str | None,
     group: str | None,
 ) -> tuple[Columns | None, list[Example]]:
-    """The examples, and the columns that they were found in. Raises DataError.
+    """As `numbered_examples`, without the numbers."""
+    columns, examples = numbered_examples(data, input, output, group)
+    return columns, list(examples.values())
 
-    Of preferences, unless columns are named, they are the answers that were chosen or called good.
+
+def numbered_examples(
+    data: Data,
+    input: str | Sequence[str] | None,  # noqa: A002
+    output: str | None,
+    group: str | None,
+) -> tuple[Columns | None, dict[int, Example]]:
+    """The examples by the number of their row, counted from 1, and the columns that they were found in. Raises DataError.
+
+    Of preferences, unless columns are named, they are the answers that were chosen or called good; rows of bad ones have
+    none.
     """
     table = table_of(data)
     if not input and not output and states_preferences(table):
-        return None, [one.example for one in to_preferences(table, group=group) if one.example]
+        stated = enumerate(to_preferences(table, group=group), start=1)
+        return None, {number: one.example for number, one in stated if one.example}
     columns = find_columns(table, input=input, output=output, group=group)
-    return columns, to_examples(table, columns)
+    return columns, dict(enumerate(to_examples(table, columns), start=1))
 
 
 def source_of(data: Data) -> str:

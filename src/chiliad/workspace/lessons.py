@@ -176,7 +176,7 @@ def facts_of(
         "seconds": round(progress.seconds, 3),
         "cost": price.cost(progress.seconds),
         "currency": price.currency,
-        "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9)),
+        "tokens_per_second": round(progress.tokens_per_second),
         "machine": machine(),
         "run": result.identity,
         "columns": {"inputs": columns.inputs, "output": columns.output} if columns and columns.output else None,

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 def plan(workspace: Workspace, assignment: Assignment) -> str:
-    """Rows, tokens, settings and time; the speed is measured on one batch of these very rows. Writes nothing."""
+    """Rows, tokens, settings and time; the speed is measured on one batch of these very rows. Writes nothing.
+
+    Raises DataError, NotServed, TrainingError.
+    """
     dataset, options, served = assignment.dataset, assignment.options, workspace.served(assignment.base)
     lessons = lessons_for(dataset, served, served.expert_template, served.context_max, options)
     parent, precision = assignment.parent, assignment.base_precision
     recipe = recipe_for(lessons, options, served.adapter_in(workspace.registry.folder(parent.ref)) if parent else None)
+    served.require_served(recipe)
     speed = training_speed(served, precision, {"probe": (recipe, lessons.train)})
     tokens, parts = sum(len(row.ids) for row in flat(lessons.train)), dataset.preferences or dataset
     rows = "Rows     " if lessons.method is Method.SUPERVISED else f"{lessons.method.upper():<9}"

@@ -7,7 +7,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from chiliad.adapters import Adapter, AdapterHash, Basis, BasisFolder, LoadedAdapter, begin_loading, load_adapter
+from chiliad.adapters import (
+    Adapter,
+    AdapterHash,
+    AdapterKind,
+    Basis,
+    BasisFolder,
+    LoadedAdapter,
+    begin_loading,
+    load_adapter,
+)
 from chiliad.adapters.basis import BASIS_FOLDER
 from chiliad.base import Base, ChatTemplate, compact_template
 from chiliad.config import Precision, Settings
@@ -21,6 +30,7 @@ from chiliad.kernels import BLOCK_INPUTS, native_for
 from chiliad.models import ARCHITECTURES, SITES, Transformer, config_of, in_codes, load_model, takes_codes
 from chiliad.registry import ExpertVersion
 from chiliad.store.files import write_atomic
+from chiliad.training import Recipe
 from chiliad.training.memory import release_freed_memory
 
 Turns = Sequence[Mapping[str, str]]
@@ -75,12 +85,14 @@ class ServedBase:
         release_freed_memory()
         return engine
 
-    def require_prefix_served(self, virtual_tokens: int) -> None:
-        """Raises NotServed where a prefix is not computed, before somebody trains one."""
+    def require_served(self, recipe: Recipe) -> None:
+        """Raises NotServed for a prefix where none is computed, before somebody trains one."""
+        if recipe.kind is not AdapterKind.PREFIX:
+            return
         model, config = ARCHITECTURES[self.base.config["model_type"]].model, config_of(self.base.config)
         if native_for() and NativeRunner.is_built_for(model, config, self._settings.engine):
             raise prefix_not_served()
-        require_positions(virtual_tokens, self.context_max, config.max_position_embeddings)
+        require_positions(recipe.virtual_tokens, self.context_max, config.max_position_embeddings)
 
     @property
     def context_max(self) -> int:

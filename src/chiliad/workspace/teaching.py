@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chiliad.adapters import AdapterKind
 from chiliad.config import Precision
 from chiliad.errors import BaseModelError, ChiliadError, ExpertNotFound, InUse, StoreError, TrainingError
 from chiliad.ledger import MachinePrice
@@ -125,8 +124,7 @@ class Teaching:
                 corrected,
             )
             recipe = recipe_for(lessons, assignment.options, earlier)
-            if recipe.kind is AdapterKind.PREFIX:
-                served.require_prefix_served(recipe.virtual_tokens)
+            served.require_served(recipe)
             self._pupils[assignment.name] = _Pupil(assignment, lessons, recipe, run, held.pop_all())
         return course_of(assignment, served, lessons, recipe, run, earlier)
 

@@ -294,7 +294,7 @@ class Workspace:
         """What score to expect from more training rows, from a few trainings on parts of those that there are.
 
         more: so many rows more, besides twice, five and ten times as many. Stopped or killed, the same call goes on.
-        Raises UnusableData for too few rows, StoreError if another process is at it.
+        Raises UnusableData for too few rows and what learned more than its rows, StoreError if another process is at it.
         """
         with self.reporter as reporter:
             return forecast(self, self.expert(reference), reporter, more=more)

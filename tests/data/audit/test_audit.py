@@ -73,9 +73,11 @@ def test_planted_wrong_labels_come_first_and_right_ones_are_left_in_peace():
     assert doubts.agreement == pytest.approx(1 - 6 / len(rows))
 
 
-def test_a_copy_does_not_vouch_for_a_wrong_label():
+@pytest.mark.parametrize("group", [None, "customer {}"])
+def test_a_copy_does_not_vouch_for_a_wrong_label(group):
     rows = tickets()
-    wrong = [example(rows[0].input.upper() if n % 2 else rows[0].input, "broken") for n in range(12)]
+    copies = [rows[0].input.upper() if n % 2 else rows[0].input for n in range(12)]
+    wrong = [example(text, "broken", group and group.format(n)) for n, text in enumerate(copies)]
     doubts = audit(numbered([*rows[1:], *wrong]), lambda texts: bag_of_words([text.lower() for text in texts])).doubts
     assert [one.likely for one in doubts.found if one.given == "broken"] == ["where"] * 12
 
@@ -191,6 +193,8 @@ def test_times_of_every_form_are_ordered():
     [
         (["2026-01-01"] * 30, "day", UnusableData),
         (["yesterday"] * 30, "day", UnusableData),
+        ([*("2026-01-01", "2026-01-02") * 15, "nan"], "day", UnusableData),
+        ([*("2026-01-01", "2026-01-02") * 15, "Infinity"], "day", UnusableData),
         (["2026-01-01"] * 30, "when", ColumnsNotFound),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chiliad.data.split import test_rows
@@ -42,10 +44,10 @@ def time_split(table: Table, column: str) -> TimeSplit:
 
 def _seconds(cell: str, where: str) -> float:
     """A number as it is; a date or time in ISO 8601, in UTC unless it says otherwise."""
-    try:
-        return float(cell)
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        number = float(cell)
+        if math.isfinite(number):
+            return number
     try:
         moment = datetime.datetime.fromisoformat(cell)
     except ValueError as error:

@@ -2,8 +2,8 @@
 
 Confident learning (Northcutt, Jiang and Chuang 2021, "Estimating uncertainty in dataset labels"): a row is suspect when the
 model gives another label more confidence than rows of that label have on average, and more than it gives the row's own. The
-model is the small embedder with logistic regression, cross-validated. Rows with the same input or of the same group are
-always in one fold: a copy of a row must not vouch for it.
+model is the small embedder with logistic regression, cross-validated. Rows with the same input or of the same group,
+also through third ones, are always in one fold: a copy of a row must not vouch for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiliad.data.example import Example
+from chiliad.data.split import bundled
 from chiliad.embeddings.embedder import Vectors
 
 FOLDS = 5
@@ -51,7 +52,8 @@ def doubts_of(examples: Mapping[int, Example], vectors: Vectors) -> Doubts:
     """examples: by row number, with two labels or more; vectors: [examples, dimensions]."""
     numbers = list(examples)
     names, given = np.unique([example.answer for example in examples.values()], return_inverse=True)
-    bundles = np.unique([example.group or example.key for example in examples.values()], return_inverse=True)[1]
+    bundle_of = {key: number for number, bundle in enumerate(bundled(examples.values())) for key in bundle.keys}
+    bundles = np.array([bundle_of[example.key] for example in examples.values()])
     shares = _held_out_shares(vectors, given, bundles, len(names))
     places = np.arange(len(given))
     own = shares[places, given]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import accumulate, islice, zip_longest
 
 from chiliad.data import Dataset, Example, Message, TaskKind
 from chiliad.evals.answering import Answerer
@@ -25,9 +25,14 @@ def zero_shot(dataset: Dataset, prompter: Prompter) -> Baseline:
 
 
 def few_shot(dataset: Dataset, prompter: Prompter) -> Baseline:
-    """The same with a few training examples before it, as turns of the conversation."""
+    """The same with a few training examples before it, as turns of the conversation: as many as fit."""
     shots = choose_shots(dataset, prompter.options.shots)
-    return prompter.baseline("few_shot", f"Base model, {len(shots)}-shot", dataset, shots)
+    shown = shots_text(*prompter.shots_shown(dataset))
+    return prompter.baseline("few_shot", f"Base model, {shown}-shot", dataset, shots)
+
+
+def shots_text(fewest: int, most: int) -> str:
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,7 @@ class Prompter:
 
     def baseline(self, name: str, title: str, dataset: Dataset, shots: Sequence[Example]) -> Baseline:
         choices = dataset.labels or None
-        system = instruction(dataset)
-        if self._tokens(system) > self.options.prompt_tokens_max // 2:
-            system = dataset.instruction or _TASK[dataset.kind]
+        system = self._system(dataset)
 
         def predict(examples: Sequence[Example]) -> list[str]:
             prompts = [self._prompt(system, shots, example) for example in examples]
@@ -52,18 +55,32 @@ class Prompter:
 
         return Baseline(name, title, predict, rows_max=self.options.base_rows_max)
 
+    def shots_shown(self, dataset: Dataset) -> tuple[int, int]:
+        """How many examples fit beside the longest test row, and how many beside the shortest."""
+        system, shots = self._system(dataset), choose_shots(dataset, self.options.shots)
+        by_length = sorted(dataset.test, key=lambda example: self._turn_tokens(example.messages))
+        fewest, most = (self._fitting(system, shots, example) for example in (by_length[-1], by_length[0]))
+        return len(fewest), len(most)
+
+    def _system(self, dataset: Dataset) -> str:
+        system = instruction(dataset)
+        if self._tokens(system) > self.options.prompt_tokens_max // 2:
+            system = dataset.instruction or _TASK[dataset.kind]
+        return system
+
     def _prompt(self, system: str, shots: Sequence[Example], example: Example) -> list[Message]:
         """As many shots as fit beside the example."""
-        fixed = self._tokens(system, *(turn.content for turn in example.messages))
-        shown: list[Message] = []
-        for shot in shots:
-            turns = [*_asked(shot), Message("assistant", shot.answer)]
-            fixed += self._tokens(*(turn.content for turn in turns))
-            if fixed > self.options.prompt_tokens_max:
-                break
-            shown += turns
+        shown = [turn for shot in self._fitting(system, shots, example) for turn in _told(shot)]
         own = [turn.content for turn in example.messages if turn.role == "system" and turn.content not in system]
         return [Message("system", "\n".join([*own, system])), *shown, *_asked(example)]
+
+    def _fitting(self, system: str, shots: Sequence[Example], example: Example) -> Sequence[Example]:
+        own = self._tokens(system) + self._turn_tokens(example.messages)
+        totals = accumulate((self._turn_tokens(_told(shot)) for shot in shots), initial=own)
+        return shots[: sum(total <= self.options.prompt_tokens_max for total in islice(totals, 1, None))]
+
+    def _turn_tokens(self, turns: Iterable[Message]) -> int:
+        return self._tokens(*(turn.content for turn in turns))
 
     def _tokens(self, *texts: str) -> int:
         return sum(self.count_tokens(text) + _TURN_TOKENS for text in texts)
@@ -113,6 +130,10 @@ def _keys(dataset: Dataset) -> list[str]:
     """The keys of the training answers, the frequent ones first."""
     counts = Counter(key for example in dataset.train for key in json.loads(example.answer))
     return [key for key, _ in counts.most_common(_KEYS_MAX)]
+
+
+def _told(shot: Example) -> list[Message]:
+    return [*_asked(shot), Message("assistant", shot.answer)]
 
 
 def _asked(example: Example) -> list[Message]:

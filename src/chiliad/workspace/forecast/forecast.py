@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.data import Dataset
 from chiliad.evals import EvalOptions
-from chiliad.evals.baselines.prompted import Prompter, few_shot
+from chiliad.evals.baselines.prompted import Prompter, few_shot, shots_text
 from chiliad.evals.runner import answer_tokens_max, choose_rows, make_judge
 from chiliad.evals.verdict import percent
 from chiliad.metrics import Expected, LearningCurve, Measured, PairedTest, Scores, paired_test
@@ -41,18 +41,24 @@ class Outlook:
 class Prompted:
     """The base model without training, shown a few examples, on the test rows that it was asked.
 
-    test: the expert minus it, on those rows.
+    shots_min, shots: how many examples fit beside the longest test row, and beside the shortest; test: the expert minus it,
+    on those that it was asked.
     """
 
+    shots_min: int
     shots: int
     score: float
     test: PairedTest
 
     @property
+    def shown(self) -> str:
+        return shots_text(self.shots_min, self.shots)
+
+    @property
     def sentence(self) -> str:
         ours = percent(self.score + self.test.delta)
         theirs = f"{percent(self.score)} on {self.test.n} test rows"
-        asked = f"{self.shots} examples in the prompt of the base model score {theirs}"
+        asked = f"{self.shown} examples in the prompt of the base model score {theirs}"
         if not self.test.significant:
             return f"{asked} and the expert {ours}: no proof that training is needed."
         if self.test.delta > 0:
@@ -138,12 +144,13 @@ def _prompted(served: ServedBase, dataset: Dataset, full: Scores) -> Prompted:
         return len(served.tokenizer.encode(text))
 
     room = answer_tokens_max(dataset.train, count_tokens)
-    baseline = few_shot(dataset, Prompter(served.answerer(None, served.chat_template), count_tokens, room, options))
+    prompter = Prompter(served.answerer(None, served.chat_template), count_tokens, room, options)
+    baseline = few_shot(dataset, prompter)
     places = choose_rows(dataset.test, baseline.rows_max, options.seed)
     asked = [dataset.test[place] for place in places]
     scores = make_judge(dataset.kind, None)(baseline.predict(asked), asked)
     test = paired_test(_picked(full.per_example, places), scores.per_example)
-    return Prompted(options.shots, scores.value, test)
+    return Prompted(*prompter.shots_shown(dataset), scores.value, test)
 
 
 def _picked(scores: Sequence[float], places: Sequence[int]) -> list[float]:

@@ -14,6 +14,7 @@ from chiliad.store.files import folder_lock, remove_folder
 from chiliad.workspace.assignment import Assignment, base_precision_of
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import live_version
+from chiliad.workspace.lessons import CONTINUED_FROM
 from chiliad.workspace.options import TrainOptions
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.teaching import Teaching
@@ -41,8 +42,8 @@ class SmallRun:
 def small_runs(workspace: Workspace, expert: Expert, reporter: Reporter) -> Iterator[tuple[Workspace, list[SmallRun]]]:
     """Train them, and remove them when the block ends without an exception: until then a later call goes on.
 
-    Raises UnusableData for fewer than ROWS_MIN training rows, StoreError if another process is at it, and what goes wrong
-    with any of them.
+    Raises UnusableData for fewer than ROWS_MIN training rows, and for an expert that learned something else besides them,
+    StoreError if another process is at it, and what goes wrong with any of them.
     """
     version = expert.version
     assignments = _assignments(workspace, expert)
@@ -57,6 +58,7 @@ def small_runs(workspace: Workspace, expert: Expert, reporter: Reporter) -> Iter
 def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
     """With the kind and rank of the expert, and otherwise the settings that so many rows would be given."""
     dataset, version = workspace.own_dataset(expert), expert.version
+    _require_own_examples(expert)
     if len(dataset.train) < ROWS_MIN:
         raise UnusableData(
             f"{expert.ref} has {len(dataset.train)} training rows, too few to learn from parts of them.",
@@ -78,6 +80,18 @@ def _assignments(workspace: Workspace, expert: Expert) -> list[Assignment]:
         for draw in range(draws)
         if (rows := len(dataset.train) // part) >= PART_ROWS_MIN
     ]
+
+
+def _require_own_examples(expert: Expert) -> None:
+    """The small ones begin as the base and learn examples: only an expert that did so too is a point of their curve."""
+    told = expert.version.training
+    earlier = told.get(CONTINUED_FROM)
+    if earlier or "method" in told:
+        more = f"what {earlier} learned" if earlier else "preferences"
+        raise UnusableData(
+            f"{expert.ref} has learned its examples and also {more}: trainings on parts of the examples say nothing of it.",
+            fix="Forecast a version that was trained on examples from the base, or train one on these without --from.",
+        )
 
 
 def _trained(scratch: Workspace, assignments: Sequence[Assignment], reporter: Reporter) -> list[SmallRun]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -132,7 +132,7 @@ class Planner:
                 continue
             earlier = known.get(entry.name)
             if earlier is not None and earlier.key == entry.key and _is_there(earlier, versions):
-                done.append(earlier)
+                done.append(replace(earlier, label=member.label, family=entry.family))
             else:
                 to_do.append(entry)
         reporter.stage("tables", len(members), len(members))
@@ -146,6 +146,7 @@ class Planner:
         dataset = drafted(self._workspace, name, lot.train, test=lot.test, **said).dataset
         lessons = lessons_for(dataset, served, served.expert_template, served.context_max, self._options)
         recipe = recipe_for(lessons, self._options)
+        served.require_served(recipe)
         if len(self._probe) < SEATS:
             self._probe[name] = (recipe, lessons.train)
         given = _given_hash(lot, self._named.group) if dataset.preferences else dataset.hash
