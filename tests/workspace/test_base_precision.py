@@ -14,7 +14,9 @@ from chiliad.config import Precision
 from chiliad.errors import TrainingError
 from chiliad.models import is_in_codes
 from chiliad.workspace import TrainOptions
+from chiliad.workspace.compression import compress
 from chiliad.workspace.jobs import train
+from chiliad.workspace.progress import SilentReporter
 from tests.models.architectures import base_folder, make
 from tests.tiny import QUICK, ROWS
 
@@ -52,6 +54,14 @@ def test_other_precisions_are_other_runs(workspace, table):
     assert whole != coded
     assert versions[2].adapter_hash == versions[3].adapter_hash != versions[0].adapter_hash
     assert "chiliad.base_precision" not in _header(workspace.expert("coded@1"))
+
+
+def test_what_is_made_of_it_without_training_says_so_too(workspace, table):
+    workspace.train("coded", table, base="tiny", options=replace(CODED, rank=2))
+    pruned = workspace.prune("coded", 1, baselines=False)
+    compressed = compress(workspace, ["coded@1"], 2, SilentReporter())
+    for made in (pruned, *(workspace.expert(one.version) for one in compressed)):
+        assert _header(made)["chiliad.base_precision"] == "int4"
 
 
 def test_a_correction_continues_in_the_precision_of_what_it_corrects(workspace, table):

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chiliad.adapters import AdapterShape, CoreShape, Factors, LoraAdapter, save_adapter
+from chiliad.adapters import AdapterShape, CoreShape, Factors, LoraAdapter
 from chiliad.adapters.compression import Compressed, compressed
 from chiliad.errors import RegistryError
 from chiliad.registry import ExpertRef
-from chiliad.registry.fine_tuned import RECORDED_AS
 from chiliad.training import Row, Score, Trainer
 from chiliad.training.rows import scoring_batches
 from chiliad.training.trainer import PASS_TOKENS_MAX
+from chiliad.workspace.derived import write_derived
 from chiliad.workspace.expert import Expert
-from chiliad.workspace.lessons import TEMPLATE_FILE, row_of
+from chiliad.workspace.lessons import row_of
 from chiliad.workspace.progress import Reporter
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
-
-_OF_THE_TRAINING = ("run", RECORDED_AS, "alpha", "rslora")
-"""what a version's training says that its compressed form has not"""
 
 
 @dataclass(frozen=True)
@@ -74,25 +70,20 @@ def _lora(expert: Expert, first: Expert) -> LoraAdapter:
 def _written(
     workspace: Workspace, trainer: Trainer, expert: Expert, adapter: LoraAdapter, joint: Compressed, number: int
 ) -> Compression:
-    version, cores, shape = expert.version, joint.cores[number], CoreShape(joint.basis)
-    told = {name: value for name, value in version.training.items() if name not in _OF_THE_TRAINING}
-    training = {
-        **told,
+    cores, shape = joint.cores[number], CoreShape(joint.basis)
+    told = {
         "adapter": "shared-basis",
         "rank": shape.rank,
+        "alpha": None,
+        "rslora": None,
         "compressed_from": str(expert.ref),
         "compression_error": joint.errors[number],
     }
-    with workspace.registry.write_version(
-        version.name, replace(version.facts, parent=version.number, training=training)
-    ) as draft:
-        save_adapter(draft.folder, shape, cores, base_id=version.base_id, base_fingerprint=version.base_fingerprint)
-        if (expert.folder / TEMPLATE_FILE).is_file():
-            shutil.copyfile(expert.folder / TEMPLATE_FILE, draft.folder / TEMPLATE_FILE)
+    version = write_derived(workspace, expert, shape, cores, told)
     rows = _dev_rows(workspace, expert)
     return Compression(
         source=expert.ref,
-        version=draft.ref,
+        version=version,
         error=joint.errors[number],
         bytes_before=adapter.bytes,
         bytes_after=2 * shape.numbers,
