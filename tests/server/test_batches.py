@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import openai
 import pytest
@@ -112,6 +113,37 @@ def test_the_worker_of_the_command_line_does_batches(client, settings):
     command = (sys.executable, "-m", "chiliad", "worker", "--until-idle")
     subprocess.run(command, env=environment(settings), check=True, timeout=600)
     assert client.batches.retrieve(batch.id).request_counts.completed == 1
+
+
+@pytest.fixture
+def narrow(settings):
+    """An engine in which few can wait."""
+    return replace(settings, engine=replace(settings.engine, queue_max=16, batch_max=1))
+
+
+def test_a_batch_never_loses_a_request_to_its_own_queue(client, narrow):
+    batch = create(client, [request(f"r{n}", n=8) for n in range(4)])
+    work(narrow)
+    done = client.batches.retrieve(batch.id)
+    assert (done.request_counts.completed, done.error_file_id) == (4, None)
+
+
+def test_a_request_for_which_there_is_never_a_place_ends(client, narrow):
+    batch = create(client, [request("many", n=128), request("one")])
+    work(narrow)
+    done = client.batches.retrieve(batch.id)
+    assert list(lines(client, done.output_file_id)) == ["one"]
+    assert lines(client, done.error_file_id)["many"]["response"]["body"]["error"]["code"] == "overloaded"
+
+
+def test_what_its_key_cannot_pay_for_is_refused_at_once(settings):
+    with serving(settings) as served:
+        made = served.accounts.keys.create("night", role=Role.MEMBER, limits=Limits(spend_per_month=1e-9))
+        with served.openai(api_key=made.secret) as client:
+            batch = create(client, [request("a")])
+            work(settings)
+            done = client.batches.retrieve(batch.id)
+            assert lines(client, done.error_file_id)["a"]["response"]["body"]["error"]["code"] == "insufficient_quota"
 
 
 class Impatient(SilentReporter):

@@ -1,12 +1,14 @@
 """The co-pilot's routes over a real server and engine: the expert's answers are scripted, all else is as it is."""
 
+import sqlite3
 from collections import deque
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from chiliad.config import Settings
-from chiliad.store import Role
+from chiliad.store import Limits, Role
 from chiliad.workspace import Workspace
 from tests.server.conftest import running
 from tests.server.served import EngineService
@@ -108,6 +110,17 @@ def test_a_guided_draft_is_kept_to_the_tables(http, service):
     assert "weight" in service.asked[0][1].source
 
 
+def test_a_database_that_is_too_wide_to_be_kept_to_is_refused_guided(http, service, tmp_path):
+    wide = tmp_path / "wide.db"
+    with closing(sqlite3.connect(wide)) as connection:
+        for table in range(100):
+            connection.execute(f"CREATE TABLE t{table} ({', '.join(f'column_{n} TEXT' for n in range(40))})")
+    http.post("/v1/copilot/databases", files={"file": ("wide.db", wide.read_bytes())}).raise_for_status()
+    refused = draft(http, database="wide.db", guided=True)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "guided")
+    assert not service.asked
+
+
 def test_what_is_accepted_and_what_is_mended_is_feedback(http, service, workspace):
     service.script.extend(["SELECT heft FROM letters", RIGHT])
     answer_id = draft(http).json()["id"]
@@ -122,6 +135,19 @@ def test_the_ledger_has_every_try(http, service):
     total = http.get("/v1/costs").json()["total"]
     asked = sum(used["prompt_tokens"] for used in drafted["usage"])
     assert (total["requests"], total["prompt_tokens"]) == (2, asked)
+
+
+def test_a_draft_tells_what_it_cost_and_what_is_left_of_the_limits(server, http, service):
+    made = server.accounts.keys.create("few", role=Role.MEMBER, limits=Limits(requests_per_minute=9))
+    service.script.extend(["SELECT heft FROM letters", RIGHT, RIGHT])
+    with server.http(headers={"Authorization": f"Bearer {made.secret}", "Origin": server.url}) as few:
+        drafted = draft(few)
+        form = {"expert": "tickets", "database": "post.db", "question": "How heavy are two?"}
+        shown = few.post("/copilot/draft", data=form)
+    costs = [usage["cost"] for usage in drafted.json()["usage"]]
+    assert float(drafted.headers["x-chiliad-cost"]) == pytest.approx(sum(costs), abs=1e-8)
+    left = [int(reply.headers["x-ratelimit-remaining-requests"]) for reply in (drafted, shown)]
+    assert left == [7, 6]
 
 
 def test_one_runs_ones_own_query_which_only_reads(http, tmp_path):

@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from chiliad.config import ServerSettings
+from chiliad.server.app import UPLOAD_PATHS
 from tests.server.platform import chat, json_lines, serving
 
 ROWS = json_lines([chat("hällo", "hi"), chat("bye", "ciao")])
@@ -88,21 +89,23 @@ def test_a_form_without_a_file_or_a_purpose_is_refused(platform):
         broken = http.post("/v1/files", content=b"--x", headers={"Content-Type": "multipart/form-data; boundary=y"})
     assert (alone.status_code, alone.json()["error"]["param"]) == (400, "purpose")
     assert (empty.status_code, empty.json()["error"]["param"]) == (400, "file")
-    assert broken.status_code == 400
+    assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_form")
 
 
-def test_a_file_that_comes_too_slowly_is_refused(settings):
+@pytest.mark.parametrize("path", UPLOAD_PATHS)
+def test_a_file_that_comes_too_slowly_is_refused(settings, path):
     hasty = replace(settings, server=ServerSettings(upload_seconds_max=1))
     with serving(hasty) as served, socket.create_connection(("127.0.0.1", served.port), timeout=60) as slow:
-        head = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 100\r\n"
         slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x".encode())
         reply = b"".join(iter(lambda: slow.recv(65536), b""))
     assert b"408" in reply.splitlines()[0]
     assert b"body_too_slow" in reply
 
 
+@pytest.mark.parametrize("path", UPLOAD_PATHS)
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_file_that_is_too_large_is_refused_however_it_comes(settings, declared):
+def test_a_file_that_is_too_large_is_refused_however_it_comes(settings, declared, path):
     small = replace(settings, server=ServerSettings(upload_bytes_max=100_000))
     with serving(small) as served, served.http() as http:
         form = (
@@ -111,9 +114,10 @@ def test_a_file_that_is_too_large_is_refused_however_it_comes(settings, declared
         )
         body = form + b"{}\n" * 100_000 + b"\r\n--x--\r\n"
         content = body if declared else iter([body[n : n + 9000] for n in range(0, len(body), 9000)])
-        headers = {"Content-Type": "multipart/form-data; boundary=x"}
-        answer = http.post("/v1/files", content=content, headers=headers)
+        headers = {"Content-Type": "multipart/form-data; boundary=x", "Origin": served.url}
+        answer = http.post(path, content=content, headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+        assert answer.headers["connection"] == "close"
         within = http.post(
             "/v1/files", files={"file": ("a.jsonl", io.BytesIO(b"{}\n" * 30_000))}, data={"purpose": "batch"}
         )

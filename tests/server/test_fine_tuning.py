@@ -3,11 +3,16 @@
 import csv
 import io
 import shutil
+from contextlib import nullcontext
+from dataclasses import replace
 
 import openai
 import pytest
 
+from chiliad.errors import JobConflict
+from chiliad.store import Purpose
 from chiliad.workspace import Workspace
+from chiliad.workspace.fine_tuning import FineTuning, submit
 from tests.server.platform import chat, json_lines, serving, with_hosted_names, work
 from tests.tiny import ROWS
 
@@ -128,6 +133,26 @@ def test_the_same_key_gives_the_same_job(client, training_file):
     assert create(client, training_file, **key).id == job.id
     with pytest.raises(openai.ConflictError):
         create(client, training_file, suffix="other", **key)
+
+
+@pytest.mark.parametrize("other_suffix", [None, "other"])
+def test_one_key_sent_twice_at_the_same_time_is_one_job(settings, monkeypatch, other_suffix):
+    """The other submission comes while the rows of this one are frozen."""
+    first = []
+    with Workspace.open(settings) as workspace:
+        file = workspace.files.add("train.jsonl", Purpose.FINE_TUNE, iter([TRAIN]))
+        asked = FineTuning("gpt-4o-mini-2024-07-18", file.id)
+        assign = workspace.assign
+
+        def assign_after_another(*given, **more):
+            monkeypatch.setattr(workspace, "assign", assign)
+            first.append(submit(workspace, replace(asked, suffix=other_suffix), key="k"))
+            return assign(*given, **more)
+
+        monkeypatch.setattr(workspace, "assign", assign_after_another)
+        with nullcontext() if other_suffix is None else pytest.raises(JobConflict):
+            assert submit(workspace, asked, key="k") == first[0]
+        assert workspace.jobs.page() == first
 
 
 def test_validation_rows_are_the_test_and_never_trained_on(client, platform, settings, training_file):

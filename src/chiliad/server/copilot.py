@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -10,13 +11,14 @@ from fastapi import Request
 
 from chiliad.copilot import Draft, Try, select_grammar
 from chiliad.server.access import Need
+from chiliad.server.bill import COST_HEADER, Bill
 from chiliad.server.caller import Caller
 from chiliad.server.conversation import prepared
 from chiliad.server.errors import HttpError
 from chiliad.server.state import ServerState
 from chiliad.server.wire.chat import ChatBody, Message
 from chiliad.server.wire.usage import Usage
-from chiliad.store import Result, Said
+from chiliad.store import Result, Said, Table
 from chiliad.workspace import Workspace
 from chiliad.workspace.feedback import Given
 
@@ -44,6 +46,8 @@ class Drafted:
     best: Try
     usages: tuple[Usage, ...]
     """one for each try"""
+    headers: Mapping[str, str]
+    """where the caller's limits stand now, and what all tries together cost"""
 
 
 async def drafted(
@@ -54,10 +58,10 @@ async def drafted(
     tables = await asyncio.to_thread(database.tables)
     if not tables:
         raise HttpError.bad_value("database", "The database has no table.", fix="Choose another one.")
-    grammar = select_grammar(tables) if question.guided else None
+    grammar = _grammar(tables) if question.guided else None
     draft = Draft(database, tables, question.text, tries_max=workspace.settings.copilot.tries_max)
     ids: list[str] = []
-    usages: list[Usage] = []
+    bills: list[Bill] = []
     root = question.model
     while not draft.done:
         body = ChatBody(
@@ -72,10 +76,21 @@ async def drafted(
         root = asked.model.root
         [completion] = await state.complete(asked.starts, asked.bill, request)
         await asked.keepsake.keep([completion])
-        usages.append(asked.bill.usage())
+        bills.append(asked.bill)
         async with state.queries:
             await asyncio.to_thread(draft.take, completion.text)
-    return Drafted(ids[0], root, question, draft.tries, draft.best, tuple(usages))
+    usages = tuple(bill.usage() for bill in bills)
+    headers = {**bills[-1].limits, COST_HEADER: f"{sum(usage['cost'] for usage in usages):.9f}"}
+    return Drafted(ids[0], root, question, draft.tries, draft.best, usages, headers)
+
+
+def _grammar(tables: Sequence[Table]) -> str:
+    """Raises HttpError (400) where there can be none: what is asked for is never left out."""
+    grammar = select_grammar(tables)
+    if grammar is None:
+        cause = "The database has too many columns to hold a query to them."
+        raise HttpError.bad_value("guided", cause, fix="Leave `guided` out, or choose another database.")
+    return grammar
 
 
 async def run(database: str, sql: str, state: ServerState, workspace: Workspace) -> Result:

@@ -36,6 +36,7 @@ from chiliad.errors import (
 )
 from chiliad.server.wire.errors import Error, ErrorBody
 
+FORM = "multipart/form-data"
 RETRY_AFTER_S = 1
 
 log = logging.getLogger("chiliad.server")
@@ -109,6 +110,8 @@ def install(app: FastAPI, answer: Answer, told: Told) -> None:
     """Give every exception that leaves a route an answer; none shows a traceback."""
 
     async def on_error(request: Request, raised: Exception) -> Response:
+        if isinstance(raised, HTTPException) and isinstance(raised.__cause__, ChiliadError):
+            raised = raised.__cause__  # FastAPI puts a 400 around whatever stops it from reading a form
         error = _understood(request, told(raised) if isinstance(raised, ChiliadError) else raised)
         reply = answer(request, error)
         if isinstance(raised, HTTPException):
@@ -268,6 +271,9 @@ def _part(value: Any, step: int | str) -> Any:
 def _named(request: Request, error: HTTPException) -> HttpError:
     path = request.url.path
     match error.status_code:
+        case 400 if request.headers.get("content-type", "").startswith(FORM):
+            cause = f"The form cannot be read: {error.detail.removesuffix('.')}."
+            return HttpError(400, "invalid_form", cause, fix=f"Send {FORM} with the fields of this address.")
         case 400:
             return HttpError(
                 400, "invalid_json", "The body is not JSON in UTF-8.", fix="Send one JSON object in UTF-8."

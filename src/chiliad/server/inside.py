@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from chiliad.errors import StoreError
+from chiliad.errors import Overloaded, StoreError
 from chiliad.server.app import create_app
 from chiliad.server.caller import submitter
 from chiliad.workspace import Workspace
@@ -51,6 +51,8 @@ class Inside:
             workspace=workspace,
             everybody=submitter(workspace.accounts, caller_id),
         )
+        self._asking_again = asyncio.Lock()
+        self._asked = self._answered = 0
 
     async def __aenter__(self) -> Self:
         transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
@@ -63,9 +65,38 @@ class Inside:
         await self._client.aclose()
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON of the answer. Raises StoreError for what is no answer, since the database is away."""
-        answer = await self._client.post(path, json=body)
+        """The status and the JSON of the answer. Raises StoreError for what is no answer, since the database is away.
+
+        What finds no place in the queue is asked again: it is full of what this very job asked before.
+        """
+        answer = await self._ask(path, body)
+        if _found_no_place(answer):
+            answer = await self._ask_again(path, body, answer)
         told = answer.json()
         if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             raise StoreError(told["error"]["message"], fix="")
         return answer.status_code, told
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        self._asked += 1
+        try:
+            return await self._client.post(path, json=body)
+        finally:
+            self._answered += 1
+
+    async def _ask_again(self, path: str, body: dict[str, Any], answer: httpx.Response) -> httpx.Response:
+        """One request at a time does. No place for one that is alone is no place for ever: that is its answer."""
+        async with self._asking_again:
+            alone = False
+            while _found_no_place(answer) and not alone:
+                answered = self._answered
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+                answer = await self._ask(path, body)
+                alone = self._asked == answered + 1
+        return answer
+
+
+def _found_no_place(answer: httpx.Response) -> bool:
+    if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+        return False
+    return bool(answer.json()["error"]["code"] == Overloaded.code)

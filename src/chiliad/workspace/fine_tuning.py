@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from chiliad.data import Table, learned_turns, read_table, to_preferences
-from chiliad.errors import FileRefused
+from chiliad.errors import FileRefused, JobConflict
 from chiliad.registry import ExpertVersion
 from chiliad.registry.fine_tuned import PREFIX, FineTunedName
-from chiliad.store import EVERYTHING, Document, Job, Purpose, Scope, Uploads, scope_of
+from chiliad.store import EVERYTHING, Document, Job, Jobs, Purpose, Scope, Uploads, scope_of
 from chiliad.store.jobs import key_conflict, new_job_id
 from chiliad.training import Method
 from chiliad.workspace.assignment import Assignment
@@ -74,11 +74,8 @@ def submit(workspace: Workspace, asked: FineTuning, *, scope: Scope = EVERYTHING
     """
     key = key and f"{KIND}:{scope.project}:{key}"
     jobs, files = workspace.jobs.of(scope), workspace.files.of(scope)
-    known = jobs.by_key(key) if key else None
+    known = _known(jobs, key, asked)
     if known is not None:
-        before = known.document.get("asked")
-        if before is None or FineTuning(**before) != asked:
-            raise key_conflict(known)
         return known
     job_id = new_job_id()
     parent = workspace.registry.get(asked.model) if asked.model.startswith(PREFIX) else None
@@ -86,7 +83,12 @@ def submit(workspace: Workspace, asked: FineTuning, *, scope: Scope = EVERYTHING
     assign = _examples if asked.method is Method.SUPERVISED else _preferences
     assignment = assign(workspace, files, asked, name, parent)
     document = {**to_document(assignment), "fine_tuned_model": str(name), "asked": asdict(asked)}
-    return jobs.submit(KIND, document, key=key, job_id=job_id)
+    try:
+        return jobs.submit(KIND, document, key=key, job_id=job_id)
+    except JobConflict:  # asked twice at the same time, each with an id of its own
+        if known := _known(jobs, key, asked):
+            return known
+        raise
 
 
 @contextmanager
@@ -115,6 +117,17 @@ def best_step(version: ExpertVersion) -> int:
     """After how many steps the version's weights were taken: the end of its best epoch."""
     told = version.training
     return int(told["steps"] if told["best_epoch"] is None else told["dev_loss"][told["best_epoch"] - 1][0])
+
+
+def _known(jobs: Jobs, key: str | None, asked: FineTuning) -> Job | None:
+    """Raises JobConflict if something else was asked with the key."""
+    known = jobs.by_key(key) if key else None
+    if known is None:
+        return None
+    before = known.document.get("asked")
+    if before is None or FineTuning(**before) != asked:
+        raise key_conflict(known)
+    return known
 
 
 def _name(workspace: Workspace, asked: FineTuning, base: str, job_id: str) -> FineTunedName:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chiliad.server.admin_link import AdminLink
+from chiliad.store import Role
 from chiliad.workspace.jobs import _assignment
 from chiliad.workspace.worker import Worker
 from tests.server.conftest import running
@@ -87,6 +88,25 @@ def test_a_blind_comparison_tells_the_names_after_the_vote(opened, shop):
     assert not page.locator("[data-vote]").is_visible()
 
 
+def test_a_vote_counts_for_the_version_that_answered(opened, shop, tmp_path):
+    rows, votes = write_table(tmp_path / "rows.csv"), shop.running.accounts.votes
+    shop.workspace.train("moving", rows, base="tiny", options=QUICK)
+    page = opened()
+    page.goto(shop.running.url + "/compare")
+    page.get_by_label("One", exact=True).select_option("moving")
+    page.get_by_label("The other").select_option("tiny")
+    page.get_by_label("Your text").fill("where is box 5")
+    page.get_by_role("button", name="Ask both").click()
+    tie = page.get_by_role("button", name="Equally good or bad")
+    tie.wait_for()
+    later = shop.workspace.train("moving", rows, base="tiny", options=replace(QUICK, seed=1))
+    shop.workspace.promote(str(later.ref), force=True)
+    tie.click()
+    page.locator("#tally h2").wait_for()
+    assert votes.tally("moving@1", "tiny").ties == 1
+    assert votes.tally("moving@2", "tiny").ties == 0
+
+
 def test_an_expert_is_made_from_a_file_and_one_can_watch(opened, shop, tmp_path):
     page = opened()
     page.goto(shop.running.url + "/train")
@@ -138,3 +158,14 @@ def test_the_admin_link_signs_in_once_and_out_again(chromium, shop):
         page.goto(server.url + "/keys")
         assert page.get_by_label("Your key").is_visible()
         page.close()
+
+
+def test_whoever_signs_in_is_told_their_role_in_their_language(chromium, shop):
+    key = shop.running.accounts.keys.create("budi", role=Role.MEMBER)
+    page = chromium.new_page(locale="id-ID")
+    page.set_default_timeout(WAIT_MS)
+    page.goto(shop.running.url + "/admin")
+    page.get_by_label("Kunci Anda").fill(key.secret)
+    page.get_by_role("button", name="Masuk").click()
+    page.get_by_text("Peramban ini masuk sebagai budi: anggota.").wait_for()
+    page.close()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, File, Request, UploadFile
+from fastapi import APIRouter, File, Request, Response, UploadFile
 
 from chiliad.server import copilot
 from chiliad.server.caller import From
@@ -48,13 +48,15 @@ async def remove_database(name: wire.DatabaseInPath, workspace: Opened) -> wire.
 
 @router.post("/drafts")
 async def create_draft(
-    body: wire.DraftBody, request: Request, state: State, workspace: Opened, caller: From
+    body: wire.DraftBody, request: Request, response: Response, state: State, workspace: Opened, caller: From
 ) -> wire.DraftOnWire:
     """The expert's query. It is run, and goes back to the expert with what was wrong, a few times at most.
 
     The first answer is kept: POST /v1/feedback takes the draft's id.
     """
-    return wire.draft_on_wire(await copilot.drafted(body.asked(), request, state, workspace, caller))
+    drafted = await copilot.drafted(body.asked(), request, state, workspace, caller)
+    response.headers.update(drafted.headers)
+    return wire.draft_on_wire(drafted)
 
 
 @router.post("/queries")

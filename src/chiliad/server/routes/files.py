@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
 from chiliad.data import check_json_lines
 from chiliad.errors import DataError
@@ -51,13 +50,9 @@ router = APIRouter(prefix=PATH, tags=["files"])
 )
 async def create_file(request: Request, workspace: Opened, caller: From) -> wire.File:
     """Upload a JSONL file in UTF-8. It is checked line by line, and kept whole or not at all."""
-    try:
-        form = request.form(max_files=1, max_fields=FORM_FIELDS_MAX, max_part_size=FORM_FIELD_BYTES_MAX)
-        async with form as fields:
-            return wire.file_on_wire(await asyncio.to_thread(_kept, workspace, caller.scope, fields))
-    except HTTPException as error:
-        cause = f"The form cannot be read: {error.detail}."
-        raise HttpError(400, "invalid_form", cause, fix="Send multipart/form-data with file and purpose.") from error
+    form = request.form(max_files=1, max_fields=FORM_FIELDS_MAX, max_part_size=FORM_FIELD_BYTES_MAX)
+    async with form as fields:
+        return wire.file_on_wire(await asyncio.to_thread(_kept, workspace, caller.scope, fields))
 
 
 @router.get("")

@@ -80,13 +80,14 @@ async def vote(
     left_answer: AnswerId = "",
     right_answer: AnswerId = "",
 ) -> HTMLResponse:
-    """Keep a vote on what was shown left and right, and tell who they were. It counts for the versions that answered.
+    """Keep a vote on what was shown left and right, and tell who they were.
 
+    The page names the versions that answered: what a name stands for may have changed since.
     With the ids of the two answers, if they were kept, it is also feedback on them.
     """
-    if left == right:
-        raise HttpError.bad_value("right", "The two are the same.", fix="Compare two different experts.")
     one, other = (await state.resolve(left)).root, (await state.resolve(right)).root
+    if one == other:
+        raise HttpError.bad_value("right", "The two are the same.", fix="Compare two different experts.")
     votes = state.accounts.votes
     await asyncio.to_thread(votes.add, one, other, winner, voter=caller.id, project=caller.project)
     if left_answer and right_answer and winner is not Winner.TIE:

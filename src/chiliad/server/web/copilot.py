@@ -81,7 +81,9 @@ async def draft(
 ) -> HTMLResponse:
     asked = copilot.Question(expert, database, question, guided)
     drafted = await copilot.drafted(asked, request, state, workspace, caller)
-    return page(request, "_draft.html", draft=drafted)
+    reply = page(request, "_draft.html", draft=drafted)
+    reply.headers.update(drafted.headers)
+    return reply
 
 
 @router.post("/run")

@@ -27,7 +27,7 @@ function signIn(panel) {
     return welcome(await reply.json());
   };
   const welcome = (known) => {
-    tell(filled(panel.dataset.signedIn, known));
+    tell(filled(panel.dataset.signedIn, {...known, role: panel.dataset[known.role]}));
     one("[data-key]", panel).hidden = true;
     one("[data-on]", panel).hidden = false;
     one("[data-on] a", panel).focus();
@@ -198,7 +198,7 @@ function compare(form) {
       answer(pair[n], text, one(`[data-answer=${side}]`), {empty: form.dataset.empty, store})));
     one("[data-send]", form).disabled = false;
     sides.forEach((side, n) => {
-      vote.elements[side].value = pair[n];
+      vote.elements[side].value = took[n]?.root ?? "";
       vote.elements[`${side}_answer`].value = store && took[n] ? took[n].id : "";
     });
     vote.hidden = took.includes(null);
