@@ -202,3 +202,70 @@ def test_corrections_of_test_rows_only_are_refused(tmp_path):
     _, first = _dataset(tmp_path)
     with pytest.raises(UnusableData, match="tested on"):
         amend(first, [Example.of(first.test[0].messages, "b")], tmp_path, source="corrected")
+
+
+def _closed_set(tmp_path, labels=20):
+    """Each label only just often enough to be one of a closed set."""
+    rows = [example(f"text {n}", f"label {n % labels}") for n in range(labels * 3)]
+    return rows, freeze(rows, tmp_path, source="first.csv")
+
+
+def test_one_correction_or_one_new_row_leaves_a_closed_set_closed(tmp_path):
+    rows, first = _closed_set(tmp_path)
+    corrected = example(first.train[0].input, first.train[1].answer)
+    after = amend(first, [corrected], tmp_path, source="corrected").dataset
+    grown = renew(first, [*rows, example("one more", "label 0")], tmp_path, source="grown.csv")
+    for dataset in (after, grown):
+        assert (dataset.kind, dataset.labels) == (TaskKind.LABELS, first.labels)
+
+
+def test_corrections_with_rare_answers_leave_a_closed_set_closed_unless_one_could_be_no_label(tmp_path):
+    _, first = _closed_set(tmp_path)
+    odd = [example(f"odd {n}", f"mistyped {n}") for n in range(9)]
+    after = amend(first, odd, tmp_path, source="odd").dataset
+    assert (after.kind, set(after.labels)) == (TaskKind.LABELS, {*first.labels, *(one.answer for one in odd)})
+    told = amend(first, [example("why", "Because.\nAnd so on.")], tmp_path, source="told").dataset
+    assert (told.kind, told.labels) == (TaskKind.TEXT, ())
+
+
+def test_a_closed_set_stays_closed_when_all_its_labels_get_other_names(tmp_path):
+    rows, first = _closed_set(tmp_path)
+    renamed = [example(row.input, row.answer.replace("label", "class")) for row in rows]
+    more = [example(f"more {n}", f"class {n % 20}") for n in range(60)]
+    again = renew(first, [*renamed, *more], tmp_path, source="renamed.csv")
+    assert (again.kind, len(again.labels)) == (TaskKind.LABELS, 20)
+
+
+def _apart(one, other):
+    """Whether the two have no group in common."""
+    return not {row.group for row in one} & {row.group for row in other}
+
+
+def test_new_rows_of_a_group_go_where_the_group_is(tmp_path):
+    rows = [example(f"question {n}", "ab"[n % 2], f"group {n}") for n in range(100)]
+    more = [example(f"new question {n}", "ab"[n % 2], f"group {n}") for n in range(100)]
+    first = freeze(rows, tmp_path, source="first.csv")
+    grown = renew(first, [*rows, *more], tmp_path, source="grown.csv")
+    assert grown.test == first.test
+    assert _apart(grown.train, grown.dev)
+    assert _apart((*grown.train, *grown.dev), grown.test)
+    assert (len(grown.train), len(grown.dev)) == (2 * len(first.train), 2 * len(first.dev))
+
+
+def test_groups_that_are_named_only_now_stay_together_too(tmp_path):
+    rows = [example(f"question {n}", "ab"[n % 2]) for n in range(120)]
+    first = freeze(rows, tmp_path, source="first.csv")
+    named = [replace(row, group=f"group {n // 2}") for n, row in enumerate(rows)]
+    again = renew(first, named, tmp_path, source="first.csv")
+    groups = {row.key: row.group for row in named}
+    assert again.test == first.test
+    tested = {groups[row.key] for row in again.test}
+    assert not tested & {row.group for row in (*again.train, *again.dev)}
+    assert _apart(again.train, again.dev)
+    one_group = [replace(row, group="one") for row in rows]
+    with pytest.raises(UnusableData, match=r"There are 0 different rows .* beside the test rows"):
+        renew(first, one_group, tmp_path, source="first.csv")
+    beside = {row.key for row in first.test}
+    one_group = [row for row in one_group if row.key not in beside]
+    with pytest.raises(UnusableData, match="group with a row that is held out for development"):
+        renew(first, one_group, tmp_path, source="first.csv")

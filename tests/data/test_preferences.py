@@ -207,9 +207,17 @@ def test_what_an_expert_is_tested_on_is_not_learned_and_what_was_held_out_stays_
     held = {one.key for one in first.preferences.test}
     learned = {one.key for one in (*first.preferences.train, *first.preferences.dev)}
     assert not tested & (learned | held)
-    again = freeze_preferences(stated(pairs(120)), tmp_path, beside=first, source="p.csv")
-    assert again.preferences.test == first.preferences.test
-    assert not held & {one.key for one in (*again.preferences.train, *again.preferences.dev)}
+    kept = first.preferences
+    again = freeze_preferences(stated(pairs(120)), tmp_path, test=kept.test, before=kept, beside=first, source="p.csv")
+    assert (again.preferences.test, again.preferences.dev) == (kept.test, kept.dev)
+    assert not held & {one.key for one in again.preferences.train}
+    other = freeze_preferences(
+        stated(pairs(120)), tmp_path, test=stated(pairs(20, 200)), before=kept, beside=first, source="p.csv"
+    ).preferences
+    assert not held & {one.key for one in (*other.train, *other.dev, *other.test)}
+    assert other.dev == kept.dev
+    unlike = freeze_preferences(stated(pairs(40, 300)), tmp_path, test=kept.test, before=kept, beside=first, source="x")
+    assert unlike.preferences.dev
     own = freeze_preferences(stated(pairs(80)), tmp_path, test=stated(pairs(30)), beside=before, source="p.csv")
     assert {one.key for one in own.preferences.test} == {one.key for one in stated(pairs(30))}
     with pytest.raises(UnusableData, match="are about prompts that the expert is tested on"):

@@ -3,12 +3,16 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
-from chiliad.errors import UnusableData, WrongBase
+from chiliad.data import table_from_rows, to_preferences
+from chiliad.errors import StoreError, UnusableData, WrongBase
 from chiliad.training import Method
 from chiliad.workspace import TrainOptions
+from chiliad.workspace.freezing import learned_by
+from chiliad.workspace.many.outcome import Journal
 from chiliad.workspace.plan import plan
 from chiliad.workspace.preferring import drafted
 from tests.tiny import QUICK, write_table
@@ -79,6 +83,30 @@ def test_preferences_continue_the_live_version_and_the_card_tells_what_came_of_i
     assert corrected.version.training["continued_from"] == "replies@2"
 
 
+def test_preferences_that_were_held_out_stay_so_whatever_was_learned_in_between(workspace, table):
+    options = replace(EAGER, epochs=1)
+    first = workspace.train("replies", table, base="tiny", options=options)
+    held = workspace.own_dataset(first).preferences.test
+    corrected = workspace.correct("replies", [{"text": "where is box 999", "label": "it will be paid"}], options=QUICK)
+    assert workspace.own_dataset(corrected).preferences is None
+    after = workspace.assign("replies", pairs(120), base="tiny", options=options).dataset.preferences
+    assert after.test == held
+    assert not {one.key for one in after.test} & learned_by(workspace, corrected.version)
+    assert not {one.key for one in held} & {one.key for one in (*after.train, *after.dev)}
+
+
+def test_preferences_that_are_given_as_a_test_are_none_that_were_learned(workspace, table):
+    first = workspace.train("replies", table, base="tiny", options=replace(EAGER, epochs=1))
+    parts, learned = workspace.own_dataset(first).preferences, learned_by(workspace, first.version)
+    given = workspace.assign("replies", pairs(150), test=pairs(180)[30:90], base="tiny").dataset.preferences
+    news = {one.key for one in to_preferences(table_from_rows(pairs(180)[30:90]))} - learned
+    assert {one.key for one in given.test} == news
+    assert not {one.key for one in parts.test} & {one.key for one in (*given.train, *given.dev)}
+    known = [{"prompt": one.messages[0].content, "chosen": one.chosen, "rejected": one.rejected} for one in parts.train]
+    with pytest.raises(UnusableData, match="replies@1 has learned every preference"):
+        workspace.assign("replies", pairs(120), test=known, base="tiny")
+
+
 def test_thumbs_are_learned_and_pairs_may_be_taken_as_thumbs(workspace, table):
     single = workspace.train("single", thumbs(), base="tiny", options=EAGER)
     told = single.version.training
@@ -134,6 +162,33 @@ def test_experts_of_a_folder_may_learn_of_either_kind_together(workspace, table,
     assert all(outcome.made for outcome in report.outcomes)
     methods = {name: workspace.expert(name).version.training.get("method") for name in ("pairs", "rows", "thumbs")}
     assert methods == {"pairs": "dpo", "rows": None, "thumbs": "kto"}
+    again = workspace.many(folder, base="tiny", options=QUICK)
+    planned = again.plan()
+    assert (len(planned.to_do), len(planned.done)) == (0, 3)
+    assert again.train(planned).outcomes == report.outcomes
+    assert {name: len(workspace.registry.versions(name)) for name in methods} == dict.fromkeys(methods, 1)
+    (folder / "thumbs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in thumbs(70)))
+    assert [entry.name for entry in again.plan().to_do] == ["thumbs"]
+
+
+def test_what_became_live_before_its_outcome_was_noted_is_not_trained_on_again(workspace, table, tmp_path, monkeypatch):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    table.rename(folder / "pairs.csv")
+
+    def broken(*_: object) -> None:
+        raise StoreError("The disk is full.", fix="Free some space.")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "note", broken)
+            with pytest.raises(StoreError):
+                workspace.train_many(folder, base="tiny", options=QUICK)
+        assert workspace.expert("pairs").ref.number == 1
+    (outcome,) = workspace.train_many(folder, base="tiny", options=QUICK).outcomes
+    assert (outcome.made.version, outcome.made.live) == (1, True)
+    assert len(workspace.registry.versions("pairs")) == 1
+    assert not list(workspace.folder.glob("reports/tables/outcomes/*.begun"))
 
 
 def test_a_plan_says_what_would_be_learned(workspace, table):

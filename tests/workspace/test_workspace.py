@@ -232,12 +232,38 @@ def test_a_relabelled_table_is_judged_by_the_live_versions_test_rows(workspace, 
     assert candidate.comparison.n == len(live_test)
 
 
+def test_no_row_of_a_group_that_the_live_version_is_tested_on_is_learned_beside_other_tests(workspace):
+    rows = [{"text": text, "label": label, "who": f"customer {n}"} for n, (text, label) in enumerate(ROWS)]
+    more = [{**row, "text": f"again: {row['text']}"} for row in rows]
+    expert = workspace.train("tickets", rows, group="who", base="tiny", options=QUICK)
+    tests = [{"text": f"what about {n}", "label": "status", "who": "new"} for n in range(9)]
+    after = workspace.assign("tickets", [*rows, *more], test=tests, group="who", base="tiny", options=QUICK).dataset
+    tested = {example.group for example in workspace.own_dataset(expert).test}
+    assert len(after.test) == len(tests)
+    assert not tested & {example.group for example in (*after.train, *after.dev)}
+
+
 def test_other_test_rows_that_were_trained_on_void_the_score(workspace, expert, tmp_path):
     own = workspace.own_dataset(expert)
     seen = write_table(tmp_path / "seen.csv", [(e.input, e.answer) for e in own.train[:12]])
     card = workspace.evaluate(expert, workspace.test_on(expert, seen), options=EvalOptions(base_rows_max=4))
     assert card.leaks.exact == 12
     assert card.verdict.outcome is Outcome.VOID
+
+
+def test_rows_that_were_learned_before_the_own_ones_void_the_score_and_are_found_by_an_audit(workspace, expert):
+    pairs = [{"prompt": f"{text}, please", "chosen": label, "rejected": "no"} for text, label in ROWS]
+    polite = workspace.train("tickets", pairs, base="tiny", options=QUICK)
+    other = [{"text": f"{word} my order {n}", "label": word} for n in range(15) for word in ("cancel", "repeat")]
+    child = workspace.train("orders", other, base="tiny", options=QUICK, parent=polite.version)
+    own = workspace.own_dataset(polite)
+    learned = [example.input for example in own.train[:8]] + [one.place.input for one in own.preferences.train[:8]]
+    seen = [{"text": text, "label": "cancel"} for text in learned]
+    card = workspace.evaluate(child, workspace.test_on(child, seen), options=EvalOptions(base_rows_max=4))
+    assert card.leaks.exact == 16
+    assert card.verdict.outcome is Outcome.VOID
+    overlaps = {found.expert: len(found.exact) for found in workspace.audit(other, test=seen).overlaps}
+    assert overlaps == {"tickets": 16, "orders": 16}
 
 
 def test_a_run_is_not_continued_on_another_base(workspace, table, expert, tmp_path):

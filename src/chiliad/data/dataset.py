@@ -18,8 +18,8 @@ from typing import Any
 
 from chiliad.data.example import Example, Message
 from chiliad.data.preference import Preferences
-from chiliad.data.split import DEV, TEST, TRAIN, Split, split, split_around
-from chiliad.data.task import TaskKind, label_counts, task_kind
+from chiliad.data.split import DEV, TEST, TRAIN, Split, keys_shared, split, split_around
+from chiliad.data.task import TaskKind, label_counts, may_be_label, task_kind
 from chiliad.errors import UnreadableFile, UnusableData, VersionConflict
 from chiliad.store.files import staged_folder
 
@@ -49,6 +49,12 @@ class Dataset:
     instruction: str | None
     source: str
     preferences: Preferences | None = None
+
+    @property
+    def learned(self) -> tuple[Example, ...]:
+        """What is trained on, or chosen by; the prompts of preferences among it."""
+        stated = (*self.preferences.train, *self.preferences.dev) if self.preferences else ()
+        return (*self.train, *self.dev, *(one.place for one in stated))
 
     @classmethod
     def load(cls, root: Path, hash: str) -> Dataset:  # noqa: A002  what the field is called
@@ -108,8 +114,9 @@ class Amended:
 def amend(dataset: Dataset, corrections: Sequence[Example], root: Path, *, source: str) -> Amended:
     """Freeze a dataset anew with corrections among its training rows; a corrected input loses its old answer.
 
-    Development and test rows stay what they were, so that scores before and after compare. Raises UnusableData when
-    no correction is left to use, and StoreError when the disk does not take it.
+    Development and test rows stay what they were, so that scores before and after compare; and a closed set of answers
+    stays closed, however rare a corrected answer is, as long as it could be one of them. Raises UnusableData when no
+    correction is left to use, and StoreError when the disk does not take it.
     """
     tested = {example.key for example in dataset.test}
     usable = [example for example in corrections if example.usable]
@@ -123,7 +130,10 @@ def amend(dataset: Dataset, corrections: Sequence[Example], root: Path, *, sourc
     train, dev = (
         tuple(example for example in part if example.key not in used) for part in (dataset.train, dataset.dev)
     )
-    frozen = keep(_with_rows(dataset, (*train, *used.values()), dev, source, dataset.instruction), root)
+    train = (*train, *used.values())
+    still_closed = dataset.kind is TaskKind.LABELS and all(may_be_label(example.answer) for example in used.values())
+    kind = TaskKind.LABELS if still_closed else _kind_of(dataset, [*train, *dev])
+    frozen = keep(_with_rows(dataset, kind, train, dev, source, dataset.instruction), root)
     of_test_rows = sum(example.key in tested for example in usable)
     return Amended(frozen, tuple(used.values()), of_test_rows, len(corrections) - len(usable))
 
@@ -133,18 +143,23 @@ def renew(
 ) -> Dataset:
     """Freeze the next dataset of the same task, from a table that has grown or changed.
 
-    The test rows stay, development rows stay development rows, everything else is for training: no row ever moves into a
-    part that makes a score look better. The same table gives the same dataset. Raises UnusableData and StoreError.
+    The test rows stay, and rows that share an input or a group with one are left out; such rows of a development row join
+    it. Everything else is for training: no row ever moves into a part that makes a score look better. The same table gives
+    the same dataset. Raises UnusableData and StoreError.
     """
-    tested = {example.key for example in dataset.test} | {example.group for example in dataset.test if example.group}
-    held = {example.key for example in dataset.dev}
-    rows = {example.id: example for example in examples if example.usable}
-    free = [example for example in rows.values() if example.key not in tested and example.group not in tested]
+    usable = [example for example in examples if example.usable]
+    tested = keys_shared(usable, dataset.test)
+    rows = {example.id: example for example in usable if example.key not in tested}
+    free = list(rows.values())
     require_enough(free, " beside the test rows of the live version")
-    dev = [example for example in free if example.key in held]
-    return keep(
-        _with_rows(dataset, [example for example in free if example.key not in held], dev, source, instruction), root
-    )
+    held = keys_shared(free, dataset.dev)
+    train, dev = ([example for example in free if (example.key in held) is part] for part in (False, True))
+    if not train:
+        raise UnusableData(
+            "All rows share an input or a group with a row that is held out for development.",
+            fix="Add rows of other groups, use a finer group column, or give the expert another name.",
+        )
+    return keep(_with_rows(dataset, _kind_of(dataset, free), train, dev, source, instruction), root)
 
 
 def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
@@ -161,16 +176,29 @@ def thinned(dataset: Dataset, rows: int, *, draw: int) -> Dataset:
     return named(replace(dataset, train=tuple(sorted(kept, key=lambda one: one.id)), preferences=None))
 
 
+def _kind_of(dataset: Dataset, rows: Sequence[Example]) -> TaskKind:
+    """Told from all rows, as when they were first divided: without those of the test, answers look rarer than they are.
+
+    Beside a closed set, a test row whose answer nobody learns any more, or never did, says nothing.
+    """
+    known = {example.answer for example in rows}
+    closed = dataset.kind is TaskKind.LABELS
+    return task_kind([*rows, *(example for example in dataset.test if example.answer in known or not closed)])
+
+
 def _with_rows(
-    dataset: Dataset, train: Sequence[Example], dev: Sequence[Example], source: str, instruction: str | None
+    dataset: Dataset,
+    kind: TaskKind,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    source: str,
+    instruction: str | None,
 ) -> Dataset:
     """The dataset with other rows to learn from, named by its new content."""
-    rows = [*train, *dev]
-    kind = task_kind(rows)
     draft = replace(
         dataset,
         kind=kind,
-        labels=tuple(sorted(label_counts(rows))) if kind is TaskKind.LABELS else (),
+        labels=tuple(sorted(label_counts([*train, *dev]))) if kind is TaskKind.LABELS else (),
         train=tuple(sorted(train, key=lambda example: example.id)),
         dev=tuple(sorted(dev, key=lambda example: example.id)),
         instruction=instruction,

@@ -19,30 +19,37 @@ def freeze_preferences(
     root: Path,
     *,
     test: Sequence[Preference] | None = None,
+    before: Preferences | None = None,
     beside: Dataset | None = None,
     source: str,
     instruction: str | None = None,
 ) -> Dataset:
     """Write `assemble_preferences(...)` into a folder below `root`. Raises UnusableData, StoreError."""
-    return keep(assemble_preferences(stated, test=test, beside=beside, source=source, instruction=instruction), root)
+    dataset = assemble_preferences(
+        stated, test=test, before=before, beside=beside, source=source, instruction=instruction
+    )
+    return keep(dataset, root)
 
 
 def assemble_preferences(
     stated: Sequence[Preference],
     *,
     test: Sequence[Preference] | None = None,
+    before: Preferences | None = None,
     beside: Dataset | None = None,
     source: str,
     instruction: str | None = None,
 ) -> Dataset:
     """Divide preferences by content, as examples are divided; nothing is written.
 
-    beside: the dataset of the expert which learns them: its examples stay, so that versions before and after compare, and
-    what it is tested on is not learned. Preferences that it holds out already stay held out. Without it the chosen answers
+    test: what is held out, instead of a part of `stated`. before: those of an earlier version; what was held out then is
+    never learned, and what was for development stays so. beside: the dataset of the expert which learns them: its examples
+    stay, so that versions before and after compare, and what it is tested on is not learned. Without it the chosen answers
     are the examples. Raises UnusableData for fewer than ROWS_MIN preferences, and for good or bad answers alone.
     """
     _require_both_sides(stated)
-    parts = _divided(_different(stated), None if test is None else _different(test), beside)
+    examined = beside.test if beside else ()
+    parts = _divided(_different(stated), None if test is None else _different(test), before, examined)
     if beside is None:
         draft = _of_chosen(parts, source, instruction)
     else:
@@ -54,20 +61,27 @@ def _different(stated: Sequence[Preference]) -> list[Preference]:
     return list({one.id: one for one in stated}.values())
 
 
-def _divided(stated: list[Preference], test: Sequence[Preference] | None, beside: Dataset | None) -> Preferences:
-    known = beside.preferences if beside else None
-    held = test if test is not None else known.test if known else None
-    tested = keys_shared((one.place for one in stated), beside.test) if beside else frozenset()
-    free = [one for one in stated if one.key not in tested]
-    _require_enough(free, len(stated))
-    by_side = not any(one.is_pair for one in free)
-    places = [one.place for one in free]
-    parts = (
-        split(places, by_answer=by_side)
-        if held is None
-        else split_around(places, [one.place for one in held], by_answer=by_side)
-    )
-    return _back(parts, [*free, *(held or ())])
+def _divided(
+    stated: list[Preference], test: Sequence[Preference] | None, before: Preferences | None, examined: Iterable[Example]
+) -> Preferences:
+    usable = _apart(stated, examined)
+    _require_enough(usable, len(stated))
+    free = _apart(usable, _places(before.test)) if before else usable
+    places, by_side = _places(free), not any(one.is_pair for one in free)
+    if test is None:
+        return _back(split(places, by_answer=by_side), free)
+    parts = split_around(places, _places(test), dev=_places(before.dev) if before else (), by_answer=by_side)
+    return _back(parts, [*free, *test])
+
+
+def _apart(stated: list[Preference], held: Iterable[Example]) -> list[Preference]:
+    """Those that share no prompt and no group with what is held out."""
+    shared = keys_shared(_places(stated), held)
+    return [one for one in stated if one.key not in shared]
+
+
+def _places(some: Iterable[Preference]) -> list[Example]:
+    return [one.place for one in some]
 
 
 def _back(parts: Split, stated: Iterable[Preference]) -> Preferences:

@@ -42,21 +42,28 @@ def split(examples: Sequence[Example], *, by_answer: bool) -> Split:
     return Split(_in_order(parts[TRAIN]), _in_order(parts[DEV]), _in_order(parts[TEST]))
 
 
-def split_around(examples: Sequence[Example], test: Sequence[Example], *, by_answer: bool) -> Split:
+def split_around(
+    examples: Sequence[Example], test: Sequence[Example], *, dev: Sequence[Example] = (), by_answer: bool
+) -> Split:
     """Divide examples into training and development, beside test rows that are given and stay as they are.
 
-    Examples in one bundle with a test row are left out. Raises UnusableData when fewer than two bundles are left.
+    Examples in one bundle with a test row are left out. dev: what was for development before; if there are examples in one
+    bundle with it, and others, they are. Raises UnusableData when fewer than two bundles are left.
     """
     shared = keys_shared(examples, test)
-    bundles = bundled([example for example in examples if example.key not in shared])
+    free = [example for example in examples if example.key not in shared]
+    bundles = bundled(free)
     if len(bundles) < 2:
         raise UnusableData(
             "Nearly all rows share an input or a group with a test row, so too few are left to learn from.",
             fix="Give test rows that are not among the training rows.",
         )
-    rows = sum(len(bundle.examples) for bundle in bundles)
-    wanted = {TRAIN: rows - dev_rows(rows), DEV: dev_rows(rows)}
-    parts = _divided(bundles, wanted, by_answer=by_answer)
+    kept = keys_shared(free, dev)
+    parts = {part: [bundle for bundle in bundles if bool(bundle.keys & kept) is (part == DEV)] for part in (TRAIN, DEV)}
+    if not all(parts.values()):
+        rows = sum(len(bundle.examples) for bundle in bundles)
+        wanted = {TRAIN: rows - dev_rows(rows), DEV: dev_rows(rows)}
+        parts = _divided(bundles, wanted, by_answer=by_answer)
     return Split(_in_order(parts[TRAIN]), _in_order(parts[DEV]), tuple(_by_content(test)))
 
 

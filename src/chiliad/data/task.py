@@ -43,10 +43,15 @@ def label_counts(examples: Sequence[Example]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def may_be_label(answer: str) -> bool:
+    """Whether an answer is short enough for one of a closed set."""
+    return len(answer) <= LABEL_CHARS_MAX and "\n" not in answer
+
+
 def _closed(answers: Counter[str]) -> bool:
     rows = answers.total()
     seen_once = sum(count == 1 for count in answers.values())
-    short = all(len(answer) <= LABEL_CHARS_MAX and "\n" not in answer for answer in answers)
+    short = all(map(may_be_label, answers))
     return short and len(answers) * 3 <= rows and seen_once <= max(2, UNSEEN_SHARE_MAX * rows)
 
 

@@ -71,11 +71,13 @@ def evaluate(
     on_progress: OnProgress = lambda doing, done, total: None,
     scorer: CustomScore | None = None,
     options: EvalOptions | None = None,
+    learned_before: Sequence[Example] = (),
 ) -> Comparison:
     """Answer the test rows with the expert and every baseline that fits, and compare.
 
-    Without `embed` the two baselines that need it are left out. Raises UnusableData if there are no test rows, and
-    whatever the answerers and the scorer raise.
+    Without `embed` the two baselines that need it are left out. learned_before: by the expert, before the dataset; test rows
+    may have leaked from there too. Raises UnusableData if there are no test rows, and whatever the answerers and the scorer
+    raise.
     """
     if not dataset.test:
         raise UnusableData("The dataset has no test rows.", fix="Give test rows, or more rows to take them from.")
@@ -101,7 +103,7 @@ def evaluate(
         other_scores=_other_scores(dataset, expert, scorer),
         constrained=choices is not None,
         leakage=find_leakage(
-            [example.dialogue for example in (*dataset.train, *dataset.dev)],
+            list({example.dialogue: None for example in (*dataset.learned, *learned_before)}),
             [example.dialogue for example in dataset.test],
         ),
     )

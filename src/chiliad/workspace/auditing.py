@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiliad.errors import UnusableData
 from chiliad.workspace.given import Data, numbered_examples, table_of
+from chiliad.workspace.lineage import known_lineage
 
 if TYPE_CHECKING:
     from chiliad.data.audit import Audit, Known
@@ -43,10 +44,10 @@ def audited(
 
 
 def _others(workspace: Workspace) -> Iterator[Known]:
-    """What the live versions learned from. An imported one does not say."""
+    """What the live versions learned, also before their own rows. An imported one does not say."""
     from chiliad.data.audit import Known
 
     for expert in workspace.registry.experts():
-        if expert.live and expert.live.dataset_hash:
-            dataset = workspace.dataset(expert.live.dataset_hash)
-            yield Known(expert.name, (*dataset.train, *dataset.dev))
+        if expert.live:
+            datasets = known_lineage(workspace, expert.live)
+            yield Known(expert.name, [example for dataset in datasets for example in dataset.learned])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from chiliad.data import Dataset, Example, assemble, freeze, renew
 from chiliad.data.dataset import ROWS_MIN
-from chiliad.errors import ExpertNotFound, UnusableData
+from chiliad.data.split import keys_shared
+from chiliad.errors import UnusableData
 from chiliad.registry import ExpertVersion
 from chiliad.workspace.gating import live_version
-from chiliad.workspace.lessons import CONTINUED_FROM
+from chiliad.workspace.lineage import lineage
 
 if TYPE_CHECKING:
     from chiliad.workspace.workspace import Workspace
@@ -43,7 +44,7 @@ def frozen(
         return freeze(rows, root, test=tests, source=source, instruction=instruction)
     if tests is None:
         return renew(before, rows, root, source=source, instruction=instruction)
-    protected = {example.key for example in before.test}
+    protected = keys_shared(rows, before.test)
     kept = [row for row in rows if row.key not in protected]
     return freeze(kept, root, test=tests, source=source, instruction=instruction)
 
@@ -53,25 +54,7 @@ def learned_by(workspace: Workspace, version: ExpertVersion | None) -> frozenset
 
     Raises UnusableData where that is not known.
     """
-    learned: set[str] = set()
-    while version is not None:
-        dataset = workspace.own_dataset(workspace.expert(version.ref))
-        learned.update(example.key for example in (*dataset.train, *dataset.dev))
-        if dataset.preferences is not None:
-            learned.update(one.key for one in (*dataset.preferences.train, *dataset.preferences.dev))
-        version = _before(workspace, version)
-    return frozenset(learned)
-
-
-def _before(workspace: Workspace, version: ExpertVersion) -> ExpertVersion | None:
-    earlier = version.training.get(CONTINUED_FROM)
-    try:
-        return workspace.registry.get(earlier) if earlier else None
-    except ExpertNotFound as error:
-        raise UnusableData(
-            f"{version.ref} was continued from {earlier}, which is gone, and with it what that had learned.",
-            fix="Continue from another version, or train on the base.",
-        ) from error
+    return frozenset(example.key for dataset in lineage(workspace, version) for example in dataset.learned)
 
 
 def _new_tests(rows: list[Example], learned: frozenset[str], parent: ExpertVersion) -> list[Example]:

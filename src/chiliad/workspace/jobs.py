@@ -79,7 +79,7 @@ class WorkspaceJobs(Jobs):
 @contextmanager
 def train(workspace: Workspace, job: Job) -> Iterator[Document]:
     """A version afresh, or one that continues from another with corrections, as the document says."""
-    with taught(workspace, _assignment(workspace, job.document)) as expert:
+    with taught(workspace, from_document(workspace, job.document)) as expert:
         refusal = expert.refusal.cause if expert.refusal else None
         compared = f"Against version {expert.comparison.live}: {expert.comparison}." if expert.comparison else None
         yield {
@@ -111,15 +111,8 @@ def to_document(assignment: Assignment) -> Document:
     }
 
 
-def _told(amended: Amended) -> Document:
-    return {
-        "used": [example.id for example in amended.used],
-        "of_test_rows": amended.of_test_rows,
-        "blank": amended.blank,
-    }
-
-
-def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
+def from_document(workspace: Workspace, document: Mapping[str, Any]) -> Assignment:
+    """What `to_document` wrote. Raises UnreadableFile, ExpertNotFound: its dataset or its parent is gone."""
     columns, parent = document["columns"], document.get("parent")
     dataset, corrected = workspace.dataset(document["dataset"]), document.get("corrections")
     return Assignment(
@@ -132,6 +125,14 @@ def _assignment(workspace: Workspace, document: Mapping[str, Any]) -> Assignment
         corrections=_amended(dataset, corrected) if corrected else None,
         fine_tuned_model=document.get("fine_tuned_model"),
     )
+
+
+def _told(amended: Amended) -> Document:
+    return {
+        "used": [example.id for example in amended.used],
+        "of_test_rows": amended.of_test_rows,
+        "blank": amended.blank,
+    }
 
 
 def _amended(dataset: Dataset, told: Mapping[str, Any]) -> Amended:

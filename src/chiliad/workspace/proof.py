@@ -24,10 +24,14 @@ def prove(
     embedder: Embedder,
     reporter: Reporter,
     *,
+    learned_before: Sequence[Example],
     scorer: CustomScore | None = None,
     options: EvalOptions | None = None,
 ) -> Card:
-    """Evaluate an expert beside its baselines on the test rows of `dataset`, from its files as they are on disk."""
+    """Evaluate an expert beside its baselines on the test rows of `dataset`, from its files as they are on disk.
+
+    learned_before: by those that the expert was continued from.
+    """
     served = expert.served
     served.know(expert.version, expert.folder)
     comparison = evaluate(
@@ -39,6 +43,7 @@ def prove(
         on_progress=reporter.stage,
         scorer=scorer,
         options=options,
+        learned_before=learned_before,
     )
     return make_card(comparison, dataset, _subject(expert))
 
@@ -49,12 +54,13 @@ def prove_and_keep(
     embedder: Embedder,
     reporter: Reporter,
     *,
+    learned_before: Sequence[Example],
     scorer: CustomScore | None = None,
     options: EvalOptions | None = None,
 ) -> Card:
     """`prove`, and write the card beside the version if it tells how that answers when asked: on its own frozen test rows,
     with the closed answer set kept and without a scorer of the user's."""
-    card = prove(expert, dataset, embedder, reporter, scorer=scorer, options=options)
+    card = prove(expert, dataset, embedder, reporter, learned_before=learned_before, scorer=scorer, options=options)
     as_asked = scorer is None and (options is None or options.constrain)
     if as_asked and dataset.hash == expert.version.dataset_hash:
         write_card(expert.folder, card)

@@ -21,6 +21,7 @@ from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import gated
 from chiliad.workspace.lessons import Lessons, course_of, facts_of, recipe_for, write_files
+from chiliad.workspace.lineage import learned_before
 from chiliad.workspace.opinions import lessons_for
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.proof import prove_and_keep
@@ -141,8 +142,14 @@ class Teaching:
         try:
             expert = self._written(pupil, result)
             if assignment.options.baselines:
-                embedder, chosen = self._workspace.embedder, assignment.options.evaluation
-                prove_and_keep(expert, assignment.dataset, embedder, self._reporter, options=chosen)
+                prove_and_keep(
+                    expert,
+                    assignment.dataset,
+                    self._workspace.embedder,
+                    self._reporter,
+                    learned_before=learned_before(self._workspace, expert.version),
+                    options=assignment.options.evaluation,
+                )
             return gated(self._workspace, expert, self._reporter)
         except (StoreError, BaseModelError):
             raise

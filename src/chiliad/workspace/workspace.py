@@ -14,7 +14,6 @@ from chiliad.base.wheel import fetch_wheel
 from chiliad.config import Settings
 from chiliad.data import Dataset, Example, amend
 from chiliad.embeddings import MiniLM
-from chiliad.errors import UnusableData
 from chiliad.evals import Card, EvalOptions
 from chiliad.ledger import Accounts
 from chiliad.metrics import CustomScore
@@ -35,6 +34,7 @@ from chiliad.workspace.given import Data, examples_of, source_of, table_of
 from chiliad.workspace.inspection import Inspection, inspected, pruned_version
 from chiliad.workspace.jobs import WorkspaceJobs
 from chiliad.workspace.lessons import TEMPLATE_FILE
+from chiliad.workspace.lineage import dataset_of, learned_before
 from chiliad.workspace.many import Many, ManyReport
 from chiliad.workspace.many.plan import Named
 from chiliad.workspace.options import TrainOptions
@@ -242,9 +242,11 @@ class Workspace:
         options: EvalOptions | None = None,
     ) -> Card:
         """Score a version beside its baselines; what `prove_and_keep` keeps is the card that everybody sees."""
-        rows = dataset or self.own_dataset(expert)
+        rows, learned = dataset or self.own_dataset(expert), learned_before(self, expert.version)
         with self.reporter as reporter:
-            return prove_and_keep(expert, rows, self.embedder, reporter, scorer=scorer, options=options)
+            return prove_and_keep(
+                expert, rows, self.embedder, reporter, learned_before=learned, scorer=scorer, options=options
+            )
 
     def test_on(
         self,
@@ -313,11 +315,7 @@ class Workspace:
 
     def own_dataset(self, expert: Expert) -> Dataset:
         """What a version was trained and tested on. Raises UnusableData for an imported one."""
-        if expert.version.dataset_hash is None:
-            raise UnusableData(
-                f"{expert.ref} was imported without its examples.", fix="Train an expert on a table of examples."
-            )
-        return self.dataset(expert.version.dataset_hash)
+        return dataset_of(self, expert.version)
 
     def expert(self, reference: str | ExpertRef) -> Expert:
         """The live version of `tickets`, or `tickets@3`. Raises ExpertNotFound, BaseNotFound, WrongBase."""

@@ -10,6 +10,7 @@ from chiliad.errors import RegistryError
 from chiliad.workspace.derived import write_derived
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.gating import gated
+from chiliad.workspace.lineage import learned_before
 from chiliad.workspace.progress import Reporter
 from chiliad.workspace.proof import prove_and_keep
 
@@ -34,5 +35,6 @@ def pruned_version(workspace: Workspace, expert: Expert, rank: int, reporter: Re
     told = {"rank": rank, "alpha": shape.alpha, "pruned_from_rank": adapter.rank}
     smaller = workspace.expert(write_derived(workspace, expert, shape, factors, told))
     if baselines:
-        prove_and_keep(smaller, workspace.own_dataset(smaller), workspace.embedder, reporter)
+        learned = learned_before(workspace, smaller.version)
+        prove_and_keep(smaller, workspace.own_dataset(smaller), workspace.embedder, reporter, learned_before=learned)
     return gated(workspace, smaller, reporter)

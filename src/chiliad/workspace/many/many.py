@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from chiliad.config import Precision
 from chiliad.data import Member, members_of, read_collection
-from chiliad.errors import BaseModelError, ChiliadError, StoreError
+from chiliad.errors import BaseModelError, ChiliadError, DataError, RegistryError, StoreError
 from chiliad.registry import name_like
 from chiliad.store.files import folder_lock
 from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.expert import Expert
 from chiliad.workspace.given import Data, source_of, table_of
+from chiliad.workspace.jobs import from_document, to_document
 from chiliad.workspace.many.board import Board, board_for
 from chiliad.workspace.many.outcome import Journal, Made, Outcome, Proof
 from chiliad.workspace.many.plan import Entry, ManyPlan, Named, Planner
@@ -92,6 +93,23 @@ class Many:
                 failed.append(Outcome.failed(entry.member.label, entry.name, entry.family, error))
 
     def _assignment(self, entry: Entry) -> Assignment:
+        """Preferences start from the live version, which their training replaces: where they began is kept until its end."""
+        begun = self._begun(entry)
+        if begun is not None:
+            return begun
+        assigned = self._assigned(entry)
+        if assigned.dataset.preferences is not None:
+            self._journal.begin(entry.name, entry.key, to_document(assigned))
+        return assigned
+
+    def _begun(self, entry: Entry) -> Assignment | None:
+        """What an earlier command began and did not end, unless what it needs is gone."""
+        document = self._journal.begun(entry.name, entry.key)
+        with suppress(DataError, RegistryError):
+            return from_document(self._workspace, document) if document else None
+        return None
+
+    def _assigned(self, entry: Entry) -> Assignment:
         lot, named = entry.member.read(), self._named
         return self._workspace.assign(
             entry.name,

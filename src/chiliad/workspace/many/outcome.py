@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from chiliad.errors import ChiliadError
 from chiliad.evals import Card
 from chiliad.metrics import Scores, bootstrap_interval
+from chiliad.store import Document
 from chiliad.store.files import write_atomic
 from chiliad.workspace.expert import Expert
 
@@ -112,7 +114,7 @@ class Outcome:
 
 
 class Journal:
-    """Outcomes by name, in a folder of small files that are each whole or absent."""
+    """Outcomes by name, and what was begun and has none yet, in a folder of small files that are each whole or absent."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -130,6 +132,20 @@ class Journal:
     def note(self, outcome: Outcome) -> None:
         assert outcome.name is not None
         write_atomic(self._folder / f"{outcome.name}.json", _OUTCOME.dump_json(outcome, indent=1) + b"\n")
+        self._begun(outcome.name).unlink(missing_ok=True)
+
+    def begin(self, name: str, key: str, document: Document) -> None:
+        """Keep what is to be done until its outcome is noted."""
+        write_atomic(self._begun(name), json.dumps({"key": key, "assignment": document}) + "\n")
+
+    def begun(self, name: str, key: str) -> Document | None:
+        """What `begin` kept under that key, if no outcome was noted since."""
+        path = self._begun(name)
+        kept: Document = json.loads(path.read_bytes()) if path.is_file() else {}
+        return kept["assignment"] if kept.get("key") == key else None
+
+    def _begun(self, name: str) -> Path:
+        return self._folder / f"{name}.begun"
 
 
 def to_json(outcomes: Iterable[Outcome]) -> str:

@@ -9,7 +9,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from chiliad.config import Precision
-from chiliad.data import Member
+from chiliad.data import Member, to_preferences
+from chiliad.data.collection import Lot
+from chiliad.data.example import digest
 from chiliad.errors import BaseModelError, ChiliadError, RegistryError
 from chiliad.evals.runner import choose_rows
 from chiliad.registry import ExpertName, name_like
@@ -147,7 +149,8 @@ class Planner:
         served.require_served(recipe)
         if len(self._probe) < SEATS:
             self._probe[name] = (recipe, lessons.train)
-        key = sha256(f"{dataset.hash} {served.base.fingerprint} {self._options}".encode()).hexdigest()
+        given = _given_hash(lot, self._named.group) if dataset.preferences else dataset.hash
+        key = sha256(f"{given} {served.base.fingerprint} {self._options}".encode()).hexdigest()
         tokens = sum(len(row.ids) for row in flat(lessons.train))
         answers = len(dataset.test)
         if self._options.baselines:
@@ -172,6 +175,12 @@ class Planner:
     def _bytes(self, entries: Sequence[Entry]) -> int:
         rank = max((entry.recipe.rank for entry in entries), default=0)
         return training_bytes(self._served.model_in(self._precision), rank, min(SEATS, len(entries))) if entries else 0
+
+
+def _given_hash(lot: Lot, group: str | None) -> str:
+    """Of the preferences themselves: how they are divided depends on the version that learns them, and changes with it."""
+    parts = [[] if table is None else to_preferences(table, group=group) for table in (lot.train, lot.test)]
+    return digest([[sorted({(one.id, one.group or "") for one in part}) for part in parts], lot.instruction])
 
 
 def _is_there(outcome: Outcome, versions: Mapping[ExpertName, Sequence[int]]) -> bool:
