@@ -71,6 +71,8 @@ class Plan:
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.part == WHOLE and arguments.out.exists():
+        sys.exit(f"{arguments.out} exists. Give another --out, or move it away.")
     try:
         with chiliad.open(arguments.workspace) as workspace:
             plan = _plan(arguments)
@@ -157,7 +159,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--workspace", type=Path, default=Path("thousand-ws"), help="where it is built, and continued")
-    add("--out", type=Path, default=Path("packs/thousand.zip"), help="the pack, which must not exist yet")
+    add("--out", type=Path, default=Path("thousand.zip"), help="the pack, which must not exist yet")
     add("--experts", type=int, default=EXPERTS)
     add("--family", action="append", default=[], help="only tasks of this family; may be given more than once")
     add("--rows", type=int, default=Amount.train, help="training rows of each task")

@@ -33,8 +33,7 @@ from chiliad.workspace import Expert, TrainOptions, Workspace
 from chiliad.workspace.packing import install
 
 HERE = Path(__file__).parent
-PACKS = (Path("packs/thousand.zip"), HERE / "starter.zip")
-"""the first one that is there is taken"""
+PACK = HERE / "thousand.zip"
 DATA = HERE.parent / "support_desk" / "triage.csv"
 ASKED = 32
 ANSWER_TOKENS_MAX = 64
@@ -78,16 +77,9 @@ class Findings:
 def main() -> None:
     options = _arguments()
     _clear(options.workspace)
-    pack = options.pack or next((path for path in PACKS if path.is_file()), None)
-    if pack is None:
-        sys.exit(
-            f"There is no pack at {' or '.join(map(str, PACKS))}. Build one:\n"
-            "  python examples/thousand/build.py --experts 50 --out examples/thousand/starter.zip   (a small one)\n"
-            "  python examples/thousand/build.py                                  (all of it, some hours on two cores)"
-        )
     try:
         with chiliad.open(options.workspace) as workspace:
-            findings = run(workspace, pack, options.data)
+            findings = run(workspace, options.pack, options.data)
     except ChiliadError as error:
         sys.exit(f"The demo failed: {error.cause}\n{error.fix}")
     if options.json:
@@ -234,7 +226,7 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pack", type=Path, help="a pack that build.py made")
+    parser.add_argument("--pack", type=Path, default=PACK, help="a pack that build.py made")
     parser.add_argument("--data", type=Path, default=DATA, help="your own table of examples")
     parser.add_argument("--workspace", type=Path, default=Path("demo-thousand-ws"), help="made anew at every run")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

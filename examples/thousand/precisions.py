@@ -49,7 +49,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--pack", type=Path, default=Path("packs/thousand.zip"))
+    parser.add_argument("--pack", type=Path, default=Path(__file__).with_name("thousand.zip"))
     parser.add_argument("--experts", type=int, default=200, help="how many of the pack, its first")
     return parser.parse_args()
 

@@ -78,11 +78,12 @@ def test_the_demo_fails_when_what_it_claims_does_not_hold(scripts):
             demo.check(bad)
 
 
-def test_without_a_pack_the_demo_says_how_to_build_one(scripts, tmp_path, monkeypatch):
+def test_the_demo_starts_with_a_pack_and_a_workspace_of_its_own(scripts, tmp_path, monkeypatch):
     _, demo = scripts
-    monkeypatch.setattr(demo, "PACKS", (tmp_path / "none.zip",))
-    monkeypatch.setattr("sys.argv", ["demo.py", "--workspace", str(tmp_path / "ws")])
-    with pytest.raises(SystemExit, match=r"build\.py"):
+    monkeypatch.setattr(
+        "sys.argv", ["demo.py", "--workspace", f"{tmp_path / 'ws'}", "--pack", f"{tmp_path / 'none.zip'}"]
+    )
+    with pytest.raises(SystemExit, match=r"none\.zip"):
         demo.main()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("keep me")
@@ -90,6 +91,17 @@ def test_without_a_pack_the_demo_says_how_to_build_one(scripts, tmp_path, monkey
     with pytest.raises(SystemExit, match="not a workspace"):
         demo.main()
     assert (tmp_path / "mine" / "letter.txt").read_text() == "keep me"
+
+
+def test_a_build_asks_for_a_free_place_before_it_trains_for_hours(scripts, tmp_path, monkeypatch):
+    build, _ = scripts
+    taken = tmp_path / "pack.zip"
+    taken.write_text("keep me")
+    monkeypatch.setattr("sys.argv", ["build.py", "--workspace", f"{tmp_path / 'ws'}", "--out", f"{taken}"])
+    with pytest.raises(SystemExit, match=r"pack\.zip exists"):
+        build.main()
+    assert taken.read_text() == "keep me"
+    assert not (tmp_path / "ws").exists()
 
 
 def test_any_number_of_tasks_is_a_mixture_of_families():
