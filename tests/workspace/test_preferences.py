@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from chiliad.config import Precision
 from chiliad.data import table_from_rows, to_preferences
 from chiliad.errors import StoreError, UnusableData, WrongBase
 from chiliad.training import Method
@@ -189,6 +190,22 @@ def test_what_became_live_before_its_outcome_was_noted_is_not_trained_on_again(w
     assert (outcome.made.version, outcome.made.live) == (1, True)
     assert len(workspace.registry.versions("pairs")) == 1
     assert not list(workspace.folder.glob("reports/tables/outcomes/*.begun"))
+
+
+def test_what_continues_in_another_precision_is_left_out_of_a_collection(workspace, table, tmp_path):
+    rows = [{"input": pair["prompt"], "output": pair["chosen"]} for pair in pairs()]
+    workspace.train("pairs", rows, base="tiny", options=replace(QUICK, base_precision=Precision.INT4))
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    table.rename(folder / "pairs.csv")
+    write_table(folder / "rows.csv", [(row["input"], row["output"]) for row in rows])
+    planned = workspace.many(folder, base="tiny", options=QUICK).plan()
+    (left_out,) = planned.left_out
+    assert left_out.label == "pairs"
+    assert "tiny in int4" in left_out.cause
+    assert [entry.name for entry in planned.to_do] == ["rows"]
+    same = workspace.many(folder, base="tiny", options=replace(QUICK, base_precision=Precision.INT4)).plan()
+    assert len(same.to_do) == 2
 
 
 def test_a_plan_says_what_would_be_learned(workspace, table):

@@ -12,13 +12,14 @@ from chiliad.config import Precision
 from chiliad.data import Member, to_preferences
 from chiliad.data.collection import Lot
 from chiliad.data.example import digest
-from chiliad.errors import BaseModelError, ChiliadError, RegistryError
+from chiliad.errors import BaseModelError, ChiliadError, RegistryError, WrongBase
 from chiliad.evals.runner import choose_rows
 from chiliad.registry import ExpertName, name_like
 from chiliad.training import Lesson, Recipe
 from chiliad.training.fit import SEATS
 from chiliad.training.memory import training_bytes
 from chiliad.training.rows import flat
+from chiliad.workspace.assignment import Assignment
 from chiliad.workspace.lessons import recipe_for
 from chiliad.workspace.many.outcome import Outcome
 from chiliad.workspace.opinions import lessons_for
@@ -143,7 +144,9 @@ class Planner:
         name = self._name(member, names)
         lot, served = member.read(), self._served
         said = {**asdict(self._named), "instruction": lot.instruction, "base": served.base.id, "options": self._options}
-        dataset = drafted(self._workspace, name, lot.train, test=lot.test, **said).dataset
+        assigned = drafted(self._workspace, name, lot.train, test=lot.test, **said)
+        self._require_together(assigned)
+        dataset = assigned.dataset
         lessons = lessons_for(dataset, served, served.expert_template, served.context_max, self._options)
         recipe = recipe_for(lessons, self._options)
         served.require_served(recipe)
@@ -157,6 +160,16 @@ class Planner:
             most, seed = self._options.evaluation.base_rows_max, self._options.evaluation.seed
             answers += 2 * sum(len(choose_rows(rows, most, seed)) for rows in (dataset.dev, dataset.test))
         return Entry(name, member, lot.family or "", key, len(lessons.train), tokens, recipe, answers)
+
+    def _require_together(self, assigned: Assignment) -> None:
+        """All are trained on one base in one precision. Raises WrongBase for one that continues from something else."""
+        start, base = assigned.parent, self._served.base.id
+        if start is not None and (start.base_id, assigned.base_precision) != (base, self._precision):
+            raise WrongBase(
+                f"{start.ref}, from which this continues, was trained on {start.base_id} in {assigned.base_precision}, and "
+                f"the others are on {base} in {self._precision}.",
+                fix="Train it by itself, or give all of them that base (--base) and precision (--base-precision).",
+            )
 
     def _name(self, member: Member, names: Counter[str]) -> str:
         """Raises RegistryError for a label that leaves no name, or the same name as another."""
