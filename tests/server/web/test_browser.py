@@ -8,7 +8,7 @@ import pytest
 
 from chiliad.server.admin_link import AdminLink
 from chiliad.store import Role
-from chiliad.workspace.jobs import _assignment
+from chiliad.workspace.jobs import from_document
 from chiliad.workspace.worker import Worker
 from tests.server.conftest import running
 from tests.server.web.conftest import ADMIN, DESKTOP, WAIT_MS
@@ -131,7 +131,7 @@ def test_an_expert_is_made_from_a_file_and_one_can_watch(opened, shop, tmp_path)
 
 @contextmanager
 def quickly(workspace, job):
-    expert = workspace.run(replace(_assignment(workspace, job.document), options=QUICK))
+    expert = workspace.run(replace(from_document(workspace, job.document), options=QUICK))
     yield {"expert": str(expert.ref), "live": True, "refusal": None}
 
 
