@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -35,7 +37,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         with Workspace.open(Settings.load(workspace=Path(folder))) as workspace:
             install(workspace, options.pack)
-        scores = {precision: _scores(Path(folder), precision, tasks) for precision in Precision}
+        with redirect_stdout(sys.stderr):  # progress is no JSON
+            scores = {precision: _scores(Path(folder), precision, tasks) for precision in Precision}
     about = {
         "experts": len(tasks),
         "rows": fresh.ROWS,
