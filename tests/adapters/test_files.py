@@ -147,7 +147,10 @@ def test_damaged_tensors_are_refused(saved, change, message):
         ("r", None),
         ("init_lora_weights", "pissa_niter_4"),
         ("init_lora_weights", "OLoRA"),
-        ("alora_invocation_tokens", [5, 6]),
+        ("alora_invocation_tokens", []),
+        ("alora_invocation_tokens", [5, -1]),
+        ("alora_invocation_tokens", [True]),
+        ("alora_invocation_tokens", "<|im_start|>"),
         ("layer_replication", [[0, 2], [1, 2]]),
     ],
 )

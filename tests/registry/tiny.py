@@ -18,7 +18,16 @@ WIDTHS = {
 
 
 def write_adapter(
-    folder, *, seed=0, rank=4, fingerprint="f" * 64, rslora=False, zero=False, layers=LAYERS, widths=WIDTHS
+    folder,
+    *,
+    seed=0,
+    rank=4,
+    fingerprint="f" * 64,
+    rslora=False,
+    zero=False,
+    layers=LAYERS,
+    widths=WIDTHS,
+    invocation=(),
 ):
     """Write a random LoRA over all linear layers of the tiny base."""
     generator = torch.Generator().manual_seed(seed)
@@ -30,5 +39,5 @@ def write_adapter(
         for layer in range(layers)
         for site, (width_in, width_out) in widths.items()
     }
-    shape = LoraShape(rank=rank, alpha=2.0 * rank, rslora=rslora, targets=tuple(widths))
+    shape = LoraShape(rank=rank, alpha=2.0 * rank, rslora=rslora, targets=tuple(widths), invocation=invocation)
     return save_adapter(folder, shape, factors, base_id="tiny", base_fingerprint=fingerprint)

@@ -185,7 +185,7 @@ def test_a_request_that_comes_during_shutdown_is_refused(own):
 
 def test_an_engine_that_closes_ends_every_answer(own):
     with running(own) as server, server.openai() as client:
-        closing = threading.Timer(0.3, own.engine.close)
+        closing = threading.Thread(target=lambda: (wait_until(lambda: own.started == 6), own.engine.close()))
         closing.start()
         with pytest.raises(openai.APIStatusError) as caught:
             client.chat.completions.create(**{**LONG, "n": 6})

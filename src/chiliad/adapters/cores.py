@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -34,6 +35,7 @@ class CoreAdapter:
     basis: Basis
     base_fingerprint: str | None
     cores: Mapping[str, Tensor]
+    invocation: ClassVar[tuple[int, ...]] = ()
 
     @property
     def rank(self) -> int:

@@ -202,6 +202,17 @@ def as_lora(adapter: Adapter) -> LoraAdapter:
     return adapter.expanded() if isinstance(adapter, CoreAdapter) else adapter
 
 
+def always_active(adapter: Adapter) -> Adapter:
+    """The adapter, for code that applies it to all tokens. Raises BrokenAdapter for an activated LoRA."""
+    if adapter.invocation:
+        raise BrokenAdapter(
+            "An activated LoRA acts from its invocation tokens on: it can be served, but not merged, trained further, "
+            "inspected or compressed.",
+            fix="Export it in the form peft, and train it further where it was trained.",
+        )
+    return adapter
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """`adapter_config.json` as a dict. Raises BrokenAdapter."""
     return _parsed(_existing(folder / CONFIG_NAME).read_bytes(), folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class Ia3Adapter:
     shape: Ia3Shape
     base_fingerprint: str | None
     scales: Mapping[tuple[int, str], Tensor]
+    invocation: ClassVar[tuple[int, ...]] = ()
 
     @property
     def bytes(self) -> int:

@@ -1,4 +1,5 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685) and rsLoRA (Kalajdzievski 2023, arXiv 2312.03732) as plain tensors."""
+"""LoRA (Hu et al. 2021, arXiv 2106.09685), rsLoRA (Kalajdzievski 2023, arXiv 2312.03732) and activated LoRA (Greenewald
+et al. 2025, arXiv 2504.12397) as plain tensors."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ AdapterHash = NewType("AdapterHash", str)
 
 @dataclass(frozen=True)
 class LoraShape:
-    """What PEFT's `adapter_config.json` says about sizes."""
+    """What PEFT's `adapter_config.json` says about sizes, and from which token on the adapter acts."""
 
     rank: int
     alpha: float
     rslora: bool
     targets: tuple[str, ...]
+    invocation: tuple[int, ...] = ()
+    """of an activated LoRA: the tokens from whose last occurrence in a prompt on it acts; of others none"""
 
     @property
     def scale(self) -> float:
@@ -44,6 +47,10 @@ class LoraAdapter:
     @property
     def rank(self) -> int:
         return self.shape.rank
+
+    @property
+    def invocation(self) -> tuple[int, ...]:
+        return self.shape.invocation
 
     def unscaled(self) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
         """The factors as training and PEFT's files have them: without the scale, float32."""

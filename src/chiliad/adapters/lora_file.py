@@ -1,4 +1,4 @@
-"""LoRA and rsLoRA as PEFT's `LoraConfig` and its files have them; `peft` reads and writes them unchanged."""
+"""LoRA, rsLoRA and activated LoRA as PEFT's `LoraConfig` and its files have them; `peft` reads and writes them unchanged."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _PLAIN: tuple[tuple[str, Any], ...] = (
     ("modules_to_save", None),
     ("rank_pattern", {}),
     ("alpha_pattern", {}),
-    ("alora_invocation_tokens", None),
     ("layer_replication", None),
 )
+_INVOCATION = "alora_invocation_tokens"
 _OTHER_BASES = ("pissa", "corda", "olora", "loftq", "lora_ga")
 """beginnings of `init_lora_weights` with which PEFT takes something out of the base, or rounds it: the factors alone then
 belong to a base that nobody has"""
 
 
 def config_of(shape: LoraShape) -> dict[str, Any]:
+    activated = {_INVOCATION: list(shape.invocation)} if shape.invocation else {}
     return {
         "peft_type": PEFT_TYPE,
         "r": shape.rank,
@@ -44,6 +45,7 @@ def config_of(shape: LoraShape) -> dict[str, Any]:
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
+        **activated,
     }
 
 
@@ -71,7 +73,20 @@ def shape_of(config: Mapping[str, Any], folder: Path) -> LoraShape:
             raise ValueError("no sizes")
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenAdapter(f"{folder} has no usable r and lora_alpha.", fix="Export it again.") from error
-    return LoraShape(rank, alpha, bool(config.get("use_rslora")), targets_of(config))
+    return LoraShape(rank, alpha, bool(config.get("use_rslora")), targets_of(config), _invocation_of(config, folder))
+
+
+def _invocation_of(config: Mapping[str, Any], folder: Path) -> tuple[int, ...]:
+    """Raises BrokenAdapter for what cannot be tokens."""
+    tokens = config.get(_INVOCATION)
+    if tokens is None:
+        return ()
+    if not (isinstance(tokens, list) and tokens and all(type(token) is int and token >= 0 for token in tokens)):
+        raise BrokenAdapter(
+            f"{folder} says {_INVOCATION}={tokens!r}, which are no tokens.",
+            fix="Give the ids of the tokens from which on it acts, or null for an adapter that always does.",
+        )
+    return tuple(tokens)
 
 
 def factors(

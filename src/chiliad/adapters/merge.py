@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from chiliad.adapters.basis import BasisFolder
-from chiliad.adapters.files import as_lora, load_adapter
+from chiliad.adapters.files import always_active, as_lora, load_adapter
 from chiliad.adapters.lora import LoraAdapter
 from chiliad.adapters.names import ATTENTION_SITES
 
@@ -29,10 +29,11 @@ class Deltas(Mapping[str, Matrix]):
 
     @classmethod
     def of_version(cls, folder: Path, *, base_fingerprint: str) -> Deltas:
-        """Read the adapter in a version's folder in full precision. Raises WrongBase, BrokenAdapter (also for a kind that
-        no LoRA can say)."""
+        """Read the adapter in a version's folder in full precision. Raises WrongBase, BrokenAdapter (also for one that adds
+        no such matrices, or not to all tokens)."""
         basis = BasisFolder.of_version(folder)
-        return cls(as_lora(load_adapter(folder, base_fingerprint=base_fingerprint, dtype=torch.float32, basis=basis)))
+        adapter = load_adapter(folder, base_fingerprint=base_fingerprint, dtype=torch.float32, basis=basis)
+        return cls(as_lora(always_active(adapter)))
 
     def __getitem__(self, name: str) -> Matrix:
         a, b = self._factors[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -32,6 +33,7 @@ class PrefixAdapter:
     shape: PrefixShape
     base_fingerprint: str | None
     layers: Mapping[tuple[int, str], tuple[Tensor, Tensor]]
+    invocation: ClassVar[tuple[int, ...]] = ()
 
     @property
     def bytes(self) -> int:

@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -18,7 +19,26 @@ SLAB_BYTES = 32 << 20
 """memory is taken in pieces of about this size, and kept"""
 
 Beginning = bytes
-"""the digest of an origin and of all tokens from the first to the last of some block"""
+"""the digest of all tokens from the first to the last of some block, and of what adapter acts from which of them on"""
+
+
+class Origin(NamedTuple):
+    """What keys and values depend on beside the tokens up to theirs: the adapter that acts from one of them on."""
+
+    adapter: str
+    """its hash; "" for none"""
+    acts_from: int = 0
+    """position"""
+
+    def longer(self, beginning: Beginning, start: int, tokens: Many[int]) -> Beginning:
+        """Of `beginning` and the block of `tokens` at `start`: what no adapter acts on yet is any adapter's."""
+        acts = self.adapter and start <= self.acts_from < start + len(tokens)
+        own = sha256(f"{self.acts_from} {self.adapter}".encode()).digest() if acts else b""
+        return sha256(beginning + own + array("q", tokens).tobytes()).digest()
+
+
+BASE = Origin("")
+"""the base alone"""
 
 
 @dataclass
@@ -27,8 +47,10 @@ class _Table:
 
     blocks: list[int] = field(default_factory=list)
     """addresses"""
-    beginning: Beginning | None = None
-    """of the full blocks; None for a sequence that shares nothing"""
+    origin: Origin | None = None
+    """None for a sequence that shares nothing"""
+    beginning: Beginning = b""
+    """of the full blocks"""
     full: int = 0
     """how many blocks those are"""
     rest: list[int] = field(default_factory=list)
@@ -39,8 +61,9 @@ class KVBlocks:
     """Which blocks hold which sequence's tokens, in order.
 
     A sequence of n tokens has ceil(n / tokens) blocks. A full block may belong to several sequences that begin with the
-    same tokens under the same origin; nobody writes into it again. When its last owner leaves, it stays as an idle block,
-    for as long as there is room: the least recently used goes first, the end of a beginning before its start.
+    same tokens and on which the same adapter acts so far, or none; nobody writes into it again. When its last owner leaves,
+    it stays as an idle block, for as long as there is room: the least recently used goes first, the end of a beginning
+    before its start.
     """
 
     def __init__(self, *, tokens: int, numbers: int, blocks_max: int, idle_max: int = 0) -> None:
@@ -76,21 +99,19 @@ class KVBlocks:
         """Blocks kept without an owner, for prompts that begin as theirs did."""
         return len(self._idle)
 
-    def begin(self, sequence: SequenceId, origin: str, prompt: Many[int]) -> int:
-        """A new sequence that shares its blocks. Returns how many tokens of its prompt are there already, never all.
-
-        Keys and values depend on the tokens up to theirs and on `origin`, whatever else computes them: the adapter's hash.
-        """
+    def begin(self, sequence: SequenceId, origin: Origin, prompt: Many[int]) -> int:
+        """A new sequence that shares its blocks. Returns how many tokens of its prompt are there already, never all."""
         if not self._idle_max:
             return 0
-        beginning, blocks = sha256(origin.encode()).digest(), []
+        beginning: Beginning = b""
+        blocks: list[int] = []
         for start in range(0, len(prompt) - self._tokens, self._tokens):
-            longer = _longer(beginning, prompt[start : start + self._tokens])
+            longer = origin.longer(beginning, start, prompt[start : start + self._tokens])
             if longer not in self._known:
                 break
             beginning = longer
             blocks.append(self._own(self._known[longer]))
-        self._tables[sequence] = _Table(blocks, beginning, len(blocks))
+        self._tables[sequence] = _Table(blocks, origin, beginning, len(blocks))
         return len(blocks) * self._tokens
 
     def extend(self, sequence: SequenceId, length: int) -> list[int]:
@@ -117,12 +138,12 @@ class KVBlocks:
     def written(self, sequence: SequenceId, tokens: Many[int]) -> None:
         """Say that the next tokens' keys and values are in the sequence's blocks: the full ones can be shared now."""
         table = self._tables[sequence]
-        if table.beginning is None:
+        if table.origin is None:
             return
         table.rest += tokens
         while len(table.rest) >= self._tokens:
             first, table.rest = table.rest[: self._tokens], table.rest[self._tokens :]
-            table.beginning = _longer(table.beginning, first)
+            table.beginning = table.origin.longer(table.beginning, table.full * self._tokens, first)
             self._share(table, table.beginning)
             table.full += 1
 
@@ -181,7 +202,3 @@ class KVBlocks:
         self._slabs.append(slab)
         self._free += [slab.data_ptr() + 2 * self._numbers * block for block in range(blocks)]
         self.blocks += blocks
-
-
-def _longer(beginning: Beginning, tokens: Many[int]) -> Beginning:
-    return sha256(beginning + array("q", tokens).tobytes()).digest()

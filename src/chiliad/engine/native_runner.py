@@ -18,7 +18,7 @@ from chiliad.adapters.stored_pairs import Place, Places, StoredPairs
 from chiliad.base import ReadQuantised
 from chiliad.config import EngineSettings, Precision
 from chiliad.engine.fitting import LAYOUTS_KEPT, require_fit
-from chiliad.engine.kv_blocks import KVBlocks
+from chiliad.engine.kv_blocks import BASE, KVBlocks, Origin
 from chiliad.engine.native_weights import native_weights
 from chiliad.engine.prefixes import prefix_not_served
 from chiliad.engine.runner import Chunk, PreparedAdapter, SequenceId
@@ -46,6 +46,7 @@ class NativeAdapter:
 
     hash: AdapterHash
     packed: PackedAdapter
+    invocation: tuple[int, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -105,7 +106,7 @@ class NativeRunner:
         if isinstance(adapter, PrefixAdapter):
             raise prefix_not_served()
         require_fit(adapter, self._config)
-        return NativeAdapter(adapter.hash, self._pack(adapter))
+        return NativeAdapter(adapter.hash, self._pack(adapter), adapter.invocation)
 
     def _pack(self, adapter: LoraAdapter | CoreAdapter | Ia3Adapter) -> PackedAdapter:
         if isinstance(adapter, CoreAdapter):
@@ -127,8 +128,10 @@ class NativeRunner:
             packed = self._bases[basis.hash] = PackedLora.of(_groups(dict(basis.pairs()), self._config))
         return packed
 
-    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
-        return self._cache.begin(sequence, adapter.hash if adapter else "", prompt)
+    def begin(
+        self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None, acts_from: int = 0
+    ) -> int:
+        return self._cache.begin(sequence, Origin(adapter.hash, acts_from) if adapter else BASE, prompt)
 
     def reserve(self, sequence: SequenceId, length: int) -> bool:
         return self._cache.reserve(sequence, length)

@@ -34,6 +34,11 @@ class PreparedAdapter(Protocol):
         """Memory that it takes; a basis that it shares with others is not its own."""
         ...
 
+    @property
+    def invocation(self) -> tuple[int, ...]:
+        """Tokens from whose last occurrence in a prompt on it acts; none for one that always does."""
+        ...
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -61,7 +66,8 @@ class Runner(Protocol):
     """Runs chunks of sequences, with different adapters, in one step, and remembers each sequence's keys and values.
 
     A sequence exists from `begin`, `reserve` or its first chunk until `release`; its chunks come in order, without gaps,
-    under one adapter. Adapters are told apart by their hash. Called from one thread at a time, but for `prepare`.
+    under one adapter, or under none up to a token and then under one. Adapters are told apart by their hash. Called from
+    one thread at a time, but for `prepare`.
     """
 
     @property
@@ -86,10 +92,13 @@ class Runner(Protocol):
         """
         ...
 
-    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
+    def begin(
+        self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None, acts_from: int = 0
+    ) -> int:
         """Start a sequence that may use what is known of other sequences' beginnings, and lend its own.
 
-        Returns how many of the prompt's first tokens need not be run, fewer than all. Without this call all have to be.
+        acts_from: the position of the first token that runs under the adapter. Returns how many of the prompt's first tokens
+        need not be run, fewer than all. Without this call all have to be.
         """
         ...
 

@@ -31,7 +31,9 @@ class Memory(Protocol):
 
     @property
     def tokens_free(self) -> int: ...
-    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int: ...
+    def begin(
+        self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None, acts_from: int = 0
+    ) -> int: ...
     def reserve(self, sequence: SequenceId, length: int) -> bool: ...
     def release(self, sequence: SequenceId) -> None: ...
 
@@ -101,13 +103,13 @@ class Scheduler:
         while room > 0 and (sequence := next(candidates, None)) is not None:
             wanted = sequence.request.adapter
             try:
-                adapter = None if wanted is None else self._pool.get(wanted)
+                sequence.take(None if wanted is None else self._pool.get(wanted))
             except ChiliadError as error:
                 refused.append((sequence, error))
                 continue
-            if wanted is not None and adapter is None:
+            if wanted is not None and sequence.adapter is None:
                 continue
-            if not self._start(sequence, adapter, now):
+            if not self._start(sequence, now):
                 if self._running:
                     self._send_back(sequence)
                 else:
@@ -132,14 +134,16 @@ class Scheduler:
                 self._pool.hold(wanted)
             yield sequence
 
-    def _start(self, sequence: Sequence, adapter: PreparedAdapter | None, now: float) -> bool:
+    def _start(self, sequence: Sequence, now: float) -> bool:
         """Have one run, unless there is no memory for what it has and for what those that run will need next."""
-        known = 0 if sequence.scores_prompt else self._memory.begin(sequence.id, sequence.tokens, adapter)
+        known = 0
+        if not sequence.scores_prompt:
+            known = self._memory.begin(sequence.id, sequence.tokens, sequence.adapter, sequence.acts_from)
         needed = sequence.length - known + GROWTH_TOKENS * len(self._running)
         if needed > self._memory.tokens_free or not self._memory.reserve(sequence.id, sequence.length):
             self._memory.release(sequence.id)
             return False
-        sequence.start(adapter, known, now)
+        sequence.start(known, now)
         self._running[sequence.id] = self._called.pop(sequence.id)
         return True
 
@@ -169,9 +173,10 @@ class Scheduler:
                 continue
             tokens = min(sequence.pending, room, scored_room if sequence.scores_prompt else room)
             if tokens:
-                work.append((sequence, sequence.chunk(tokens)))
-                room -= tokens
-                scored_room -= tokens if sequence.scores_prompt else 0
+                chunk = sequence.chunk(tokens)
+                work.append((sequence, chunk))
+                room -= len(chunk.tokens)
+                scored_room -= len(chunk.tokens) if sequence.scores_prompt else 0
         return work
 
     def _prefill_room(self) -> int:

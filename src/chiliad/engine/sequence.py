@@ -11,6 +11,7 @@ from chiliad.engine.request import Completion, Delta, FinishReason, OnEvent, Req
 from chiliad.engine.runner import Chunk, Logits, PreparedAdapter, SequenceId
 from chiliad.engine.sampler import Draw, Drawn
 from chiliad.engine.text import TextStream
+from chiliad.errors import BadRequest
 
 
 class Constraint(Protocol):
@@ -62,6 +63,7 @@ class Sequence:
         self.request = request
         self.on_event = on_event
         self.adapter: PreparedAdapter | None = None
+        self.acts_from = 0
         self.done = 0
         self._cached: int | None = None
         self._tokens = list(request.prompt)
@@ -104,9 +106,17 @@ class Sequence:
         """Whether log-probabilities of the prompt are still to be computed."""
         return self.request.prompt_logprobs is not None and len(self._prompt_logprobs) < len(self.request.prompt)
 
-    def start(self, adapter: PreparedAdapter | None, known: int, now: float) -> None:
+    def take(self, adapter: PreparedAdapter | None) -> None:
+        """Have an adapter, which acts from its invocation's last occurrence in the prompt on.
+
+        Raises BadRequest for a prompt that does not invoke it.
+        """
+        self.acts_from = _acts_from(adapter.invocation, self.request.prompt) if adapter else 0
+        self.adapter = adapter
+
+    def start(self, known: int, now: float) -> None:
         """Admit to the batch; the first `known` tokens are there from earlier ones and need not be run."""
-        self.adapter, self.done = adapter, known
+        self.done = known
         if self._started_s is None:
             self._started_s, self._cached = now, known
 
@@ -117,12 +127,14 @@ class Sequence:
             self._prompt_logprobs = [None]
 
     def chunk(self, tokens: int) -> Chunk:
-        """The next `tokens` pending tokens as work for a runner."""
-        end = self.done + min(tokens, self.pending)
+        """The next `tokens` pending tokens as work for a runner, fewer where the adapter begins to act."""
+        end, adapter = self.done + min(tokens, self.pending), self.adapter
+        if self.done < self.acts_from:
+            end, adapter = min(end, self.acts_from), None
         logits = Logits.LAST if end == len(self._tokens) else Logits.NONE
         if self.scores_prompt:
             logits = Logits.ALL
-        return Chunk(self.id, tuple(self._tokens[self.done : end]), self.done, self.adapter, logits)
+        return Chunk(self.id, tuple(self._tokens[self.done : end]), self.done, adapter, logits)
 
     def draw(self) -> Draw:
         """How the next token is to be chosen."""
@@ -188,3 +200,16 @@ class Sequence:
         """A token that follows without being computed; its log-probability, if wanted, has to be."""
         wanted = self.request.sampling.logprobs is not None
         return None if self._constraint is None or wanted else self._constraint.forced
+
+
+def _acts_from(invocation: tuple[int, ...], prompt: tuple[int, ...]) -> int:
+    """Position of the last occurrence; 0 without an invocation."""
+    if not invocation:
+        return 0
+    for start in range(len(prompt) - len(invocation), -1, -1):
+        if prompt[start : start + len(invocation)] == invocation:
+            return start
+    raise BadRequest(
+        f"The prompt does not have the tokens {list(invocation)}, with which this activated LoRA is invoked.",
+        fix="Write what invokes it where it has to begin, or leave it to the expert's own template.",
+    )

@@ -67,7 +67,9 @@ class TorchRunner:
             require_positions(adapter.shape.virtual_tokens, self._context_max, positions)
         return self._lora.prepare(adapter)
 
-    def begin(self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None) -> int:
+    def begin(
+        self, sequence: SequenceId, prompt: Many[int], adapter: PreparedAdapter | None, acts_from: int = 0
+    ) -> int:
         """Nothing is shared here: always 0."""
         self._virtual[sequence] = _virtual_tokens(adapter)
         return 0

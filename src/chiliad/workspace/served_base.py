@@ -14,6 +14,7 @@ from chiliad.adapters import (
     Basis,
     BasisFolder,
     LoadedAdapter,
+    always_active,
     begin_loading,
     load_adapter,
 )
@@ -136,8 +137,8 @@ class ServedBase:
         self._folders[version.adapter_hash] = folder
 
     def adapter_in(self, folder: Path) -> Adapter:
-        """The adapter in a version's folder. Raises BrokenAdapter, WrongBase."""
-        return load_adapter(folder, base_fingerprint=self.base.fingerprint, basis=self.basis_folder)
+        """The adapter in a version's folder, to train or look at. Raises BrokenAdapter, WrongBase."""
+        return always_active(load_adapter(folder, base_fingerprint=self.base.fingerprint, basis=self.basis_folder))
 
     def shared_basis(self, rank: int) -> Basis:
         """The basis of this rank that new experts of the kind shared-basis get: made once for this base, kept beside it and
