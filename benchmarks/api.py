@@ -91,7 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
-    parser.add_argument("--repeats", type=int, default=4, help="answers of each length for each of the 64 clients")
+    parser.add_argument("--repeats", type=int, default=16, help="answers of each length for each of the 64 clients")
     parser.add_argument("--requests", type=int, default=10_000, help="streams whose tokens are counted")
     parser.add_argument("--soak-requests", type=int, default=7200)
     parser.add_argument("--overload-seconds", type=float, default=20.0, help="of full load, and again of overload")
